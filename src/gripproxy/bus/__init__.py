@@ -1,0 +1,1 @@
+"""The hub process: publish inputs in, the ZeroMQ bus to every worker out."""

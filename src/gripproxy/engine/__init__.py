@@ -1,0 +1,1 @@
+"""State machines: (state, event, now) -> effects. Pure: no I/O, no clock."""

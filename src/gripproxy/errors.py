@@ -1,0 +1,35 @@
+"""The errors gripproxy raises on purpose; each class says who is at fault."""
+
+
+class GripProxyError(Exception):
+    """Base of every error gripproxy raises on purpose."""
+
+
+class ClientError(GripProxyError):
+    """The client broke HTTP or WebSocket: answer it with `status` and close."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class OriginError(GripProxyError):
+    """The origin's answer breaks HTTP or GRIP: 502 to the client."""
+
+
+class PublishError(GripProxyError):
+    """The publisher's item is bad: 400 on the HTTP control port, a log line and a counter on ZeroMQ."""
+
+
+class ConfigError(GripProxyError):
+    """Settings or routes are bad: refuse to start. Names file and line where there is one."""
+
+    def __init__(self, message: str, path: str | None = None, line: int | None = None) -> None:
+        where = "" if path is None else f"{path}: " if line is None else f"{path}:{line}: "
+        super().__init__(where + message)
+        self.path = path
+        self.line = line
+
+
+class InternalError(GripProxyError):
+    """Our own bug: log it with the state and the event, and close that connection only."""

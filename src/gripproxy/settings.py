@@ -1,0 +1,88 @@
+"""What a running gripproxy was told: one frozen object, made once before fork and shared by every process.
+
+Attribute names are the configuration file's key names (config.md of Pushpin) wherever there is such a key, so
+that a reader can search for them. `config_file.load_settings` makes it from a file; the defaults here are what
+runs without one.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ForwardedProtocol(IntEnum):
+    """`set_x_forwarded_protocol`."""
+
+    OFF = 0
+    PROTO_ONLY = 1  # X-Forwarded-Proto
+    BOTH = 2  # and X-Forwarded-Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenAddress:
+    """One plain HTTP listener for clients. `port` 0 lets the kernel choose (tests)."""
+
+    host: str = "0.0.0.0"
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardedForRule:
+    """`x_forwarded_for`: keep the last `truncate` values (None: all), then append the client's address."""
+
+    truncate: int | None = None
+    is_append: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting. Times in seconds and sizes in bytes unless the name says otherwise."""
+
+    # [global]
+    config_path: str | None = None
+    libdir: str = "/usr/lib/gripproxy"
+    rundir: str = "/run/gripproxy"
+    ipc_prefix: str = "pushpin-"
+    port_offset: int = 0
+
+    # [runner]
+    http_port: tuple[ListenAddress, ...] = (ListenAddress(port=7999),)
+    workers: int = 1  # already resolved: the config's 0 or absence means one per CPU core
+    log_level: int = 2  # 0 error, 1 warning, 2 info, 3 debug
+    client_buffer_size: int = 8192  # a request head must fit in it
+    client_maxconn: int = 50_000  # over all workers
+
+    # [proxy]
+    routesfile: str | None = None  # absolute path
+    routes: tuple[str, ...] = ("* test",)  # `--route` lines; used when `routesfile` is None
+    debug: bool = False
+    accept_x_forwarded_protocol: bool = False
+    set_x_forwarded_protocol: ForwardedProtocol = ForwardedProtocol.PROTO_ONLY
+    x_forwarded_for: ForwardedForRule = ForwardedForRule()
+    sig_iss: str = "pushpin"
+    sig_key: str = ""
+    cdn_loop: str = ""
+    origin_connect_timeout: float = 10.0  # gripproxy's own key
+    origin_timeout: float = 600.0  # gripproxy's own key: no byte from the origin for so long is a failure
+
+    # [handler]
+    push_in_spec: str | None = "tcp://127.0.0.1:5560"
+    push_in_sub_specs: tuple[str, ...] = ("tcp://127.0.0.1:5562",)
+    push_in_sub_connect: bool = False
+    push_in_http_addr: str = "127.0.0.1"
+    push_in_http_port: int | None = 5561
+    push_in_http_max_headers_size: int = 10_000
+    push_in_http_max_body_size: int = 1_000_000
+    ipc_file_mode: int | None = None
+    prometheus_port: str | None = None
+    prometheus_prefix: str = ""
+    connection_subscription_max: int = 20
+    id_cache_ttl: int = 60
+    message_wait_ms: int = 5000
+    subscription_linger: int = 60
+
+    def ipc_path(self, name: str) -> str:
+        """Give the path of a private unix socket file: ``{rundir}/{ipc_prefix}NAME``."""
+        return f"{self.rundir}/{self.ipc_prefix}{name}"

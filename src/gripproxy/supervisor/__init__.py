@@ -1,0 +1,1 @@
+"""Fork, watch, restart and stop the hub and the workers."""

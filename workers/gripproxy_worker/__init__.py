@@ -1,0 +1,1 @@
+"""One worker process: loop, sockets, parked connections, origin pool, driver."""
