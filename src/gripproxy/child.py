@@ -1,0 +1,38 @@
+"""What the supervisor hands to a process it forks, and how that process says that it is ready or why it is not."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gripproxy.scoreboard import Field, ProcessState, Scoreboard
+from gripproxy.settings import Settings
+
+
+@dataclass(slots=True)
+class ChildContext:
+    """A forked process's ties to its supervisor.
+
+    `lifeline_fd` becomes readable (end of file) when the supervisor is gone: the child then stops by itself.
+    `report_fd` takes one line: ``ready`` or the reason why the process cannot start.
+    """
+
+    name: str  # "hub", "worker 0"
+    index: int  # worker number from 0; 0 for the hub
+    row_index: int
+    scoreboard: Scoreboard
+    lifeline_fd: int
+    report_fd: int
+    parent_pid: int
+
+    @property
+    def row(self) -> memoryview:
+        return self.scoreboard.row(self.row_index)
+
+    def report_ready(self) -> None:
+        """Tell the supervisor that this process serves now."""
+        self.row[Field.STATE] = ProcessState.READY
+        os.write(self.report_fd, b"ready\n")
+        os.close(self.report_fd)
+
+
+ChildMain = Callable[[Settings, ChildContext], None]
