@@ -1,0 +1,46 @@
+# `make run` shows gripproxy, `make test` checks it. Everything lands in .venv and .tox beside this file.
+
+PYTHON ?= python3
+VENV := .venv
+
+# What the integration, conformance and browser tests drive, by Debian's package names.
+TEST_PACKAGES := \
+	chromium chromium-driver curl iproute2 libnginx-mod-nchan nginx php-fpm procps pushpin
+
+.PHONY: help run install test test-packages clean
+
+help:
+	@echo 'make run            install into $(VENV) and start the demo (ARGS="--port 8080" reaches it)'
+	@echo 'make install        install into $(VENV)'
+	@echo 'make test-packages  apt-get install what the tests drive (as root)'
+	@echo 'make test           all that a push must pass'
+	@echo 'make clean          remove $(VENV), .tox and caches'
+
+run: $(VENV)/.installed
+	@$(VENV)/bin/gripproxy demo $(ARGS)
+
+install: $(VENV)/.installed
+
+test: $(VENV)/.tox-installed
+	$(VENV)/bin/tox run
+
+test-packages:
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(TEST_PACKAGES)
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'gripproxy needs Python 3.11 or newer; "$(PYTHON)" is not. Try: make PYTHON=python3.11 $(MAKECMDGOALS)'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+		{ echo 'Python cannot make a virtual environment here. On Debian: apt-get install python3-venv'; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: setup.cfg pyproject.toml | $(VENV)/bin/pip
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.tox-installed: | $(VENV)/bin/pip
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check 'tox>=4.20'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info src/*.egg-info
