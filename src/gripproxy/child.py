@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from gripproxy.scoreboard import Field, ProcessState, Scoreboard
 from gripproxy.settings import Settings
 
+READY_LINE = b"ready\n"
+REASON_MAX_BYTES = 4000  # below PIPE_BUF (4,096), so that one write is one whole line
+
 
 @dataclass(slots=True)
 class ChildContext:
@@ -23,15 +26,24 @@ class ChildContext:
     lifeline_fd: int
     report_fd: int
     parent_pid: int
+    has_reported: bool = False
 
     @property
     def row(self) -> memoryview:
         return self.scoreboard.row(self.row_index)
 
     def report_ready(self) -> None:
-        """Tell the supervisor that this process serves now."""
+        """Tell the supervisor that this process serves now; from here on it must keep its heartbeat."""
         self.row[Field.STATE] = ProcessState.READY
-        os.write(self.report_fd, b"ready\n")
+        self._report(READY_LINE)
+
+    def report_failure(self, reason: str) -> None:
+        """Tell the supervisor why this process cannot start. The process must exit then."""
+        self._report(reason.encode(errors="replace")[:REASON_MAX_BYTES])
+
+    def _report(self, line: bytes) -> None:
+        self.has_reported = True
+        os.write(self.report_fd, line)
         os.close(self.report_fd)
 
 
