@@ -1,0 +1,155 @@
+"""Publish items: what a publisher hands in, checked once, and nothing of it looked at twice."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from gripproxy.errors import PublishError
+from gripproxy.protocol.json_text import decode_json
+from gripproxy.protocol.publish_format import (
+    HttpResponseFormat,
+    HttpStreamFormat,
+    WsMessageFormat,
+    decode_http_response,
+    decode_http_stream,
+    decode_ws_message,
+)
+from gripproxy.protocol.publish_value import (
+    JSON,
+    TNETSTRING,
+    Encoding,
+    decode_bool,
+    decode_fields,
+    decode_int,
+    decode_text,
+    wrong_type,
+)
+from gripproxy.protocol.tnetstring import decode as decode_tnetstring
+
+# An item is in memory once for every worker and every slow reader, so it must have a bound; Pushpin has none on
+# ZeroMQ. 16 times the HTTP control port's limit leaves room for whatever anyone pushes to a browser.
+ITEM_MAX_BYTES = 16 * 1024 * 1024
+
+_ITEM: Final = "publish item object"
+_INVALID: Final = "received message with invalid format"
+_J, _T = b"JT"
+
+
+@dataclass(slots=True)
+class PublishItem:
+    """One published item, checked."""
+
+    channel: str  # the full name, may be empty
+    id: str | None = None  # "" is an id
+    prev_id: str | None = None
+    http_response: HttpResponseFormat | None = None
+    http_stream: HttpStreamFormat | None = None
+    ws_message: WsMessageFormat | None = None
+    meta: dict[str, str] = field(default_factory=dict)
+    size: int | None = None  # bytes, for block accounting instead of the real size
+    is_no_seq: bool = False
+
+
+def decode_frame(body: bytes, channel: str | None = None) -> PublishItem:
+    """Decode the item in one ZeroMQ frame: ``J`` and JSON, ``T`` and tnetstring, or a bare tnetstring.
+
+    Args:
+        body: the item's frame, at most ITEM_MAX_BYTES.
+        channel: the first frame of a SUB message; then a ``channel`` key in the item is not looked at.
+
+    Raises:
+        PublishError: Pushpin's log text, without the input's name in front and without ``, skipping`` at the end.
+    """
+    if len(body) > ITEM_MAX_BYTES:
+        raise PublishError(f"{_INVALID}: {len(body)} bytes are more than {ITEM_MAX_BYTES}")
+    first = body[0] if body else 0
+    value: object
+    try:
+        if first == _J:
+            encoding, value = JSON, decode_json(body[1:])
+        else:
+            encoding, value = TNETSTRING, decode_tnetstring(body[1:] if first == _T else body)
+    except ValueError:
+        raise PublishError(f"{_INVALID} ({'json' if first == _J else 'tnetstring'} parse failed)") from None
+    if encoding is JSON and type(value) is not dict:
+        what = "not a valid json object" if type(value) is list else "json parse failed"
+        raise PublishError(f"{_INVALID} ({what})")
+    try:
+        return decode_item(value, encoding, channel)
+    except PublishError as error:
+        raise PublishError(f"{_INVALID}: {error}") from None
+
+
+def decode_publish_request(body: bytes) -> list[PublishItem]:
+    """Decode the body of ``POST /publish/``, ``{"items": [...]}``; one bad item refuses them all.
+
+    Raises:
+        PublishError: the text of the 400 answer, without its newline. With several items it says which one is bad.
+    """
+    try:
+        value = decode_json(body)
+    except ValueError:
+        raise PublishError("Body is not valid JSON.") from None
+    if type(value) is not dict:
+        raise PublishError("Invalid format." if type(value) is list else "Body is not valid JSON.")
+    if "items" not in value:
+        raise PublishError("Invalid format: object does not contain 'items'")
+    entries = value["items"]
+    if type(entries) is not list:
+        raise PublishError("Invalid format: object contains 'items' with wrong type")
+    items = []
+    for entry in entries:
+        try:
+            items.append(decode_item(entry, JSON))
+        except PublishError as error:
+            which = f" in item {len(items) + 1} of {len(entries)}" if len(entries) > 1 else ""
+            raise PublishError(f"Invalid format: {error}{which}") from None
+    return items
+
+
+def decode_item(value: object, encoding: Encoding, channel: str | None = None) -> PublishItem:
+    """Check one item and take it over. The order of the checks is Pushpin's: the first failure decides.
+
+    Raises:
+        PublishError: names the field.
+    """
+    fields = decode_fields(value, f"{_ITEM} is not an object", encoding)
+    if channel is None:
+        if "channel" not in fields:
+            raise PublishError(f"{_ITEM} does not contain 'channel'")
+        channel = decode_text(fields["channel"], _ITEM, "channel")
+    item_id = prev_id = size = None
+    if (given := fields.get("id")) is not None:
+        item_id = decode_text(given, _ITEM, "id")
+    if (given := fields.get("prev-id")) is not None:
+        prev_id = decode_text(given, _ITEM, "prev-id")
+    response, stream, message = _decode_formats(fields, encoding)
+    meta = {} if (given := fields.get("meta")) is None else _decode_meta(given)
+    if "size" in fields:
+        size = decode_int(fields["size"], _ITEM, "size")
+    is_no_seq = "no-seq" in fields and decode_bool(fields["no-seq"], _ITEM, "no-seq")
+    return PublishItem(channel, item_id, prev_id, response, stream, message, meta, size, is_no_seq)
+
+
+def _decode_formats(
+    fields: dict[str, object], encoding: Encoding
+) -> tuple[HttpResponseFormat | None, HttpStreamFormat | None, WsMessageFormat | None]:
+    formats = fields.get("formats")
+    if formats is None:
+        formats = fields
+        if not ("http-stream" in fields or "http-response" in fields or "ws-message" in fields):
+            raise PublishError("no formats specified")
+    elif type(formats) is not dict:
+        raise wrong_type(_ITEM, "formats")
+    elif not formats:
+        raise PublishError("no formats specified")
+    return (
+        decode_http_response(formats["http-response"], encoding) if "http-response" in formats else None,
+        decode_http_stream(formats["http-stream"], encoding) if "http-stream" in formats else None,
+        decode_ws_message(formats["ws-message"], encoding) if "ws-message" in formats else None,
+    )
+
+
+def _decode_meta(given: object) -> dict[str, str]:
+    if type(given) is not dict:
+        raise wrong_type(_ITEM, "meta")
+    return {key: decode_text(value, "'meta'", key) for key, value in given.items()}

@@ -1,0 +1,132 @@
+"""How the fields of a publish item are typed: JSON and tnetstring values to text, bytes and numbers.
+
+JSON gives str and never bytes, tnetstring gives bytes and never str, so a value says itself which rule it needs;
+only null and the ``-bin`` fields depend on the encoding. Source: Pushpin's publish item format, "typing rules".
+"""
+
+import binascii
+import math
+from enum import IntEnum
+from typing import Final
+
+from gripproxy.errors import PublishError
+
+INT_MAX = 2**63 - 1  # a larger number would not survive the bus; nothing sensible is near it
+
+
+class Encoding(IntEnum):
+    """How the item came."""
+
+    JSON = 0
+    TNETSTRING = 1
+
+
+JSON, TNETSTRING = Encoding
+
+# Stands for a null that is not allowed: a value of no accepted type, while None keeps meaning "not given".
+NULL: Final = object()
+
+_BASE64_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_NOT_BASE64 = bytes(set(range(256)) - set(_BASE64_ALPHABET))
+
+
+def decode_fields(value: object, refusal: str, encoding: Encoding) -> dict[str, object]:
+    """Take an object's fields so that ``fields.get(key)`` is None exactly if the field counts as not given.
+
+    A JSON null is a value of the wrong type, a tnetstring null is as good as nothing.
+
+    Raises:
+        PublishError: `refusal`, if it is not an object.
+    """
+    if type(value) is not dict:
+        raise PublishError(refusal)
+    if encoding is JSON and None in value.values():
+        return {key: NULL if field is None else field for key, field in value.items()}
+    return value
+
+
+def decode_text(value: object, where: str, key: str) -> str:
+    """Decode a string field; tnetstring bytes that are not UTF-8 become U+FFFD. `where` starts the refusal."""
+    if type(value) is str:
+        return value
+    if type(value) is bytes:
+        return value.decode() if value.isascii() else value.decode("utf-8", "replace")
+    raise wrong_type(where, key)
+
+
+def decode_bytes(value: object, where: str, key: str) -> bytes:
+    """Decode a string field whose bytes are kept as they are."""
+    if type(value) is str:
+        return value.encode()
+    if type(value) is bytes:
+        return value
+    raise wrong_type(where, key)
+
+
+def decode_base64(value: object, where: str, key: str) -> bytes:
+    """Decode base64 text as Qt does: skip what is not in the alphabet, drop an incomplete last byte."""
+    text = decode_bytes(value, where, key)
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except binascii.Error:
+        pass
+    sextets = text.translate(None, _NOT_BASE64)
+    if len(sextets) % 4 == 1:
+        sextets = sextets[:-1]
+    return binascii.a2b_base64(sextets + b"=" * (-len(sextets) % 4))
+
+
+def decode_int(value: object, where: str, key: str, maximum: int = INT_MAX) -> int:
+    """Decode a whole number from 0 to `maximum`: fractions are rounded, a numeric string counts as its number.
+
+    A string that is no number counts as 0, as in the reference.
+
+    Raises:
+        PublishError: wrong type, or out of range.
+    """
+    kind = type(value)
+    if kind is int or kind is bool:
+        number = int(value)  # type: ignore[call-overload]
+    elif kind is float:
+        number = _round(value)  # type: ignore[arg-type]
+    elif kind is str or kind is bytes:
+        number = _int_of_text(decode_text(value, where, key))
+    else:
+        raise wrong_type(where, key)
+    if not 0 <= number <= maximum:
+        raise PublishError(f"{where} contains '{key}' with invalid value")
+    return int(number)
+
+
+def decode_bool(value: object, where: str, key: str) -> bool:
+    """Decode a bool; nothing else counts as one."""
+    if type(value) is not bool:
+        raise wrong_type(where, key)
+    return value
+
+
+def wrong_type(where: str, key: str) -> PublishError:
+    """Make the refusal of a field whose type is wrong."""
+    return PublishError(f"{where} contains '{key}' with wrong type")
+
+
+def decode_plain(value: object) -> object:
+    """Turn tnetstring bytes into text all the way down: what JSON would have given."""
+    if type(value) is bytes:
+        return value.decode("utf-8", "replace")
+    if type(value) is list:
+        return [decode_plain(part) for part in value]
+    if type(value) is dict:
+        return {key: decode_plain(part) for key, part in value.items()}
+    return value
+
+
+def _round(number: float) -> int:
+    whole = math.floor(abs(number) + 0.5)
+    return -whole if number < 0 else whole
+
+
+def _int_of_text(text: str) -> int:
+    digits = text.strip()
+    unsigned = digits[1:] if digits[:1] in ("+", "-") else digits
+    return int(digits) if unsigned.isascii() and unsigned.isdigit() and len(unsigned) <= 18 else 0
