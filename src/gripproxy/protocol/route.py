@@ -1,0 +1,265 @@
+"""One route: which requests it takes, what it does to them, and the targets it tries."""
+
+import difflib
+import re
+from dataclasses import dataclass
+
+from gripproxy.protocol.route_line import RouteLineError, Section, split_route_line
+
+PORT_MAX = 65_535
+
+# What the reference does and this version does not: the route works, and its owner is told what is missing.
+JSONP_PROPERTIES = frozenset({"jsonp_body", "jsonp_cb", "jsonp_defcb", "jsonp_defmethod", "jsonp_mode"})
+UNSUPPORTED_CONDITION = JSONP_PROPERTIES | {"aco", "log_level", "session", "sockjs", "sockjs_as_path"}
+UNSUPPORTED_TARGET = frozenset({"client_cert", "client_key", "one_event", "over_http", "untrusted"})
+
+MATCHING_PROPERTIES = frozenset({"proto", "ssl", "path_beg"})
+REWRITING_PROPERTIES = frozenset({"as_host", "path_rem", "replace_beg", "header", "orig_headers"})
+GRIP_PROPERTIES = frozenset({"id", "prefix", "sig_iss", "sig_key", "no_grip", "debug"})
+SUPPORTED_CONDITION = MATCHING_PROPERTIES | REWRITING_PROPERTIES | GRIP_PROPERTIES
+# ipc_file_mode counts for zhttp targets only, and those are refused.
+SUPPORTED_TARGET = frozenset({"ssl", "insecure", "trust_connect_host", "host", "sub", "ipc_file_mode"})
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.1
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_HOST_VALUE = re.compile(r"[^\x00-\x20\x7f/?#@\\]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """An origin that a route's requests go to. For ``test``, the built-in responder, host and port say nothing."""
+
+    host: str = ""
+    port: int = 0
+    is_test: bool = False
+    is_ssl: bool = False
+    insecure: bool = False  # any server certificate will do
+    trust_connect_host: bool = False  # the certificate must name `host`, not the request's Host
+    untrusted: bool = False
+    host_header: str | None = None  # the Host sent to this target, "host" or "host:port"
+    subs: tuple[str, ...] = ()  # channels that every hold through this target gets, without the route's prefix
+    over_http: bool = False
+    one_event: bool = False
+
+    @property
+    def label(self) -> str:
+        """How error bodies and logs name this target: ``host:port``, ``[v6]:port`` or ``test``."""
+        if self.is_test:
+            return "test"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A line of the routes file. `is_https` and `is_websocket` are None where the condition does not ask.
+
+    `domain` is ``*`` for the default rules and empty for a route that only its id can reach. `headers` are in the
+    order in which they apply; an empty value removes the header. `sig_key` is as written: see grip_sig.py.
+    """
+
+    domain: str
+    id: str
+    is_id_explicit: bool = False
+    is_websocket: bool | None = None
+    is_https: bool | None = None
+    path_beg: bytes = b""
+    prefix: str = ""
+    sig_iss: str | None = None
+    sig_key: str | None = None
+    as_host: str | None = None
+    path_rem: int = 0
+    path_prepend: bytes = b""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    orig_headers: bool = False
+    no_grip: bool = False
+    debug: bool = False
+    session: bool = False
+    targets: tuple[Target, ...]
+
+    @property
+    def condition(self) -> tuple[str, bool | None, bool | None, bytes]:
+        """What makes two routes duplicates of each other."""
+        return self.domain, self.is_websocket, self.is_https, self.path_beg
+
+    def is_more_specific(self, other: "Route") -> bool:
+        """Tell whether this route wins over `other`, both taking the request and `other` standing above it.
+
+        The last test ignores the path: of a longer `path_beg` and an `ssl`, the lower line wins, as in Pushpin.
+        """
+        if (self.is_websocket is None) != (other.is_websocket is None):
+            return other.is_websocket is None
+        if len(self.path_beg) > len(other.path_beg):
+            return True
+        return other.is_https is None and self.is_https is not None
+
+    def rewrite_path(self, target: bytes) -> bytes:
+        """Apply `path_rem` or `replace_beg` to a request target (path and query, percent-encoded).
+
+        The result begins with ``/``: an origin could not parse anything else. ``*`` is left as it is.
+        """
+        if (not self.path_rem and not self.path_prepend) or not target.startswith(b"/"):
+            return target
+        path, mark, query = target.partition(b"?")
+        path = self.path_prepend + path[self.path_rem :]
+        if not path.startswith(b"/"):
+            path = b"/" + path
+        return path + mark + query
+
+
+def decode_route(line: str) -> tuple[Route, list[str]] | None:
+    """Read a line of a routes file: the route with remarks on what will not work, or None for a blank line.
+
+    Raises:
+        RouteLineError: the line is no route, in the reference's words where it refuses it too. Also refused, unlike
+            there: header names and hosts that would break the origin's request, and ``zhttp`` targets.
+    """
+    sections = split_route_line(line)
+    if not sections:
+        return None
+    if len(sections) < 2:
+        raise RouteLineError("must specify condition and at least one target")
+    targets = tuple(_decode_target(section) for section in sections[1:])
+    route = _decode_condition(sections[0], targets)
+    remarks = _property_remarks(sections[0], SUPPORTED_CONDITION, UNSUPPORTED_CONDITION)
+    for section in sections[1:]:
+        remarks += _property_remarks(section, SUPPORTED_TARGET, UNSUPPORTED_TARGET)
+    return route, remarks + _reach_remarks(route)
+
+
+def _decode_condition(section: Section, targets: tuple[Target, ...]) -> Route:
+    domain = section.value
+    proto = _choice(section, "proto", {"http": False, "ws": True}, "'http' or 'ws'")
+    ssl = _choice(section, "ssl", {"yes": True, "no": False}, "'yes' or 'no'")
+    path_beg = section.last("path_beg")
+    if path_beg == "":
+        raise RouteLineError("path_beg cannot be empty")
+    _choice(section, "jsonp_mode", {"basic": False, "extended": True}, "'basic' or 'extended'")
+    path_beg_bytes = (path_beg or "").encode()
+    replacement = section.last("replace_beg")
+    route_id = section.last("id")
+    return Route(
+        domain=domain,
+        id=route_id or _default_id(domain, proto, ssl, path_beg),
+        is_id_explicit=bool(route_id),
+        is_websocket=proto,
+        is_https=ssl,
+        path_beg=path_beg_bytes,
+        prefix=section.last("prefix") or "",
+        sig_iss=section.last("sig_iss"),
+        sig_key=section.last("sig_key"),
+        as_host=_host_value(section, "as_host"),
+        path_rem=_count(section, "path_rem") if replacement is None else len(path_beg_bytes),
+        path_prepend=(replacement or "").encode(),
+        headers=tuple(_decode_header(text) for text in section.all("header")),
+        orig_headers=section.has("orig_headers"),
+        no_grip=section.has("no_grip"),
+        debug=section.has("debug"),
+        session=section.has("session"),
+        targets=targets,
+    )
+
+
+def _default_id(domain: str, proto: bool | None, ssl: bool | None, path_beg: str | None) -> str:
+    """Name a route as Pushpin does, which has the words for `ssl` the wrong way round."""
+    proto_word = "*" if proto is None else "ws" if proto else "http"
+    ssl_word = "*" if ssl is None else "no-ssl" if ssl else "ssl"
+    return f"{domain or '*'},{proto_word},{ssl_word},{path_beg or '*'}"
+
+
+def _decode_target(section: Section) -> Target:
+    value = section.value
+    host, port = "", 0
+    if value.startswith(("zhttp/", "zhttpreq/")):
+        kind, _, spec = value.partition("/")
+        reason = "are not supported by this version" if "://" in spec else "need a spec with '://'"
+        raise RouteLineError(f"{kind} targets {reason}: {value}")
+    if value != "test":
+        host, port = _split_host_port(value)
+    return Target(
+        host=host,
+        port=port,
+        is_test=value == "test",
+        is_ssl=section.has("ssl"),
+        insecure=section.has("insecure"),
+        trust_connect_host=section.has("trust_connect_host"),
+        untrusted=section.has("untrusted"),
+        host_header=_host_value(section, "host"),
+        subs=tuple(channel for channel in section.all("sub") if channel),
+        over_http=section.has("over_http"),
+        one_event=section.has("one_event"),
+    )
+
+
+def _split_host_port(value: str) -> tuple[str, int]:
+    """Split ``host:port`` at the first colon, or ``[v6]:port`` behind the bracket."""
+    if value.startswith("["):
+        host, separator, port = value[1:].partition("]:")
+    else:
+        host, separator, port = value.partition(":")
+    if not separator or not _HOST_VALUE.fullmatch(host):
+        raise RouteLineError("target bad format")
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) <= PORT_MAX):
+        raise RouteLineError("target invalid port")
+    return host, int(port)
+
+
+def _choice(section: Section, name: str, values: dict[str, bool], wanted: str) -> bool | None:
+    argument = section.last(name)
+    if argument is None:
+        return None
+    if argument not in values:
+        raise RouteLineError(f"{name} must be set to {wanted}")
+    return values[argument]
+
+
+def _count(section: Section, name: str) -> int:
+    argument = section.last(name)
+    if argument is None:
+        return 0
+    if not (argument.isascii() and argument.isdigit() and len(argument) <= 9):
+        raise RouteLineError(f"{name} must be a whole number")
+    return int(argument)
+
+
+def _host_value(section: Section, name: str) -> str | None:
+    argument = section.last(name)
+    if not argument:
+        return None
+    if not _HOST_VALUE.fullmatch(argument) or not argument.isascii():
+        raise RouteLineError(f"{name} must use format 'host[:port]'")
+    return argument
+
+
+def _decode_header(text: str) -> tuple[bytes, bytes]:
+    name, separator, value = text.partition(":")
+    if not separator or not name:
+        raise RouteLineError("header must use format 'name:value'")
+    if not _HEADER_NAME.fullmatch(name):
+        raise RouteLineError(f"header name has a forbidden character: {name!r}")
+    if _CONTROL_CHARACTER.search(value):
+        raise RouteLineError(f"header value has a control character: {name}")
+    return name.encode(), value.lstrip(" ").encode()
+
+
+def _property_remarks(section: Section, supported: frozenset[str], unsupported: frozenset[str]) -> list[str]:
+    """Say which properties do nothing: unknown ones are ignored, as in Pushpin, but not in silence."""
+    remarks = []
+    for name in dict.fromkeys(name for name, _ in section.properties):
+        if name in unsupported:
+            remarks.append(f"{name} is not supported by this version and has no effect")
+        elif name not in supported:
+            nearest = difflib.get_close_matches(name, supported | unsupported, n=1)
+            remarks.append(f"unknown property {name!r} is ignored" + (f"; meant {nearest[0]!r}?" if nearest else ""))
+    return remarks
+
+
+def _reach_remarks(route: Route) -> list[str]:
+    """Say why no request can ever get to this route, which Pushpin accepts without a word."""
+    if b"?" in route.path_beg:
+        return [f"path_beg can never match, as a path has no '?': {route.path_beg.decode()}"]
+    if route.domain in ("", "*"):
+        return [] if route.domain else ["no domain: only its id can reach this route"]
+    domain = route.domain
+    if "*" in domain or "[" in domain or domain.count(":") == 1 or domain != domain.lower():
+        return [f"domain can never match, it must be '*' or a whole host in lower case without port: {domain}"]
+    return []

@@ -1,0 +1,186 @@
+"""One route: its properties, its refusals and the rewriting of paths."""
+
+import pytest
+
+from gripproxy.protocol.route import Route, Target, decode_route
+from gripproxy.protocol.route_line import RouteLineError
+
+
+def route(line: str) -> Route:
+    decoded = decode_route(line)
+    assert decoded is not None
+    return decoded[0]
+
+
+def remarks(line: str) -> list[str]:
+    decoded = decode_route(line)
+    assert decoded is not None
+    return decoded[1]
+
+
+def test_blank_line_is_no_route() -> None:
+    """It is skipped without a word."""
+    assert decode_route("  # comment") is None
+
+
+def test_plain_route_has_no_conditions() -> None:
+    """The line of most installations."""
+    assert route("* localhost:80") == Route(domain="*", id="*,*,*,*", targets=(Target(host="localhost", port=80),))
+
+
+def test_condition_properties_are_read() -> None:
+    """Everything a condition can say ends up on the route."""
+    line = (
+        "a.example,proto=ws,ssl=no,path_beg=/x,id=main,prefix=p-,sig_iss=i,sig_key=base64:YQ==,as_host=b:81,"
+        'header=X-A:1,header="X-B:  2, 3",orig_headers,no_grip,debug=false,session test'
+    )
+    assert route(line) == Route(
+        domain="a.example",
+        id="main",
+        is_id_explicit=True,
+        is_websocket=True,
+        is_https=False,
+        path_beg=b"/x",
+        prefix="p-",
+        sig_iss="i",
+        sig_key="base64:YQ==",
+        as_host="b:81",
+        headers=((b"X-B", b"2, 3"), (b"X-A", b"1")),
+        orig_headers=True,
+        no_grip=True,
+        debug=True,
+        session=True,
+        targets=(Target(is_test=True),),
+    )
+
+
+def test_target_properties_are_read() -> None:
+    """A target's ``ssl=no`` means on: there it is a flag."""
+    line = "* o:443,ssl=no,insecure,trust_connect_host,host=h:1,sub=a,sub=,sub=b,over_http,one_event,untrusted"
+    assert route(line).targets == (
+        Target(
+            host="o",
+            port=443,
+            is_ssl=True,
+            insecure=True,
+            trust_connect_host=True,
+            untrusted=True,
+            host_header="h:1",
+            subs=("b", "a"),
+            over_http=True,
+            one_event=True,
+        ),
+    )
+
+
+def test_labels_name_targets_as_written() -> None:
+    """They are what "Tried: ..." lists to whoever debugs a 502."""
+    assert [target.label for target in route("* a:1 [::1]:2 test").targets] == ["a:1", "[::1]:2", "test"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "route_id"),
+    [
+        ("*", "*,*,*,*"),
+        ("h,proto=http,ssl=no,path_beg=/p", "h,http,ssl,/p"),
+        ("h,proto=ws,ssl=yes", "h,ws,no-ssl,*"),
+    ],
+)
+def test_default_id_is_that_of_the_reference(condition: str, route_id: str) -> None:
+    """Clients name routes by it, the inverted words for ssl included."""
+    assert route(f"{condition} test").id == route_id
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("*", "must specify condition and at least one target"),
+        ("*\t127.0.0.1:80", "must specify condition and at least one target"),
+        ("*,proto=https test", "proto must be set to 'http' or 'ws'"),
+        ("*,ssl test", "ssl must be set to 'yes' or 'no'"),
+        ("*,path_beg test", "path_beg cannot be empty"),
+        ("*,jsonp_mode=x test", "jsonp_mode must be set to 'basic' or 'extended'"),
+        ("*,header=X-A test", "header must use format 'name:value'"),
+        ("*,header=:v test", "header must use format 'name:value'"),
+        ("* localhost", "target bad format"),
+        ("* :80", "target bad format"),
+        ("* ,ssl", "target bad format"),
+        ("* localhost:0", "target invalid port"),
+        ("* localhost:65536", "target invalid port"),
+        ("* localhost:+80", "target invalid port"),
+        ("* ::1:80", "target bad format"),
+        ("* 1::1:80", "target invalid port"),
+        ("* localhost:80 localhost:x", "target invalid port"),
+        ("* [::1]80", "target bad format"),
+        ('*,"header=X A:v" test', "header name has a forbidden character: 'X A'"),
+        ('*,"header=X:a\rb" test', "header value has a control character: X"),
+        ("*,path_rem=two test", "path_rem must be a whole number"),
+        ('*,as_host="a b" test', "as_host must use format 'host[:port]'"),
+        ("* a:1,host=b/c", "host must use format 'host[:port]'"),
+        (
+            "* zhttp/tcp://127.0.0.1:10000",
+            "zhttp targets are not supported by this version: zhttp/tcp://127.0.0.1:10000",
+        ),
+        ("* zhttpreq/x", "zhttpreq targets need a spec with '://': zhttpreq/x"),
+    ],
+)
+def test_bad_line_is_refused(line: str, text: str) -> None:
+    """Each mistake has its text; where the reference has one, it is the same."""
+    with pytest.raises(RouteLineError) as error:
+        decode_route(line)
+    assert str(error.value) == text
+
+
+@pytest.mark.parametrize(
+    ("condition", "target", "rewritten"),
+    [
+        ("*", b"/a?b", b"/a?b"),
+        ("*,path_beg=/v1/,replace_beg=/", b"/v1/a/b?q=1", b"/a/b?q=1"),
+        ("*,path_beg=/q,replace_beg=", b"/q", b"/"),
+        ("*,path_beg=/q,replace_beg=", b"/q?x=/q", b"/?x=/q"),
+        ("*,path_beg=/q,replace_beg=/long/", b"/q/r", b"/long//r"),
+        ("*,path_rem=2", b"/ab/c", b"/b/c"),
+        ("*,path_rem=3", b"/ab/c?d", b"/c?d"),
+        ("*,path_rem=99", b"/ab?c", b"/?c"),
+        ("*,path_beg=/a,path_rem=9,replace_beg=/b", b"/a/c", b"/b/c"),
+        ("*,path_rem=2", b"*", b"*"),
+    ],
+)
+def test_path_is_rewritten_and_the_query_kept(condition: str, target: bytes, rewritten: bytes) -> None:
+    """The origin sees its own paths; what it gets is a request target in any case."""
+    assert route(f"{condition} test").rewrite_path(target) == rewritten
+
+
+def test_unknown_property_is_ignored_but_named() -> None:
+    """A misspelt condition would take requests that it was not meant for."""
+    assert remarks("*,path_begin=/a test") == ["unknown property 'path_begin' is ignored; meant 'path_beg'?"]
+    assert remarks("* a:1,xyzzy") == ["unknown property 'xyzzy' is ignored"]
+
+
+def test_unsupported_property_is_said_to_do_nothing() -> None:
+    """Whoever moves here learns at once what is missing, on the side where it stands."""
+    assert remarks("*,aco,sockjs=/s test") == [
+        "aco is not supported by this version and has no effect",
+        "sockjs is not supported by this version and has no effect",
+    ]
+    assert remarks("*,untrusted test") == ["unknown property 'untrusted' is ignored"]
+
+
+@pytest.mark.parametrize("domain", ["*.example.com", "Example.com", "example.com:80", "[::1]"])
+def test_domain_that_never_matches_is_remarked(domain: str) -> None:
+    """Such a line looks right and does nothing."""
+    assert remarks(f"{domain} test") == [
+        f"domain can never match, it must be '*' or a whole host in lower case without port: {domain}"
+    ]
+
+
+@pytest.mark.parametrize("domain", ["*", "example.com", "::1"])
+def test_domain_that_can_match_goes_without_remark(domain: str) -> None:
+    """Warnings on sound lines would hide the others."""
+    assert remarks(f"{domain} test") == []
+
+
+def test_route_out_of_reach_is_remarked() -> None:
+    """No domain and a query in the path are accepted by the reference in silence."""
+    assert remarks("id=x test") == ["no domain: only its id can reach this route"]
+    assert remarks("*,path_beg=/a?b test") == ["path_beg can never match, as a path has no '?': /a?b"]
