@@ -1,0 +1,168 @@
+"""Fork one child, run its main function in it, and read what it reports."""
+
+import fcntl
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NoReturn
+
+import setproctitle
+
+from gripproxy import logs
+from gripproxy.child import READY_LINE, ChildContext, ChildMain
+from gripproxy.errors import GripProxyError
+from gripproxy.scoreboard import Field, ProcessState, Scoreboard
+from gripproxy.settings import Settings
+
+CANNOT_START_STATUS = 3
+CRASHED_STATUS = 1
+REPORT_MAX_BYTES = 65_536
+
+# The signals that the supervisor blocks and takes one by one.
+WATCHED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGIO)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class ChildPlan:
+    """What is needed to fork a child, also again when it died."""
+
+    name: str
+    index: int  # worker number from 0; 0 for the hub
+    row_index: int
+    main: ChildMain
+    settings: Settings
+    scoreboard: Scoreboard
+
+
+@dataclass(slots=True)
+class ChildProcess:
+    """A forked child, seen from the supervisor."""
+
+    pid: int
+    report_fd: int | None  # None: it has said all it can say
+    is_ready: bool = False
+    reason: str | None = None
+
+    def read_report(self) -> None:
+        """Take in what the child has written so far; never blocks."""
+        while self.report_fd is not None:
+            try:
+                text = os.read(self.report_fd, REPORT_MAX_BYTES)
+            except BlockingIOError:
+                return
+            if text == READY_LINE:
+                self.is_ready = True
+            elif text:
+                self.reason = text.decode(errors="replace").strip()
+            else:
+                self.close()
+
+    def close(self) -> None:
+        if self.report_fd is not None:
+            os.close(self.report_fd)
+            self.report_fd = None
+
+
+def fork_child(plan: ChildPlan, lifeline: tuple[int, int], supervisor_fds: Iterable[int]) -> ChildProcess:
+    """Fork and run `plan.main` in the child.
+
+    Args:
+        lifeline: both ends of the pipe of which only the supervisor keeps the writing end.
+        supervisor_fds: what the child must not keep, besides that end.
+
+    Raises:
+        OSError: no more processes or descriptors.
+    """
+    report_read, report_write = os.pipe()
+    os.set_blocking(report_read, False)
+    # The supervisor waits for signals only, so the pipe has to send one when it is written to.
+    fcntl.fcntl(report_read, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(report_read, fcntl.F_SETFL, fcntl.fcntl(report_read, fcntl.F_GETFL) | os.O_ASYNC)
+    row = plan.scoreboard.row(plan.row_index)
+    row[Field.STATE] = ProcessState.STARTING
+    row[Field.HEARTBEAT_MS] = 0
+    context = ChildContext(
+        name=plan.name,
+        index=plan.index,
+        row_index=plan.row_index,
+        scoreboard=plan.scoreboard,
+        lifeline_fd=lifeline[0],
+        report_fd=report_write,
+        parent_pid=os.getpid(),
+    )
+    gc.collect()
+    gc.freeze()  # what exists now is never walked again, so its pages stay shared with the child
+    sys.stdout.flush()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(report_read)
+        os.close(report_write)
+        raise
+    if pid == 0:
+        _run_child(plan, context, (report_read, lifeline[1], *supervisor_fds))
+    os.close(report_write)
+    row[Field.PID] = pid
+    return ChildProcess(pid, report_read)
+
+
+def _run_child(plan: ChildPlan, context: ChildContext, foreign_fds: Iterable[int]) -> NoReturn:
+    """Be the child: never returns into the supervisor's code, whatever happens."""
+    status = CRASHED_STATUS
+    try:
+        for fd in foreign_fds:
+            os.close(fd)
+        setproctitle.setproctitle(f"gripproxy: {plan.name}")
+        logs.set_process_name(plan.name)
+        _reset_signals()
+        status = _guard_main(plan, context)
+    finally:
+        logging.shutdown()
+        os._exit(status)
+
+
+def _guard_main(plan: ChildPlan, context: ChildContext) -> int:
+    """Run the child's main function; give the exit status that says how it ended."""
+    try:
+        plan.main(plan.settings, context)
+        return 0
+    except SystemExit as request:
+        return request.code if isinstance(request.code, int) else CRASHED_STATUS
+    except Exception as error:  # the last frame of a process: whatever it is must be written down
+        is_on_purpose = isinstance(error, (GripProxyError, OSError)) and bool(str(error))
+        if context.has_reported or not is_on_purpose:
+            log.exception("%s failed", plan.name)
+        if context.has_reported:
+            return CRASHED_STATUS
+        context.report_failure(str(error) if is_on_purpose else f"{type(error).__name__}: {error}")
+        return CANNOT_START_STATUS
+
+
+def _reset_signals() -> None:
+    """Give the child the signals as the system hands them out, but keep a terminal's from it.
+
+    Ctrl-C and a hang-up go to the whole foreground group, and it is the supervisor who passes them on in order;
+    and a reload that comes before the child handles it must not end it.
+    """
+    for number in WATCHED_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED_SIGNALS)
+
+
+def describe_exit(wait_status: int) -> str:
+    """Put a status of `os.waitpid` in words: ``exit status 3``, ``killed by SIGKILL``."""
+    code = os.waitstatus_to_exitcode(wait_status)
+    if code >= 0:
+        return f"exit status {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"

@@ -1,0 +1,104 @@
+"""The run directory, and the lock file in it that keeps a second instance from taking the first one's sockets."""
+
+import contextlib
+import fcntl
+import os
+import time
+
+from gripproxy.errors import ConfigError
+from gripproxy.settings import Settings
+
+SOCKET_PATH_MAX_BYTES = 107  # sun_path of Linux, less its final NUL
+SOCKET_NAME_MAX_BYTES = 16  # of the names that the processes give to `Settings.ipc_path`
+ORPHANS_WAIT_S = 5.0  # children of a killed supervisor notice at once; they hold its lock until they are gone
+ORPHANS_POLL_S = 0.05
+
+
+def prepare_run_directory(settings: Settings) -> None:
+    """Create the run directory if it is missing. Socket files left in it are replaced by whoever binds them.
+
+    Raises:
+        ConfigError: it cannot be created or written to, or its path is too long for a unix socket.
+    """
+    path = settings.rundir
+    other = "choose another with --rundir DIR or rundir= in [global]"
+    try:
+        os.makedirs(path, mode=0o755, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot create the run directory {path}: {error.strerror}; {other}") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ConfigError(f"this user may not write to the run directory {path}; {other}")
+    excess = len(os.fsencode(settings.ipc_path(""))) + SOCKET_NAME_MAX_BYTES - SOCKET_PATH_MAX_BYTES
+    if excess > 0:
+        raise ConfigError(f"the run directory {path} is {excess} bytes too long for a unix socket; {other}")
+
+
+class InstanceLock:
+    """Holds ``{rundir}/{ipc_prefix}gripproxy.pid`` from `acquire` to `release`; its content is the pid.
+
+    Children inherit the lock, so that it is free only when the last process of an instance is gone.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._path = settings.ipc_path("gripproxy.pid")
+        self._fd: int | None = None
+
+    def acquire(self, wait_s: float = ORPHANS_WAIT_S) -> None:
+        """Take the lock; wait for the children of a supervisor that was killed, never for a live instance.
+
+        Raises:
+            ConfigError: another instance holds it, or the file cannot be written.
+        """
+        give_up_s = time.monotonic() + wait_s
+        while not self._try():
+            pid = self._holder_pid()
+            if pid is not None and _is_alive(pid):
+                raise ConfigError(
+                    f"gripproxy already runs here as process {pid} ({self._path}); "
+                    "run another one with --id N and --port PORT, or in another directory with --rundir DIR"
+                )
+            if time.monotonic() > give_up_s:
+                raise ConfigError(f"processes of a gripproxy that was killed still run and hold {self._path}; end them")
+            time.sleep(ORPHANS_POLL_S)
+
+    def release(self) -> None:
+        """Remove the file and let the lock go."""
+        if self._fd is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
+            os.close(self._fd)
+            self._fd = None
+
+    def _try(self) -> bool:
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise ConfigError(f"cannot open the lock file {self._path}: {error.strerror}") from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_same = os.stat(self._path).st_ino == os.fstat(fd).st_ino
+        except (BlockingIOError, FileNotFoundError):
+            is_same = False
+        if not is_same:  # held by another, or removed by its last holder between our open and our lock
+            os.close(fd)
+            return False
+        os.ftruncate(fd, 0)
+        os.write(fd, f"{os.getpid()}\n".encode())
+        self._fd = fd
+        return True
+
+    def _holder_pid(self) -> int | None:
+        try:
+            with open(self._path, encoding="ascii") as file:
+                return int(file.read())
+        except (OSError, ValueError):
+            return None
+
+
+def _is_alive(pid: int) -> bool:
+    """Tell whether the process runs; one that only waits for its parent to reap it does not."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -1,0 +1,165 @@
+"""The supervisor process: takes signals and exits, asks the policy, does what it says.
+
+It has no event loop, no thread and no client socket, so that forking from it is always safe. Everything waits in one
+`sigtimedwait`: a child's exit is SIGCHLD and a child's report is SIGIO from its pipe.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections import deque
+
+import setproctitle
+
+from gripproxy import logs
+from gripproxy.child import ChildMain
+from gripproxy.scoreboard import HUB_ROW, Field, ProcessState, Scoreboard
+from gripproxy.settings import Settings
+from gripproxy.supervisor.policy import (
+    Action,
+    ChildExited,
+    ChildReady,
+    End,
+    Event,
+    Log,
+    Policy,
+    ReloadAsked,
+    Send,
+    Start,
+    StopAsked,
+    Ticked,
+)
+from gripproxy.supervisor.process import WATCHED_SIGNALS, ChildPlan, ChildProcess, describe_exit, fork_child
+
+# What a process that is gone has no more of. Its counters stay.
+GAUGES = (Field.CONNECTIONS, Field.HELD_STREAMS, Field.HELD_RESPONSES, Field.CHANNELS)
+
+log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """Runs one hub and `settings.workers` workers until it is asked to stop."""
+
+    def __init__(
+        self, settings: Settings, hub_main: ChildMain, worker_main: ChildMain, scoreboard: Scoreboard | None = None
+    ) -> None:
+        """`scoreboard`: for `settings.workers` workers; made here unless the caller wants to look into it."""
+        self._scoreboard = scoreboard or Scoreboard(settings.workers)
+        self._plans = [
+            ChildPlan(
+                name="hub" if row == HUB_ROW else f"worker {row - 1}",
+                index=max(0, row - 1),
+                row_index=row,
+                main=hub_main if row == HUB_ROW else worker_main,
+                settings=settings,
+                scoreboard=self._scoreboard,
+            )
+            for row in range(settings.workers + 1)
+        ]
+        self._policy = Policy([plan.name for plan in self._plans])
+        self._processes: dict[int, ChildProcess] = {}  # by row
+        self._started_rows: set[int] = set()
+        self._events: deque[Event] = deque()
+        self._lifeline = os.pipe()
+        self._status: int | None = None
+
+    def run(self) -> int:
+        """Start the children and stay until the last one is gone. Gives the exit status.
+
+        Leaves the signals of WATCHED_SIGNALS blocked: unblocked, one that came late would end the process in the
+        middle of its last steps.
+        """
+        setproctitle.setproctitle("gripproxy: supervisor")
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, it would hide how children end
+        signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED_SIGNALS)
+        self._apply(self._policy.start(time.monotonic()))
+        while self._status is None:
+            info = signal.sigtimedwait(WATCHED_SIGNALS, self._policy.wait_s(time.monotonic()))
+            if info is not None:
+                self._take_signal(signal.Signals(info.si_signo))
+            self._take_reports()
+            self._take_exits()
+            self._handle(Ticked([self._heartbeat_s(row) for row in range(len(self._plans))]))
+        return self._status
+
+    def _take_signal(self, number: signal.Signals) -> None:
+        if number in (signal.SIGTERM, signal.SIGINT):
+            self._handle(StopAsked())
+        elif number == signal.SIGHUP:
+            logs.reopen()
+            self._handle(ReloadAsked())
+
+    def _take_reports(self) -> None:
+        for row, process in list(self._processes.items()):
+            was_ready = process.is_ready
+            process.read_report()
+            if process.is_ready and not was_ready:
+                self._handle(ChildReady(row))
+
+    def _take_exits(self) -> None:
+        """Reap every process that ended, also those that are not ours when this is process 1 of a container."""
+        while self._processes:
+            try:
+                pid, wait_status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            row = next((row for row, process in self._processes.items() if process.pid == pid), None)
+            if row is not None:
+                self._take_exit(row, describe_exit(wait_status))
+
+    def _take_exit(self, row: int, how: str) -> None:
+        self._take_reports()  # "ready" comes before the exit, also when both came between two signals
+        process = self._processes.pop(row)
+        process.close()
+        cells = self._scoreboard.row(row)
+        cells[Field.STATE] = ProcessState.DEAD
+        for gauge in GAUGES:
+            cells[gauge] = 0
+        self._handle(ChildExited(row, how, process.reason))
+
+    def _handle(self, event: Event) -> None:
+        """Do what the policy says, and what it says to the events that come of it."""
+        self._events.append(event)
+        while self._events:
+            self._apply(self._policy.handle(self._events.popleft(), time.monotonic()))
+
+    def _apply(self, actions: list[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Start):
+                self._start(action.row)
+            elif isinstance(action, Send):
+                self._send(action)
+            elif isinstance(action, Log):
+                log.log(logs.LEVELS[action.level], action.text)
+            elif isinstance(action, End):
+                self._status = action.status
+
+    def _start(self, row: int) -> None:
+        plan = self._plans[row]
+        others = [process.report_fd for process in self._processes.values() if process.report_fd is not None]
+        try:
+            process = fork_child(plan, self._lifeline, others)
+        except OSError as error:
+            self._events.append(ChildExited(row, "not forked", f"cannot fork: {error.strerror}"))
+            return
+        self._processes[row] = process
+        if row in self._started_rows:
+            self._scoreboard.row(row)[Field.RESTARTS] += 1
+        self._started_rows.add(row)
+        log.debug("%s is process %d", plan.name, process.pid)
+
+    def _send(self, action: Send) -> None:
+        for row in action.rows:
+            process = self._processes.get(row)
+            if process is not None:
+                if action.signal_number == signal.SIGTERM:
+                    self._scoreboard.row(row)[Field.STATE] = ProcessState.STOPPING
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, action.signal_number)
+
+    def _heartbeat_s(self, row: int) -> float:
+        return self._scoreboard.row(row)[Field.HEARTBEAT_MS] / 1000
