@@ -41,7 +41,7 @@ _PHRASES: dict[int, bytes] = {
     415: b"Unsupported Media Type",
     416: b"Range Not Satisfiable",
     417: b"Expectation Failed",
-    418: b"I'm a teapot",
+    418: b"I'm a Teapot",
     421: b"Misdirected Request",
     422: b"Unprocessable Content",
     423: b"Locked",
