@@ -34,6 +34,18 @@ def test_directory_that_cannot_be_created_is_told(short_path: Path) -> None:
         prepare_run_directory(settings_in(short_path / "file" / "run"))
 
 
+def test_directory_that_everybody_may_write_to_is_refused(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In /tmp anybody can make it first, and put a socket of his own where the bus should be."""
+    short_path.chmod(0o777)
+    owner = short_path.stat().st_uid
+    if owner == 0:
+        os.chown(short_path, 4711, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    with pytest.raises(ConfigError, match="belongs to another user and everybody may write to it"):
+        prepare_run_directory(settings_in(short_path))
+
+
 def test_path_too_long_for_a_socket_is_told(short_path: Path) -> None:
     """Otherwise ZeroMQ says it later, without the path."""
     with pytest.raises(ConfigError, match="bytes too long for a unix socket"):

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import stat
 import time
 
 from gripproxy.errors import ConfigError
@@ -18,7 +19,8 @@ def prepare_run_directory(settings: Settings) -> None:
     """Create the run directory if it is missing. Socket files left in it are replaced by whoever binds them.
 
     Raises:
-        ConfigError: it cannot be created or written to, or its path is too long for a unix socket.
+        ConfigError: it cannot be created or written to, somebody else may put files in it, or its path is too long
+            for a unix socket.
     """
     path = settings.rundir
     other = "choose another with --rundir DIR or rundir= in [global]"
@@ -28,6 +30,9 @@ def prepare_run_directory(settings: Settings) -> None:
         raise ConfigError(f"cannot create the run directory {path}: {error.strerror}; {other}") from error
     if not os.access(path, os.W_OK | os.X_OK):
         raise ConfigError(f"this user may not write to the run directory {path}; {other}")
+    status = os.stat(path)
+    if status.st_uid not in (0, os.geteuid()) and status.st_mode & stat.S_IWOTH:
+        raise ConfigError(f"the run directory {path} belongs to another user and everybody may write to it; {other}")
     excess = len(os.fsencode(settings.ipc_path(""))) + SOCKET_NAME_MAX_BYTES - SOCKET_PATH_MAX_BYTES
     if excess > 0:
         raise ConfigError(f"the run directory {path} is {excess} bytes too long for a unix socket; {other}")

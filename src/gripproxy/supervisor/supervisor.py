@@ -140,6 +140,9 @@ class Supervisor:
 
     def _start(self, row: int) -> None:
         plan = self._plans[row]
+        if row in self._started_rows:
+            self._scoreboard.row(row)[Field.RESTARTS] += 1
+        self._started_rows.add(row)
         others = [process.report_fd for process in self._processes.values() if process.report_fd is not None]
         try:
             process = fork_child(plan, self._lifeline, others)
@@ -147,9 +150,6 @@ class Supervisor:
             self._events.append(ChildExited(row, "not forked", f"cannot fork: {error.strerror}"))
             return
         self._processes[row] = process
-        if row in self._started_rows:
-            self._scoreboard.row(row)[Field.RESTARTS] += 1
-        self._started_rows.add(row)
         log.debug("%s is process %d", plan.name, process.pid)
 
     def _send(self, action: Send) -> None:

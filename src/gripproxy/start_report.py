@@ -1,0 +1,48 @@
+"""What gripproxy says about itself when it starts: who connects where, and how many clients that allows."""
+
+import logging
+
+from gripproxy import __version__
+from gripproxy.fd_limit import allowed_connections, shortage_hint
+from gripproxy.settings import Settings
+
+Line = tuple[int, str]  # a level of `logging`, a text
+
+
+def config_lines(settings: Settings, warnings: list[str]) -> list[Line]:
+    """Say which version runs on which configuration, with what is doubtful in it."""
+    used = f"using config: {settings.config_path}" if settings.config_path else "no configuration file: defaults"
+    lines = [(logging.INFO, f"gripproxy {__version__}"), (logging.INFO, used)]
+    return lines + [(logging.WARNING, warning) for warning in warnings]
+
+
+def routes_lines(settings: Settings, routes_count: int, warnings: list[str]) -> list[Line]:
+    """Say how many routes there are and where they come from, with what is doubtful in them."""
+    source = f"from {settings.routesfile}" if settings.routesfile else "; ".join(settings.routes)
+    lines = [(logging.WARNING, warning) for warning in warnings]
+    return [*lines, (logging.INFO, f"routes loaded with {routes_count} entries ({source})")]
+
+
+def address_lines(settings: Settings) -> list[Line]:
+    """Say where clients and where publishers connect."""
+    texts = [f"clients: http://{address}" for address in settings.http_port]
+    way = "connected to" if settings.push_in_sub_connect else "bound"
+    if settings.push_in_spec:
+        texts.append(f"publishers: {settings.push_in_spec} (ZeroMQ PULL)")
+    texts += [f"publishers: {spec} (ZeroMQ SUB, {way})" for spec in settings.push_in_sub_specs]
+    if settings.push_in_http_port is not None:
+        host = settings.push_in_http_addr
+        host = f"[{host}]" if ":" in host else host
+        texts.append(f"publishers: http://{host}:{settings.push_in_http_port}/publish/")
+    return [(logging.INFO, text) for text in texts]
+
+
+def capacity_lines(settings: Settings, fd_limit: int) -> list[Line]:
+    """Say how many clients fit, and what to change when that is less than the configuration promises."""
+    allowed = min(allowed_connections(settings.workers, fd_limit), settings.client_maxconn)
+    lines = [
+        (logging.INFO, f"workers: {settings.workers}"),
+        (logging.INFO, f"fd limit: {fd_limit} in each process; client connections: at most {allowed}"),
+    ]
+    hint = shortage_hint(settings.client_maxconn, settings.workers, fd_limit)
+    return [*lines, (logging.WARNING, hint)] if hint else lines

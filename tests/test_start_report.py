@@ -1,0 +1,62 @@
+"""The lines that tell whoever starts gripproxy where to connect."""
+
+import logging
+
+from gripproxy.settings import ListenAddress, Settings
+from gripproxy.start_report import Line, address_lines, capacity_lines, config_lines, routes_lines
+
+
+def texts(lines: list[Line]) -> list[str]:
+    return [text for _, text in lines]
+
+
+def test_every_listener_and_publish_input_is_named() -> None:
+    """These are what one pastes into a browser or a publisher's settings."""
+    settings = Settings(http_port=(ListenAddress(port=8000), ListenAddress(host="::1", port=8001)))
+    assert texts(address_lines(settings)) == [
+        "clients: http://0.0.0.0:8000",
+        "clients: http://[::1]:8001",
+        "publishers: tcp://127.0.0.1:5560 (ZeroMQ PULL)",
+        "publishers: tcp://127.0.0.1:5562 (ZeroMQ SUB, bound)",
+        "publishers: http://127.0.0.1:5561/publish/",
+    ]
+
+
+def test_inputs_that_are_off_are_not_named() -> None:
+    """A line for a closed port would send publishers there."""
+    settings = Settings(http_port=(), push_in_spec=None, push_in_sub_specs=(), push_in_http_port=None)
+    assert address_lines(settings) == []
+
+
+def test_connected_sub_input_says_so() -> None:
+    """It is the other side's port then."""
+    settings = Settings(http_port=(), push_in_spec=None, push_in_http_port=None, push_in_sub_connect=True)
+    assert texts(address_lines(settings)) == ["publishers: tcp://127.0.0.1:5562 (ZeroMQ SUB, connected to)"]
+
+
+def test_config_in_use_is_named_with_its_warnings() -> None:
+    """Which file was read is the first question when a setting has no effect."""
+    assert texts(config_lines(Settings(), []))[1:] == ["no configuration file: defaults"]
+    lines = config_lines(Settings(config_path="/etc/x.conf"), ["/etc/x.conf:3: unknown key"])
+    assert lines[1:] == [
+        (logging.INFO, "using config: /etc/x.conf"),
+        (logging.WARNING, "/etc/x.conf:3: unknown key"),
+    ]
+
+
+def test_routes_are_counted_after_their_warnings() -> None:
+    """A line with a mistake is left out, and a count alone would not show it."""
+    assert routes_lines(Settings(routesfile="/etc/routes"), 2, ["/etc/routes:1: no target"]) == [
+        (logging.WARNING, "/etc/routes:1: no target"),
+        (logging.INFO, "routes loaded with 2 entries (from /etc/routes)"),
+    ]
+    assert texts(routes_lines(Settings(), 1, [])) == ["routes loaded with 1 entries (* test)"]
+
+
+def test_capacity_is_the_smaller_of_setting_and_descriptors() -> None:
+    """A limit that cannot be reached comes with a hint."""
+    enough = capacity_lines(Settings(workers=2, client_maxconn=1000), fd_limit=20_000)
+    assert texts(enough) == ["workers: 2", "fd limit: 20000 in each process; client connections: at most 1000"]
+    short = capacity_lines(Settings(workers=1, client_maxconn=1000), fd_limit=300)
+    assert short[1] == (logging.INFO, "fd limit: 300 in each process; client connections: at most 44")
+    assert short[2][0] == logging.WARNING
