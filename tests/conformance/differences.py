@@ -1,0 +1,44 @@
+"""The known differences: rows of docs/compatibility.md, and texts in the transcripts that prove them."""
+
+import re
+from pathlib import Path
+
+from tests.conformance.collection import SCENARIOS
+from tests.conformance.scenario import Difference
+
+COMPATIBILITY_PATH = Path(__file__).resolve().parents[2] / "docs" / "compatibility.md"
+ROW = re.compile(r"^\| `([a-z0-9-]+)` \| (.+) \| (.+) \| (.+) \|$", re.MULTILINE)
+SECTION = "## Differences that the conformance run shows"
+
+# What differs in every request that reaches an origin.
+EVERYWHERE = (
+    Difference(id="accept-added", reference="\nAccept: */*\n", ours="\n"),
+    Difference(id="accept-encoding-added", reference="\nAccept-Encoding: deflate, gzip, br, zstd\n", ours="\n"),
+)
+
+
+def documented() -> dict[str, tuple[str, str, str]]:
+    """Give the rows of the document's table by id: what pushpin does, what gripproxy does, why."""
+    _, _, section = COMPATIBILITY_PATH.read_text().partition(f"{SECTION}\n")
+    rows = ROW.findall(section.partition("\n## ")[0])
+    return {name: (reference, ours, reason) for name, reference, ours, reason in rows}
+
+
+def in_scenarios() -> set[str]:
+    """Give the ids of the differences that scenarios prove."""
+    own = {scenario.difference.id for scenario in SCENARIOS if scenario.difference}
+    return own | {difference.id for difference in EVERYWHERE}
+
+
+def translate(reference_text: str, difference: Difference | None) -> str:
+    """Give the reference's transcript with every known difference taken over.
+
+    Raises:
+        AssertionError: the reference no longer does what the difference says.
+    """
+    for everywhere in EVERYWHERE:
+        reference_text = reference_text.replace(everywhere.reference, everywhere.ours)
+    if difference is None:
+        return reference_text
+    assert difference.reference in reference_text, f"{difference.id}: the reference's transcript is\n{reference_text}"
+    return reference_text.replace(difference.reference, difference.ours)

@@ -1,0 +1,183 @@
+"""Plays a scenario against one server and gives what its clients and its origin got."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import zmq
+
+from tests.conformance.scenario import (
+    Control,
+    End,
+    Leave,
+    Publish,
+    Push,
+    Receive,
+    Release,
+    Scenario,
+    Send,
+    Step,
+    Subscribed,
+)
+from tests.conformance.transcript import methods_in, readable, readable_request
+from tests.integration.deadline import wait_until
+from tests.integration.origin import ScriptedOrigin
+from tests.integration.raw_client import RawClient
+from tests.integration.server import Server
+from tests.integration.subscription_watch import SubscriptionWatch
+
+QUIET_S = 0.12  # after the last step: bytes that should not come would come within it
+
+
+class Bench:
+    """A running server with what the scenarios need around it; used for one scenario after another."""
+
+    def __init__(self, server: Server, origin: ScriptedOrigin) -> None:
+        self.server = server
+        self.origin = origin
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.watch = SubscriptionWatch(self._context, server.sub_port)
+        self.push = self._context.socket(zmq.PUSH)
+        self.push.setsockopt(zmq.LINGER, 0)
+        self.push.connect(f"tcp://127.0.0.1:{server.push_port}")
+
+    def close(self) -> None:
+        """End the publishers' sockets."""
+        self.watch.close()
+        self.push.close()
+        self._context.term()
+
+    def play(self, scenario: Scenario) -> "Outcome":
+        """Play one scenario.
+
+        Raises:
+            AssertionError: a step did not come true in time.
+        """
+        self.origin.play(scenario.origin)
+        conversation = Conversation(self, scenario)
+        try:
+            for number, step in enumerate(scenario.steps, 1):
+                try:
+                    conversation.take(step)
+                except AssertionError as error:
+                    raise AssertionError(f"step {number}, {type(step).__name__}: {error}") from error
+            return conversation.outcome()
+        finally:
+            self.origin.release()
+            conversation.close()
+            self.origin.drop_connections()
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What can be compared: a text per client and one per request to the origin."""
+
+    clients: dict[str, str]
+    origin: list[str]
+
+    def text(self) -> str:
+        """Spell everything, for messages and for the search of a known difference."""
+        parts = [f"--- client {name}\n{text}" for name, text in sorted(self.clients.items())]
+        return "\n".join([*parts, *(f"--- origin\n{text}" for text in self.origin)])
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One play: the clients that are connected and what they have sent."""
+
+    bench: Bench
+    scenario: Scenario
+    clients: dict[str, RawClient] = field(default_factory=dict)
+    sent: dict[str, bytes] = field(default_factory=dict)
+    left: set[str] = field(default_factory=set)
+    controls: list[bytes] = field(default_factory=list)
+
+    def take(self, step: Step) -> None:
+        """Carry out one step."""
+        _TAKE[type(step)](self, step)
+
+    def send(self, step: Send) -> None:
+        if step.client not in self.clients:
+            self.clients[step.client] = RawClient(self.bench.server.http_port)
+        self.sent[step.client] = self.sent.get(step.client, b"") + step.data
+        self.clients[step.client].send(step.data)
+
+    def receive(self, step: Receive) -> None:
+        client = self.clients[step.client]
+
+        def is_there() -> bool:
+            client.poll(0)
+            return self._readable(step.client).count(step.marker) >= step.count
+
+        try:
+            wait_until(is_there, f"{step.marker!r} {step.count} time(s)", step.timeout_s)
+        except AssertionError as error:
+            state = "ended" if client.is_ended else "open"
+            raise AssertionError(f"{error}; the connection is {state}, received {client.received!r}") from None
+
+    def end(self, step: End) -> None:
+        self.clients[step.client].receive_all()
+
+    def leave(self, step: Leave) -> None:
+        self.left.add(step.client)
+        self.clients[step.client].close()
+
+    def subscribed(self, step: Subscribed) -> None:
+        self.bench.watch.wait_for(step.channel)
+
+    def publish(self, step: Publish) -> None:
+        self.bench.server.publish(*map(dict, step.items))
+
+    def push(self, step: Push) -> None:
+        self.bench.push.send(step.frame)
+
+    def control(self, step: Control) -> None:
+        with RawClient(self.bench.server.control_port) as client:
+            client.send(step.data)
+            self.controls.append(client.receive_all())
+
+    def release(self, step: Release) -> None:
+        del step
+        self.bench.origin.release()
+
+    def _readable(self, name: str) -> bytes:
+        methods = methods_in(self.sent[name])
+        return readable(self.clients[name].received, methods, self.scenario.is_framing_free)
+
+    def outcome(self) -> Outcome:
+        """Give what was received, with the state in which the server has left each connection."""
+        texts = {}
+        for name, client in self.clients.items():
+            if name not in self.left:
+                client.receive_for(QUIET_S)
+            state = "left" if name in self.left else "ended" if client.is_ended else "open"
+            texts[name] = self._readable(name).decode("latin-1") + f"<{state}>"
+        texts.update({f"control {number}": data.decode("latin-1") for number, data in enumerate(self.controls, 1)})
+        return Outcome(texts, self._requests() if self.scenario.is_origin_compared else [])
+
+    def _requests(self) -> list[str]:
+        requests: list[str] = []
+        for request in self.bench.origin.requests:
+            text = readable_request(request)
+            if not (self.scenario.is_repeat_free and text in requests):
+                requests.append(text)
+        return requests
+
+    def close(self) -> None:
+        """End the clients' connections."""
+        for client in self.clients.values():
+            with contextlib.suppress(OSError):
+                client.close()
+
+
+_TAKE: dict[type[Step], Callable[..., None]] = {
+    Send: Conversation.send,
+    Receive: Conversation.receive,
+    End: Conversation.end,
+    Leave: Conversation.leave,
+    Subscribed: Conversation.subscribed,
+    Publish: Conversation.publish,
+    Push: Conversation.push,
+    Control: Conversation.control,
+    Release: Conversation.release,
+}

@@ -1,0 +1,115 @@
+"""What a scenario is made of: data only, read by the runner."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tests.integration.origin import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """The client sends bytes; its connection opens with the first ones."""
+
+    data: bytes
+    client: str = "a"
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """Wait until the client has received `marker` so many times (chunk framing taken off)."""
+
+    marker: bytes
+    count: int = 1
+    client: str = "a"
+    timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Wait until the server has ended the client's connection."""
+
+    client: str = "a"
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The client ends its side of the connection."""
+
+    client: str = "a"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """Wait until the server has subscribed to a channel on its SUB input, which tells that the hold is in place."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Publish items over the control port, in JSON."""
+
+    items: Sequence[Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Publish one frame over ZeroMQ PUSH."""
+
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Send bytes to the control port and wait for the end of its answer, which joins the transcript."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Let the origin go on where its answer stands at WAIT."""
+
+
+Step = Send | Receive | End | Leave | Subscribed | Publish | Push | Control | Release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What the two servers are known to do differently: the row `id` of docs/compatibility.md holds the reason.
+
+    The reference's transcript must hold the text `reference`, and be equal to ours once `ours` stands in its place.
+    """
+
+    id: str
+    reference: str
+    ours: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One conversation among client, proxy, origin and publisher."""
+
+    name: str
+    why: str
+    steps: Sequence[Step]
+    origin: Mapping[str, Answer] = field(default_factory=dict)
+    difference: Difference | None = None
+    is_framing_free: bool = False  # sized or chunked, both are right: the reference decides by timing
+    is_repeat_free: bool = False  # the reference may ask the origin again while it holds
+    is_origin_compared: bool = True
+
+
+def get(target: str, *headers: str, host: str = "plain.test", version: str = "1.1", method: str = "GET") -> bytes:
+    """Spell a request without a body."""
+    return "\r\n".join([f"{method} {target} HTTP/{version}", f"Host: {host}", *headers, "", ""]).encode("latin-1")
+
+
+def post(target: str, body: bytes, *headers: str, host: str = "plain.test") -> bytes:
+    """Spell a POST request with its Content-Length."""
+    return get(target, *headers, f"Content-Length: {len(body)}", host=host, method="POST") + body
+
+
+def item(channel: str, name: str = "http-stream", **keys: object) -> dict[str, object]:
+    """Spell an item with one format; keys with a dash are written with an underscore."""
+    return {"channel": channel, "formats": {name: {key.replace("_", "-"): value for key, value in keys.items()}}}

@@ -1,0 +1,93 @@
+"""What two servers must agree on: the bytes a client gets, and the request an origin gets.
+
+Taken off before the comparison: the boundaries of chunks, which depend on timing in any proxy, and the token in
+Grip-Sig, which is verified instead.
+"""
+
+import re
+from dataclasses import dataclass
+
+import jwt
+
+from tests.integration.origin import OriginRequest
+
+SIG_KEY = "changeme-and-make-it-thirty-two-bytes-long"
+REQUEST_LINE = re.compile(rb"^([A-Za-z]+) \S+ HTTP/1\.[01]\r\n", re.MULTILINE)
+BODILESS = re.compile(rb"HTTP/1\.[01] (1\d\d|204|304)")
+FRAMING_HEADER = re.compile(
+    rb"\r\n(?:Content-Length|Transfer-Encoding|Connection: Transfer-Encoding)[^\r]*", re.IGNORECASE
+)
+
+
+def methods_in(sent: bytes) -> list[str]:
+    """Give the methods of the requests a client has sent, in order."""
+    return [match.decode() for match in REQUEST_LINE.findall(sent)]
+
+
+@dataclass(slots=True)
+class _Answers:
+    """Cuts a client's received bytes into answers."""
+
+    rest: bytes
+    methods: list[str]
+    is_framing_free: bool
+
+    def next(self) -> bytes:
+        """Give the next answer with its chunks joined; the incomplete rest as it is."""
+        head, blank, self.rest = self.rest.partition(b"\r\n\r\n")
+        if not blank:
+            return head
+        is_interim = head.startswith((b"HTTP/1.1 1", b"HTTP/1.0 1"))
+        method = "" if is_interim or not self.methods else self.methods.pop(0)
+        shown = FRAMING_HEADER.sub(b"", head) if self.is_framing_free else head
+        return shown + blank + self._body(head, method)
+
+    def _body(self, head: bytes, method: str) -> bytes:
+        if method == "HEAD" or BODILESS.match(head):
+            until_next = self.rest.find(b"HTTP/1.")
+            return self._take(len(self.rest) if until_next < 0 else until_next)
+        if re.search(rb"\r\nTransfer-Encoding: *chunked", head, re.IGNORECASE):
+            return self._chunks()
+        length = re.search(rb"\r\nContent-Length: *(\d+)", head, re.IGNORECASE)
+        return self._take(int(length[1]) if length else len(self.rest))
+
+    def _take(self, size: int) -> bytes:
+        taken, self.rest = self.rest[:size], self.rest[size:]
+        return taken
+
+    def _chunks(self) -> bytes:
+        body = b""
+        while match := re.match(rb"([0-9a-fA-F]+)\r\n", self.rest):
+            size = int(match[1], 16)
+            if size == 0 and self.rest.startswith(b"0\r\n\r\n"):
+                self.rest = self.rest[5:]
+                return body + (b"" if self.is_framing_free else b"<last chunk>")
+            if len(self.rest) < match.end() + size + 2:
+                break
+            body += self.rest[match.end() : match.end() + size]
+            self.rest = self.rest[match.end() + size + 2 :]
+        return body + self._take(len(self.rest))
+
+
+def readable(received: bytes, methods: list[str], is_framing_free: bool = False) -> bytes:
+    """Join the chunks of every answer in `received`; everything else stays byte for byte."""
+    answers = _Answers(received, list(methods), is_framing_free)
+    parts = []
+    while answers.rest:
+        parts.append(answers.next())
+    return b"".join(parts)
+
+
+def readable_request(request: OriginRequest) -> str:
+    """Spell what the origin got, one header a line.
+
+    Raises:
+        jwt.InvalidTokenError: Grip-Sig does not verify.
+    """
+    lines = [f"{request.method} {request.target} {request.version}"]
+    for name, value in request.headers:
+        if name == "Grip-Sig":
+            claims = jwt.decode(value, SIG_KEY, algorithms=["HS256"])
+            value = f"<token of {claims['iss']}>"
+        lines.append(f"{name}: {value}")
+    return "\n".join([*lines, "", request.body.decode("latin-1")])

@@ -1,0 +1,98 @@
+"""What tests with real processes share: the server under test, the PHP site, a short directory, and logs on failure."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration import php_site as php
+from tests.integration.process import output_tails
+from tests.integration.server import GRIPPROXY, PUSHPIN, Server, ServerKind, ServerPlan, is_pushpin_available
+
+StartServer = Callable[[ServerPlan], Server]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--server",
+        choices=[kind.program for kind in ServerKind],
+        default=GRIPPROXY.program,
+        help="the program that the integration tests run against; with pushpin they show the reference's own behaviour",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "gripproxy_only: the test is about something that only gripproxy has")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--server") == GRIPPROXY.program:
+        return
+    for item in items:
+        if item.get_closest_marker("gripproxy_only"):
+            item.add_marker(pytest.mark.skip(reason="only for gripproxy"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.failed:
+        report.sections.extend((f"output of {name}", text) for name, text in output_tails())
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory with a short name: the path of a unix socket must fit in 107 bytes."""
+    path = Path(tempfile.mkdtemp(prefix="gp-", dir="/tmp"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def server_kind(request: pytest.FixtureRequest) -> ServerKind:
+    """The program given by ``--server``."""
+    return ServerKind[request.config.getoption("--server").upper()]
+
+
+@pytest.fixture
+def start_server(short_path: Path, server_kind: ServerKind) -> Iterator[StartServer]:
+    """Give a function that starts a server by its plan; all of them end with the test."""
+    servers: list[Server] = []
+
+    def start(plan: ServerPlan) -> Server:
+        plan.kind = server_kind
+        server = new_server(plan, short_path / f"s{len(servers)}")
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def new_server(plan: ServerPlan, directory: Path) -> Server:
+    """Make a server in its own directory, or skip the test where the reference is not installed."""
+    if plan.kind is PUSHPIN and not is_pushpin_available():
+        pytest.skip("Debian's pushpin and zurl are not installed")
+    directory.mkdir()
+    return Server(plan, directory)
+
+
+@pytest.fixture(scope="session")
+def php_site() -> Iterator[php.PhpSite]:
+    """The PHP site of the walkthrough, one for the whole run."""
+    if not php.is_available():
+        pytest.skip("nginx and php-fpm are not installed")
+    directory = Path(tempfile.mkdtemp(prefix="gp-php-", dir="/tmp"))
+    site = php.PhpSite(directory)
+    try:
+        site.start()
+        yield site
+    finally:
+        site.stop()
+        shutil.rmtree(directory, ignore_errors=True)
