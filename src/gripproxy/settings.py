@@ -75,6 +75,7 @@ class Settings:
     push_in_http_port: int | None = 5561
     push_in_http_max_headers_size: int = 10_000
     push_in_http_max_body_size: int = 1_000_000
+    command_spec: str | None = "tcp://127.0.0.1:5563"
     ipc_file_mode: int | None = None
     prometheus_port: str | None = None
     prometheus_prefix: str = ""

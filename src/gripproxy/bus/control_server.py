@@ -1,0 +1,217 @@
+"""The small HTTP server of the hub: one request per connection, one answer, then it closes.
+
+It serves the control port and the metrics page. A connection holds resources for at most `REQUEST_TIMEOUT_S`,
+whatever its client does.
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import cast
+
+from gripproxy.bus.control_answer import CONTINUE, TIMED_OUT, ControlAnswer, answer_error, encode_answer
+from gripproxy.bus.control_request import ControlRequest, ControlRequestError, ControlRequestReader
+from gripproxy.errors import ConfigError
+
+_LOG = logging.getLogger("gripproxy.hub")
+
+CONNECTIONS_MAX_COUNT = 128  # as Pushpin; more wait in the accept queue
+BACKLOG_COUNT = 128
+REQUEST_TIMEOUT_S = 30.0  # from the first byte possible to the last byte of the answer
+# After a refusal the rest of the request is read and thrown away for so long: closing with unread bytes makes the
+# kernel reset the connection, and the reset can overtake the answer.
+LINGER_S = 2.0
+ACCEPT_PAUSE_S = 1.0  # without a free file descriptor
+
+Respond = Callable[[ControlRequest], ControlAnswer]
+
+
+class ControlServer:
+    """Accepts on `listener`, which it owns from now on, and answers each request by `respond`."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listener: socket.socket,
+        respond: Respond,
+        head_max_bytes: int,
+        body_max_bytes: int,
+    ) -> None:
+        self.loop = loop
+        self.respond = respond
+        self._listener = listener
+        self._limits = head_max_bytes, body_max_bytes
+        self._open_count = 0
+        self._is_accepting = False
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._connections: set[_ControlConnection] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        self._set_accepting(True)
+
+    def close(self) -> None:
+        """Stop listening and cut off what is open."""
+        self._set_accepting(False)
+        if self._pause is not None:
+            self._pause.cancel()
+        self._listener.close()
+        for task in self._tasks:
+            task.cancel()
+        for connection in list(self._connections):
+            connection.abort()
+
+    def opened(self, connection: "_ControlConnection") -> None:
+        self._connections.add(connection)
+
+    def closed(self, connection: "_ControlConnection") -> None:
+        self._connections.discard(connection)
+        self._release()
+
+    def _set_accepting(self, is_accepting: bool) -> None:
+        if is_accepting == self._is_accepting:
+            return
+        self._is_accepting = is_accepting
+        if is_accepting:
+            self.loop.add_reader(self._listener.fileno(), self._on_acceptable)
+        else:
+            self.loop.remove_reader(self._listener.fileno())
+
+    def _on_acceptable(self) -> None:
+        while self._is_accepting:
+            try:
+                client, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                _LOG.error("control server cannot accept, waits %g s: %s", ACCEPT_PAUSE_S, error)
+                self._set_accepting(False)
+                self._pause = self.loop.call_later(ACCEPT_PAUSE_S, self._set_accepting, True)
+                return
+            client.setblocking(False)
+            self._open_count += 1
+            if self._open_count >= CONNECTIONS_MAX_COUNT:
+                self._set_accepting(False)
+            task = self.loop.create_task(self._adopt(client))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _adopt(self, client: socket.socket) -> None:
+        try:
+            await self.loop.connect_accepted_socket(
+                lambda: _ControlConnection(self, ControlRequestReader(*self._limits)), client
+            )
+        except OSError as error:
+            _LOG.debug("control connection lost before it began: %s", error)
+            client.close()
+            self._release()
+
+    def _release(self) -> None:
+        self._open_count -= 1
+        if self._listener.fileno() >= 0:
+            self._set_accepting(True)
+
+
+class _ControlConnection(asyncio.Protocol):
+    """Feeds the reader, writes one answer, and sees to it that the connection ends."""
+
+    def __init__(self, server: ControlServer, reader: ControlRequestReader) -> None:
+        self._server = server
+        self._reader = reader
+        self._is_answered = False
+        self._transport: asyncio.Transport | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its base class
+        self._deadline = self._server.loop.call_later(REQUEST_TIMEOUT_S, self._on_deadline)
+        self._server.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_answered or self._transport is None:
+            return
+        try:
+            request = self._reader.feed(data)
+        except ControlRequestError as error:
+            self._answer(answer_error(error), is_read=False)
+            return
+        if self._reader.take_continue():
+            self._transport.write(CONTINUE)
+        if request is not None:
+            self._answer(self._server.respond(request), is_read=True)
+
+    def eof_received(self) -> bool:
+        """Keep a half-closed connection only while its answer is still on the way."""
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._transport = None
+        self._server.closed(self)
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _on_deadline(self) -> None:
+        if self._is_answered:
+            self.abort()
+        else:
+            self._answer(TIMED_OUT, is_read=False)
+
+    def _answer(self, answer: ControlAnswer, is_read: bool) -> None:
+        if self._transport is None or self._deadline is None:
+            return
+        self._is_answered = True
+        self._transport.write(encode_answer(answer, self._reader.is_http_1_0, self._reader.is_head))
+        if is_read:
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self._deadline.cancel()
+        self._deadline = self._server.loop.call_later(LINGER_S, self.abort)
+
+
+def open_listener(key: str, host: str, port: int) -> socket.socket:
+    """Bind and listen on a TCP port.
+
+    Raises:
+        ConfigError: names the setting `key`, the address and the system's reason.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG_COUNT)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        reason = "address already in use" if error.errno == errno.EADDRINUSE else error.strerror
+        raise ConfigError(f"{key} {host}:{port}: {reason}") from error
+    return listener
+
+
+def open_unix_listener(key: str, path: str) -> socket.socket:
+    """Bind and listen on a unix socket file; one that a killed process left there is replaced.
+
+    Raises:
+        ConfigError: names the setting `key`, the path and the system's reason.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        listener.bind(path)
+        listener.listen(BACKLOG_COUNT)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"{key} {path}: {error.strerror or error}") from error
+    return listener

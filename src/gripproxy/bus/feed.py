@@ -1,0 +1,137 @@
+"""The worker's end of the bus: frames in, channel reports out."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+import zmq
+
+from gripproxy.bus.sequence_watch import SequenceWatch
+from gripproxy.bus.watched_socket import AnySocket, WatchedSocket, connect
+from gripproxy.bus.worker_notice import ALL_ITEMS, SUBSCRIBE, encode_channels, encode_join_topic
+from gripproxy.protocol.bus_frame import BusHead, decode_bus_head
+from gripproxy.scoreboard import Field
+
+FRAMES_HWM = 1_000  # as the hub's side: past both the hub stops reading its inputs
+BATCH_MAX_COUNT = 200
+BATCH_MAX_S = 0.002  # a client's request waits for no more than this
+BATCH_LOOK_COUNT = 8  # frames between two looks at the clock
+RECONNECT_MS = 20  # a new hub is joined this soon after it listens
+REPORT_MAX_COUNT = 5_000  # channels in one report after a new hub was joined: about 2 ms
+
+OnFrame = Callable[[BusHead, bytes], None]
+
+
+class Feed:
+    """Receives every item from the hub, and joins each new hub by itself.
+
+    `on_frame` is called for every item, in order; hellos are kept back. `row` is the worker's scoreboard row.
+    """
+
+    def __init__(
+        self,
+        bus_path: str,
+        worker_index: int,
+        loop: asyncio.AbstractEventLoop,
+        on_frame: OnFrame,
+        row: memoryview,
+    ) -> None:
+        self._bus_path = bus_path
+        self._worker_index = worker_index
+        self._loop = loop
+        self._on_frame = on_frame
+        self._row = row
+        self._watch = SequenceWatch()
+        self._channels: set[str] = set()
+        self._changes: dict[str, bool] = {}  # not yet reported; True: subscribed
+        self._joined = loop.create_future()
+        self._is_open = True
+        self._zmq_context: zmq.Context[AnySocket] = zmq.Context()
+        xsub = self._zmq_context.socket(zmq.XSUB)
+        # ZeroMQ silently drops what exceeds this limit; what waits is bounded by the number of channels.
+        xsub.setsockopt(zmq.SNDHWM, 0)
+        xsub.setsockopt(zmq.RCVHWM, FRAMES_HWM)
+        xsub.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+        connect(xsub, "rundir", f"ipc://{bus_path}")
+        # In this order: once the hub knows of the join, every item comes.
+        xsub.send(SUBSCRIBE + ALL_ITEMS)
+        xsub.send(SUBSCRIBE + encode_join_topic(worker_index, os.getpid()))
+        self._recv = xsub.recv
+        self._socket = WatchedSocket(loop, xsub, self._read_batch)
+
+    async def join(self, timeout_s: float) -> None:
+        """Wait for the hub's hello: every item that the hub takes after it reaches this worker.
+
+        Raises:
+            OSError: no hello came in time.
+        """
+        try:
+            await asyncio.wait_for(asyncio.shield(self._joined), timeout_s)
+        except TimeoutError:
+            raise OSError(f"the hub did not answer on {self._bus_path} within {timeout_s:g} s") from None
+
+    def subscribe(self, channel: str) -> None:
+        """Tell the hub that the channel has a subscriber here. Twice is as good as once."""
+        self._channels.add(channel)
+        self._change(channel, True)
+
+    def unsubscribe(self, channel: str) -> None:
+        """Tell the hub that the channel has no subscriber here any more."""
+        self._channels.discard(channel)
+        self._change(channel, False)
+
+    def close(self) -> None:
+        """Leave the bus at once."""
+        self._is_open = False
+        self._socket.close()
+        self._zmq_context.term()
+
+    def _change(self, channel: str, is_subscribed: bool) -> None:
+        if not self._changes:
+            self._loop.call_soon(self._report_changes)
+        self._changes[channel] = is_subscribed
+
+    def _report_changes(self) -> None:
+        changes, self._changes = self._changes, {}
+        self._report(
+            [channel for channel, is_subscribed in changes.items() if is_subscribed],
+            [channel for channel, is_subscribed in changes.items() if not is_subscribed],
+        )
+
+    def _report_all(self, rest: Iterable[str]) -> None:
+        """Tell a new hub of all channels, a part in each turn of the loop."""
+        part = list(islice(rest, REPORT_MAX_COUNT))
+        # A channel that was left meanwhile has its own report, which must not be overtaken by this one.
+        self._report([channel for channel in part if channel in self._channels], [])
+        if part:
+            self._loop.call_soon(self._report_all, rest)
+
+    def _report(self, added: list[str], removed: list[str]) -> None:
+        if self._is_open and (added or removed):
+            self._socket.zmq_socket.send(encode_channels(self._worker_index, added, removed), zmq.NOBLOCK)
+            self._socket.wake()
+
+    def _read_batch(self) -> bool:
+        deadline = time.monotonic() + BATCH_MAX_S
+        try:
+            for count in range(1, BATCH_MAX_COUNT + 1):
+                self._handle(self._recv(zmq.NOBLOCK))
+                if count % BATCH_LOOK_COUNT == 0 and time.monotonic() > deadline:
+                    return True
+        except zmq.Again:
+            return False
+        return True
+
+    def _handle(self, frame: bytes) -> None:
+        head = decode_bus_head(frame)
+        if head.hello_worker is None:
+            self._row[Field.ITEMS_RECEIVED] += 1
+            self._row[Field.BUS_GAPS] += self._watch.item(head.epoch, head.sequence)
+            self._on_frame(head, frame)
+        elif head.hello_worker == self._worker_index:
+            self._row[Field.BUS_GAPS] += self._watch.hello(head.epoch, head.sequence)
+            if not self._joined.done():
+                self._joined.set_result(None)
+            self._report_all(iter(list(self._channels)))

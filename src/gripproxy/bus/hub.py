@@ -1,0 +1,168 @@
+"""The hub process: the one owner of the publish ports. It checks each item once and passes it to every worker."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import time
+from contextlib import ExitStack
+
+import uvloop
+import zmq
+
+from gripproxy.bus.command_socket import open_command_socket
+from gripproxy.bus.control_answer import BUSY, ControlAnswer, decide
+from gripproxy.bus.control_request import ControlRequest
+from gripproxy.bus.control_server import ControlServer, open_listener, open_unix_listener
+from gripproxy.bus.forwarded_channels import ForwardedChannels
+from gripproxy.bus.id_cache import IdCache
+from gripproxy.bus.item_intake import ItemIntake
+from gripproxy.bus.metrics_page import CONTENT_TYPE, encode_metrics
+from gripproxy.bus.outlet import Outlet
+from gripproxy.bus.watched_socket import AnySocket
+from gripproxy.bus.zmq_inputs import open_push_input, open_sub_input
+from gripproxy.child import ChildContext
+from gripproxy.errors import ConfigError
+from gripproxy.scoreboard import Field, ProcessState
+from gripproxy.settings import Settings
+
+_LOG = logging.getLogger("gripproxy.hub")
+
+HEARTBEAT_S = 0.5
+JOIN_MAX_S = 2.0  # what a worker that does not join may cost the others after a restart of the hub
+METRICS_REQUEST_MAX_BYTES = 8192
+
+
+def hub_main(settings: Settings, context: ChildContext) -> None:
+    """Run the hub in a process of its own until SIGTERM, or until the supervisor is gone.
+
+    Raises:
+        ConfigError: a socket cannot be bound. Only before `context.report_ready`.
+    """
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_until_complete(_Hub(settings, context, loop).run())
+    finally:
+        loop.close()
+
+
+class _Hub:
+    """Opens everything in order, and closes it in the opposite order."""
+
+    def __init__(self, settings: Settings, context: ChildContext, loop: asyncio.AbstractEventLoop) -> None:
+        self._settings = settings
+        self._context = context
+        self._loop = loop
+        self._row = context.row
+        self._stopping = asyncio.Event()
+        self._heartbeat: asyncio.TimerHandle | None = None
+        self._intake: ItemIntake | None = None
+
+    async def run(self) -> None:
+        self._loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
+        self._loop.add_reader(self._context.lifeline_fd, self._on_lifeline)
+        with ExitStack() as opened:
+            zmq_context: zmq.Context[AnySocket] = zmq.Context()
+            opened.callback(zmq_context.destroy, 0)  # also closes what a failed start left open
+            self._beat()
+            await self._open(zmq_context, opened)
+            if not self._stopping.is_set():
+                self._context.report_ready()
+                _LOG.info("hub is ready")
+            await self._stopping.wait()
+            self._row[Field.STATE] = ProcessState.STOPPING
+            if self._heartbeat is not None:
+                self._heartbeat.cancel()
+            self._loop.remove_reader(self._context.lifeline_fd)
+        _LOG.info("hub stopped")
+
+    async def _open(self, zmq_context: zmq.Context[AnySocket], opened: ExitStack) -> None:
+        """Open the bus first, and the inputs only when the workers that serve already are on it again.
+
+        So the items that publishers' sockets kept while there was no hub reach every worker.
+        """
+        settings, loop = self._settings, self._loop
+        worker_rows = self._context.scoreboard.worker_rows()
+        serving = [index for index, row in enumerate(worker_rows) if row[Field.STATE] == ProcessState.READY]
+        outlet = Outlet(loop, zmq_context, settings.ipc_path("bus"), len(worker_rows), self._row)
+        opened.callback(outlet.close)
+        channels = ForwardedChannels(loop, len(worker_rows))
+        outlet.on_channels, outlet.on_left = channels.on_channels, channels.on_left
+        missing = await outlet.wait_joined(serving, JOIN_MAX_S)
+        if missing:
+            _LOG.warning("workers %s did not join the bus within %g s", sorted(missing), JOIN_MAX_S)
+        self._intake = intake = ItemIntake(outlet, IdCache(settings.id_cache_ttl), self._row)
+        if settings.push_in_spec is not None:
+            opened.callback(open_push_input(loop, zmq_context, settings, outlet, intake).close)
+        if settings.push_in_sub_specs:
+            opened.callback(open_sub_input(loop, zmq_context, settings, outlet, intake, channels).close)
+            opened.callback(channels.close)
+        if settings.command_spec is not None:
+            opened.callback(open_command_socket(loop, zmq_context, settings, outlet, intake).close)
+        if settings.push_in_http_port is not None:
+            opened.callback(self._open_control_server(outlet, intake).close)
+        if settings.prometheus_port is not None:
+            opened.callback(self._open_metrics_server(settings.prometheus_port).close)
+
+    def _open_control_server(self, outlet: Outlet, intake: ItemIntake) -> ControlServer:
+        settings = self._settings
+        port = settings.push_in_http_port or 0
+        listener = open_listener("push_in_http_addr, push_in_http_port", settings.push_in_http_addr, port)
+        _LOG.info("publish input: HTTP on %s:%d", *listener.getsockname()[:2])
+
+        def respond(request: ControlRequest) -> ControlAnswer:
+            decision = decide(request)
+            if decision.is_refused_publish:
+                intake.count_refused()
+            elif decision.items:
+                if outlet.is_overfull:
+                    return BUSY
+                intake.accept(decision.items)
+            return decision.answer
+
+        return ControlServer(
+            self._loop,
+            listener,
+            respond,
+            settings.push_in_http_max_headers_size,
+            settings.push_in_http_max_body_size,
+        )
+
+    def _open_metrics_server(self, spec: str) -> ControlServer:
+        listener = open_metrics_listener(spec)
+        _LOG.info("metrics on %s", spec)
+        scoreboard = self._context.scoreboard
+
+        def respond(_: ControlRequest) -> ControlAnswer:
+            rows = [scoreboard.row(index) for index in range(scoreboard.rows_count)]
+            return ControlAnswer(200, encode_metrics(rows, self._settings.prometheus_prefix), CONTENT_TYPE)
+
+        return ControlServer(self._loop, listener, respond, METRICS_REQUEST_MAX_BYTES, METRICS_REQUEST_MAX_BYTES)
+
+    def _beat(self) -> None:
+        self._row[Field.HEARTBEAT_MS] = int(time.monotonic() * 1000)
+        if self._intake is not None:
+            self._intake.flush_log()
+        self._heartbeat = self._loop.call_later(HEARTBEAT_S, self._beat)
+
+    def _on_lifeline(self) -> None:
+        if not os.read(self._context.lifeline_fd, 1):
+            _LOG.warning("the supervisor is gone")
+            self._loop.remove_reader(self._context.lifeline_fd)
+            self._stopping.set()
+
+
+def open_metrics_listener(spec: str) -> socket.socket:
+    """Listen on `prometheus_port`: ``PORT`` (all addresses), ``ADDRESS:PORT`` or ``ipc://PATH``.
+
+    Raises:
+        ConfigError: not of that form, or it cannot be bound.
+    """
+    if spec.startswith("ipc://"):
+        return open_unix_listener("prometheus_port", spec.removeprefix("ipc://"))
+    host, _, port = spec.rpartition(":")
+    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"prometheus_port is not PORT, ADDRESS:PORT or ipc://PATH: {spec!r}")
+    return open_listener("prometheus_port", host or "0.0.0.0", int(port))

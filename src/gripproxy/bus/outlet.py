@@ -1,0 +1,173 @@
+"""The hub's end of the bus: every item to every worker, in order, none dropped while its worker lives."""
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable, Collection
+
+import zmq
+
+from gripproxy.bus.watched_socket import BATCH_MAX_COUNT, WatchedSocket, bind
+from gripproxy.bus.worker_notice import ChannelsChanged, Notice, WorkerJoined, WorkerLeft, decode_notice
+from gripproxy.errors import InternalError
+from gripproxy.protocol.bus_frame import encode_bus_frame, encode_hello
+from gripproxy.protocol.publish_item import PublishItem
+from gripproxy.scoreboard import Field
+
+_LOG = logging.getLogger("gripproxy.hub")
+
+# Frames that may wait for one worker inside of ZeroMQ, on each side. It rides out a worker's pause of some ten
+# milliseconds at full speed; past it the hub stops reading its inputs, so that publishers wait and nothing is dropped.
+FRAMES_HWM = 1_000
+# What may wait in front of a blocked bus: a control request is all or nothing, so it may overshoot a full bus.
+WAITING_MAX_COUNT = 10_000
+WAITING_MAX_BYTES = 16 * 1024 * 1024
+RETRY_S = 0.01  # the socket's own edge normally comes first
+LINGER_MS = 500  # on a stop of the hub alone, for workers that still read
+
+OnChannels = Callable[[ChannelsChanged], None]
+OnLeft = Callable[[int], None]
+
+
+class Outlet:
+    """An XPUB socket on a private unix socket file, numbering its items from 0 within a random epoch.
+
+    A worker that joins is sent a hello with the number of the next item. While a worker is full, `is_blocked` is
+    True, and the inputs must not read; the callables in `on_unblocked` are called when they may again.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        zmq_context: zmq.Context[zmq.Socket[bytes]],
+        path: str,
+        workers_count: int,
+        row: memoryview,
+    ) -> None:
+        self.epoch = secrets.randbits(32)
+        self.on_unblocked: list[Callable[[], None]] = []
+        self.on_channels: OnChannels | None = None
+        self.on_left: OnLeft | None = None
+        self._loop = loop
+        self._row = row
+        self._workers_count = workers_count
+        self._next_sequence = 0
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._retry: asyncio.TimerHandle | None = None
+        self._joined: dict[int, bytes] = {}
+        self._join_happened = asyncio.Event()
+        xpub = zmq_context.socket(zmq.XPUB)
+        xpub.setsockopt(zmq.XPUB_NODROP, 1)
+        xpub.setsockopt(zmq.SNDHWM, FRAMES_HWM)
+        bind(xpub, "rundir", f"ipc://{path}", file_mode=0o600)
+        self._send = xpub.send
+        self._recv = xpub.recv
+        self._socket = WatchedSocket(loop, xpub, self._read_batch)
+
+    @property
+    def is_blocked(self) -> bool:
+        """A worker is full: read no input."""
+        return bool(self._waiting)
+
+    @property
+    def is_overfull(self) -> bool:
+        """So much waits for the full worker that items must be turned away."""
+        return len(self._waiting) >= WAITING_MAX_COUNT or self._waiting_bytes >= WAITING_MAX_BYTES
+
+    def publish(self, item: PublishItem) -> None:
+        """Send an item to every worker, or queue it while one of them is full."""
+        sequence = self._next_sequence
+        self._next_sequence = sequence + 1
+        self._row[Field.ITEMS_SENT] += 1
+        self._send_in_order(encode_bus_frame(self.epoch, sequence, item))
+
+    async def wait_joined(self, worker_indices: Collection[int], timeout_s: float) -> set[int]:
+        """Wait until all these workers have joined; give those that have not after `timeout_s`."""
+        deadline = self._loop.time() + timeout_s
+        while missing := set(worker_indices) - self._joined.keys():
+            self._join_happened.clear()
+            try:
+                await asyncio.wait_for(self._join_happened.wait(), deadline - self._loop.time())
+            except TimeoutError:
+                return missing
+        return set()
+
+    def close(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+        self._socket.close(LINGER_MS)
+
+    def _send_in_order(self, frame: bytes) -> None:
+        if not self._waiting:
+            try:
+                self._send(frame, zmq.NOBLOCK)
+            except zmq.Again:
+                pass
+            else:
+                self._socket.wake()
+                return
+        self._waiting.append(frame)
+        self._waiting_bytes += len(frame)
+        self._retry_later()
+
+    def _retry_later(self) -> None:
+        if self._retry is None:
+            self._retry = self._loop.call_later(RETRY_S, self._on_retry)
+
+    def _on_retry(self) -> None:
+        self._retry = None
+        self._socket.wake()
+
+    def _read_batch(self) -> bool:
+        """Take the workers' notices, then send what waits: one edge tells of both."""
+        try:
+            for _ in range(BATCH_MAX_COUNT):
+                message = self._recv(zmq.NOBLOCK)
+                try:
+                    notice = decode_notice(message)
+                except InternalError as error:
+                    self._row[Field.INTERNAL_ERRORS] += 1
+                    _LOG.error("%s", error)
+                else:
+                    self._handle(notice)
+        except zmq.Again:
+            self._send_waiting()
+            return False
+        return True
+
+    def _send_waiting(self) -> None:
+        if not self._waiting:
+            return
+        try:
+            while self._waiting:
+                self._send(self._waiting[0], zmq.NOBLOCK)
+                self._waiting_bytes -= len(self._waiting.popleft())
+        except zmq.Again:
+            self._retry_later()
+            return
+        self._socket.wake()
+        for resume in self.on_unblocked:
+            resume()
+
+    def _handle(self, notice: Notice | None) -> None:
+        if notice is None:
+            return
+        if notice.worker_index >= self._workers_count:
+            raise InternalError(f"worker {notice.worker_index} on the bus, of {self._workers_count}")
+        if isinstance(notice, ChannelsChanged):
+            if self.on_channels is not None:
+                self.on_channels(notice)
+        elif isinstance(notice, WorkerJoined):
+            self._joined[notice.worker_index] = notice.topic
+            self._forget_channels(notice.worker_index)
+            self._send_in_order(encode_hello(self.epoch, self._next_sequence, notice.worker_index))
+            self._join_happened.set()
+        elif isinstance(notice, WorkerLeft) and self._joined.get(notice.worker_index) == notice.topic:
+            del self._joined[notice.worker_index]
+            self._forget_channels(notice.worker_index)
+
+    def _forget_channels(self, worker_index: int) -> None:
+        if self.on_left is not None:
+            self.on_left(worker_index)

@@ -1,0 +1,30 @@
+"""Log refused items at most once a second, so that a broken publisher cannot fill the disk."""
+
+INTERVAL_S = 1.0
+
+
+class RefusalLog:
+    """Turns a stream of refusals into lines; the caller logs what it gets. `now` is monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._quiet_until = 0.0
+        self._held_back_count = 0
+        self._last_text = ""
+
+    def note(self, text: str, now: float) -> str | None:
+        """Record one refusal; give the line to log now, or None while the last line is younger than a second."""
+        if now >= self._quiet_until and not self._held_back_count:
+            self._quiet_until = now + INTERVAL_S
+            return text
+        self._held_back_count += 1
+        self._last_text = text
+        return self.flush(now)
+
+    def flush(self, now: float) -> str | None:
+        """Give the line that sums up what was held back, once it is time. To be called about every second."""
+        if now < self._quiet_until or not self._held_back_count:
+            return None
+        line = f"{self._last_text} ({self._held_back_count} items refused since the last line)"
+        self._held_back_count = 0
+        self._quiet_until = now + INTERVAL_S
+        return line

@@ -1,0 +1,34 @@
+"""Count the items that the bus lost on their way to one worker."""
+
+
+class SequenceWatch:
+    """Compares the sequence number of each frame with the one that is due.
+
+    A hub numbers its items from 0 within its epoch; a new hub has a new epoch. What a dead hub had sent last is not
+    known, so only a hole before or after the change of epoch can be seen, not one at the change itself.
+    """
+
+    def __init__(self) -> None:
+        self._epoch: int | None = None
+        self._due = 0
+
+    def item(self, epoch: int, sequence: int) -> int:
+        """Note an item; give how many items are missing before it."""
+        missing_count = self.hello(epoch, sequence)
+        self._due = sequence + 1
+        return missing_count
+
+    def hello(self, epoch: int, next_sequence: int) -> int:
+        """Note that the hub's next item has number `next_sequence`; give how many items are missing before it.
+
+        A first hub is joined wherever it is: nothing is missing. A second one numbers from 0, and this worker
+        wanted all of it.
+        """
+        if self._epoch is None:
+            self._due = next_sequence
+        elif epoch != self._epoch:
+            self._due = 0
+        self._epoch = epoch
+        missing_count = max(0, next_sequence - self._due)
+        self._due = max(self._due, next_sequence)
+        return missing_count

@@ -1,0 +1,147 @@
+"""The ZeroMQ sockets that publishers send items to: PULL (one frame each) and SUB (channel and item)."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import zmq
+
+from gripproxy.bus.forwarded_channels import ForwardedChannels
+from gripproxy.bus.item_intake import ItemIntake
+from gripproxy.bus.outlet import Outlet
+from gripproxy.bus.watched_socket import BATCH_MAX_COUNT, AnySocket, WatchedSocket, bind, connect
+from gripproxy.errors import PublishError
+from gripproxy.protocol.publish_item import ITEM_MAX_BYTES, decode_frame
+from gripproxy.settings import Settings
+
+_LOG = logging.getLogger("gripproxy.hub")
+AnyContext = zmq.Context[AnySocket]
+
+# Frames that wait inside of ZeroMQ per publisher. Pushpin has 101,000; but then a publisher that outruns the workers
+# fills our memory before it feels any resistance, and a hub that is killed takes all of these with it.
+FRAMES_HWM = 10_000
+# Larger frames than an item may have are read, refused and logged; but past this ZeroMQ drops the connection itself.
+FRAME_MAX_BYTES = 4 * ITEM_MAX_BYTES
+
+
+class ZmqInput:
+    """Reads multipart messages in batches while the bus takes items, and hands each to `handle`."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        zmq_socket: AnySocket,
+        outlet: Outlet,
+        handle: Callable[[list[bytes]], None],
+    ) -> None:
+        self._recv = zmq_socket.recv_multipart
+        self._outlet = outlet
+        self._handle = handle
+        self._socket = WatchedSocket(loop, zmq_socket, self._read_batch)
+        outlet.on_unblocked.append(self._socket.wake)
+        self.wake = self._socket.wake
+
+    def close(self) -> None:
+        self._outlet.on_unblocked.remove(self._socket.wake)
+        self._socket.close()
+
+    def _read_batch(self) -> bool:
+        try:
+            for _ in range(BATCH_MAX_COUNT):
+                if self._outlet.is_blocked:
+                    return False
+                self._handle(self._recv(zmq.NOBLOCK))
+        except zmq.Again:
+            return False
+        return True
+
+
+def open_push_input(
+    loop: asyncio.AbstractEventLoop, zmq_context: AnyContext, settings: Settings, outlet: Outlet, intake: ItemIntake
+) -> ZmqInput:
+    """Bind the PULL socket of `push_in_spec`, which must not be None.
+
+    Raises:
+        ConfigError: it cannot be bound.
+    """
+    spec = settings.push_in_spec or ""
+    zmq_socket = _input_socket(zmq_context, zmq.PULL)
+    bind(zmq_socket, "push_in_spec", spec, settings.ipc_file_mode)
+    _LOG.info("publish input: ZeroMQ PULL on %s", spec)
+
+    def handle(frames: list[bytes]) -> None:
+        if len(frames) != 1:
+            intake.refuse("pull", "received message with parts != 1")
+            return
+        try:
+            item = decode_frame(frames[0])
+        except PublishError as error:
+            intake.refuse("pull", str(error))
+        else:
+            intake.accept((item,))
+
+    return ZmqInput(loop, zmq_socket, outlet, handle)
+
+
+def open_sub_input(
+    loop: asyncio.AbstractEventLoop,
+    zmq_context: AnyContext,
+    settings: Settings,
+    outlet: Outlet,
+    intake: ItemIntake,
+    channels: ForwardedChannels,
+) -> ZmqInput:
+    """Bind the SUB socket to the first of `push_in_sub_specs`, or connect it to all with `push_in_sub_connect`.
+
+    Items of channels that no worker asked for are dropped unread: ZeroMQ matches prefixes, so a subscription to
+    ``news`` also brings ``news2``.
+
+    Raises:
+        ConfigError: it cannot be bound or connected.
+    """
+    zmq_socket = _input_socket(zmq_context, zmq.SUB)
+    # ZeroMQ silently drops subscriptions past this limit; what waits is bounded by the number of channels.
+    zmq_socket.setsockopt(zmq.SNDHWM, 0)
+    if settings.push_in_sub_connect:
+        _keep_alive(zmq_socket)
+
+    def handle(frames: list[bytes]) -> None:
+        if len(frames) != 2:
+            intake.refuse("sub", "received message with parts != 2")
+            return
+        channel = frames[0].decode(errors="replace")
+        if channel not in channels.wanted:
+            return
+        try:
+            item = decode_frame(frames[1], channel)
+        except PublishError as error:
+            intake.refuse("sub", str(error))
+        else:
+            intake.accept((item,))
+
+    sub_input = ZmqInput(loop, zmq_socket, outlet, handle)
+    channels.attach(zmq_socket, sub_input.wake)
+    if settings.push_in_sub_connect:
+        for spec in settings.push_in_sub_specs:
+            connect(zmq_socket, "push_in_sub_specs", spec)
+            _LOG.info("publish input: ZeroMQ SUB connects to %s", spec)
+    else:
+        spec = settings.push_in_sub_specs[0]
+        bind(zmq_socket, "push_in_sub_specs", spec, settings.ipc_file_mode)
+        _LOG.info("publish input: ZeroMQ SUB on %s", spec)
+    return sub_input
+
+
+def _input_socket(zmq_context: AnyContext, kind: int) -> AnySocket:
+    zmq_socket = zmq_context.socket(kind)
+    zmq_socket.setsockopt(zmq.RCVHWM, FRAMES_HWM)
+    zmq_socket.setsockopt(zmq.MAXMSGSIZE, FRAME_MAX_BYTES)
+    return zmq_socket
+
+
+def _keep_alive(zmq_socket: AnySocket) -> None:
+    """Notice within a minute that a publisher's host is gone. Figures as in Pushpin."""
+    zmq_socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    zmq_socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 30)
+    zmq_socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 6)
+    zmq_socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 5)
