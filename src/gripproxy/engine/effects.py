@@ -1,0 +1,108 @@
+"""What the engine wants done: carried out in order by the worker's driver.
+
+Effects are batch-shaped: a thousand clients that get the same bytes are one `Deliver`.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from gripproxy.protocol.http1 import BodyFraming
+from gripproxy.protocol.routes import Target
+
+
+@dataclass(slots=True)
+class AskOrigin:
+    """Send `head` and the client's body to `target`. `framing` is the body's; it follows as it arrives."""
+
+    conn_id: int
+    target: Target
+    server_name: str  # for TLS: the name that the certificate must carry
+    head: bytes
+    is_head: bool
+    framing: BodyFraming
+
+
+@dataclass(slots=True)
+class Relay:
+    """Send `head` to the client and then the origin's body as it comes, framed as `framing` says (pass-through)."""
+
+    conn_id: int
+    head: bytes
+    framing: BodyFraming
+    is_persistent: bool
+
+
+@dataclass(slots=True)
+class Collect:
+    """Gather the origin's body, at most `max_bytes` of it, and come back with `OriginBodyCollected`."""
+
+    conn_id: int
+    max_bytes: int
+
+
+@dataclass(slots=True)
+class Respond:
+    """Send this whole response; whatever the origin still sends is not wanted. Then keep the connection or close."""
+
+    conn_id: int
+    payload: bytes
+    is_persistent: bool
+
+
+@dataclass(slots=True)
+class Park:
+    """Write `payload` (may be empty) and hold the connection: from now on it is an fd and a record."""
+
+    conn_id: int
+    payload: bytes
+
+
+@dataclass(slots=True)
+class Deliver:
+    """Write `payload` to every one of these held connections. `conn_ids` is live: do not keep it."""
+
+    payload: bytes
+    conn_ids: Collection[int]
+    is_keep_alive: bool = False
+
+
+@dataclass(slots=True)
+class Finish:
+    """Write `payload` to these held connections and end the hold: persistent ones wait for the next request."""
+
+    payload: bytes
+    conn_ids: Collection[int]
+    is_persistent: bool
+
+
+@dataclass(slots=True)
+class Cut:
+    """Close the connection at once: its response cannot be brought to a truthful end."""
+
+    conn_id: int
+
+
+@dataclass(slots=True)
+class OpenChannel:
+    """The channel has its first subscriber in this worker."""
+
+    name: str
+
+
+@dataclass(slots=True)
+class CloseChannel:
+    """The channel lost its last subscriber in this worker."""
+
+    name: str
+
+
+@dataclass(slots=True)
+class Log:
+    """Say this to the operator. `level` is the reference's: 0 error, 1 warning, 2 info, 3 debug."""
+
+    level: int
+    text: str
+    conn_id: int
+
+
+Effect = AskOrigin | Relay | Collect | Respond | Park | Deliver | Finish | Cut | OpenChannel | CloseChannel | Log

@@ -1,0 +1,99 @@
+"""What can happen to the engine: made by the worker, handled by `Core.handle`.
+
+A `conn_id` is a small whole number, dense and reused after the connection is gone (the worker uses the socket's fd).
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from gripproxy.protocol.http1 import RequestHead, ResponseHead
+from gripproxy.protocol.publish_item import PublishItem
+
+
+class OriginFailure(IntEnum):
+    """How asking one target ended without an answer."""
+
+    CONNECT = 0  # nothing was sent: the next target may be asked
+    BROKEN = 1  # closed early, sent garbage, or said nothing for too long
+
+
+@dataclass(slots=True)
+class RequestArrived:
+    """A client sent a request head that passed `check_request`; its body may still be coming."""
+
+    conn_id: int
+    head: RequestHead
+    client_ip: str
+    is_https: bool = False
+
+
+@dataclass(slots=True)
+class OriginAnswered:
+    """The final response head of the origin arrived.
+
+    Without `is_request_done` the client's body was still coming: the connection ends with this response.
+    """
+
+    conn_id: int
+    head: ResponseHead
+    is_request_done: bool = True
+
+
+@dataclass(slots=True)
+class OriginBodyCollected:
+    """The whole body that `Collect` asked for is here; `body` is None when it was larger than allowed.
+
+    `is_replayable` is False when the request's own body was too large to keep for a later repetition.
+    """
+
+    conn_id: int
+    body: bytes | None
+    is_replayable: bool = True
+
+
+@dataclass(slots=True)
+class OriginFailed:
+    """The target that was asked last gave no usable answer; `detail` says why, for the log."""
+
+    conn_id: int
+    failure: OriginFailure
+    detail: str
+    is_request_done: bool = True
+
+
+@dataclass(slots=True)
+class RelayDone:
+    """A response that was relayed reached its end."""
+
+    conn_id: int
+
+
+@dataclass(slots=True)
+class ClientGone:
+    """The client's connection is gone; the id may be used again right after."""
+
+    conn_id: int
+
+
+@dataclass(slots=True)
+class ItemPublished:
+    """A publisher's item came over the bus."""
+
+    item: PublishItem
+
+
+@dataclass(slots=True)
+class ClockTicked:
+    """Time passed: deadlines may be due."""
+
+
+Event = (
+    RequestArrived
+    | OriginAnswered
+    | OriginBodyCollected
+    | OriginFailed
+    | RelayDone
+    | ClientGone
+    | ItemPublished
+    | ClockTicked
+)

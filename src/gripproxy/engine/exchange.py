@@ -1,0 +1,242 @@
+"""One client request on its way: choosing the route, asking its targets, and deciding what the answer means."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from gripproxy.engine.effects import AskOrigin, Collect, Cut, Effect, Log, Relay, Respond
+from gripproxy.engine.events import (
+    Event,
+    OriginAnswered,
+    OriginBodyCollected,
+    OriginFailed,
+    OriginFailure,
+    RelayDone,
+    RequestArrived,
+)
+from gripproxy.engine.hold_table import HoldTable
+from gripproxy.errors import InternalError, OriginError
+from gripproxy.protocol import test_target
+from gripproxy.protocol.http1 import (
+    BodyFraming,
+    Headers,
+    ResponseHead,
+    encode_chunk,
+    encode_request_head,
+    encode_response,
+    encode_response_head,
+    encode_text_response,
+    has_no_body,
+)
+from gripproxy.protocol.instruct import HoldMode, Instruct, decode_instruct, is_instruct
+from gripproxy.protocol.origin_request import OriginRequests
+from gripproxy.protocol.origin_response import origin_response_headers
+from gripproxy.protocol.routes import Route, RouteTable
+from gripproxy.settings import Settings
+
+INSTRUCT_MAX_BYTES = 100_000  # of an origin's body that carries an instruct, same as Pushpin
+
+LOG_ERROR, LOG_WARNING = 0, 1
+
+
+class ExchangeState(IntEnum):
+    """Where a request is. Holding is not here: a held request is a hold, its exchange is over."""
+
+    ASKING = 0  # a target was asked, no answer yet
+    RELAYING = 1  # its response goes to the client as it comes
+    COLLECTING = 2  # its response carries an instruct, the body is gathered
+    CLOSED = 3
+
+
+ASKING, RELAYING, COLLECTING, CLOSED = ExchangeState
+
+
+@dataclass(slots=True)
+class ProxyRules:
+    """What every exchange of a worker goes by. `routes` is replaced as a whole when they are read again."""
+
+    settings: Settings
+    routes: RouteTable
+    requests: OriginRequests
+    holds: HoldTable
+
+
+class Exchange:
+    """One request: from its head to the end of the response, or to the hold."""
+
+    __slots__ = (
+        "_on",
+        "_response",
+        "_rules",
+        "_targets_tried",
+        "client_ip",
+        "conn_id",
+        "head",
+        "is_https",
+        "route",
+        "state",
+    )
+
+    def __init__(self, event: RequestArrived, rules: ProxyRules) -> None:
+        self.conn_id = event.conn_id
+        self.head = event.head
+        self.client_ip = event.client_ip
+        self.is_https = event.is_https
+        self.route: Route | None = None
+        self._rules = rules
+        self._targets_tried = 0
+        self._response: ResponseHead | None = None  # the head that came with the instruct
+        self._enter(ASKING)
+
+    def start(self, now: float) -> list[Effect]:
+        """Choose the route and ask its first target."""
+        head = self.head
+        if head.upgrade is not None and head.upgrade.lower() == b"websocket":
+            return self._answer_text(501, "WebSocket is not supported by this version.")
+        self.route = self._rules.routes.find(head.host_name, self.is_https, head.path, False)
+        if self.route is None:
+            return self._answer_text(502, f"No route for host: {head.host_name}")
+        return self._ask(now)
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """Advance. An event that the state does not expect is our bug."""
+        handler = self._on.get(type(event))
+        if handler is None:
+            raise InternalError(f"exchange {self.conn_id} in state {self.state.name} got {type(event).__name__}")
+        return handler(self, event, now)
+
+    def _enter(self, state: ExchangeState) -> None:
+        self.state = state
+        self._on = _ON[state]
+
+    @property
+    def _is_debug(self) -> bool:
+        return self._rules.settings.debug or (self.route is not None and self.route.debug)
+
+    def _ask(self, now: float) -> list[Effect]:
+        route, head = self.route, self.head
+        assert route is not None
+        target = route.targets[self._targets_tried]
+        self._targets_tried += 1
+        origin_target = route.rewrite_path(head.target)
+        if target.is_test:
+            if head.framing is not BodyFraming.NONE:
+                head.is_keep_alive = False  # nobody reads the body
+            status, reason, headers, body = test_target.answer(origin_target, route.path_beg, head.content_length)
+            return self._interpret(status, reason, headers, body, now)
+        headers, server_name = self._rules.requests.headers(
+            head, route, target, self.client_ip, self.is_https, now
+        )
+        framing, length = head.framing, head.content_length
+        payload = encode_request_head(head.method, origin_target, headers, framing, length)
+        return [AskOrigin(self.conn_id, target, server_name, payload, head.is_head, framing)]
+
+    def _on_origin_answered(self, event: OriginAnswered, now: float) -> list[Effect]:
+        assert self.route is not None
+        if not event.is_request_done:
+            self.head.is_keep_alive = False
+        response = event.head
+        if not self.route.no_grip and is_instruct(response.headers):
+            self._response = response
+            self._enter(COLLECTING)
+            return [Collect(self.conn_id, INSTRUCT_MAX_BYTES)]
+        framing = response.framing
+        if framing in (BodyFraming.CHUNKED, BodyFraming.UNTIL_CLOSE):
+            framing = BodyFraming.CHUNKED if self.head.is_http11 else BodyFraming.UNTIL_CLOSE
+        payload, is_persistent = encode_response_head(
+            self.head,
+            response.status,
+            response.reason,
+            origin_response_headers(response.headers, is_grip=False),
+            framing,
+            response.content_length,
+        )
+        self._enter(RELAYING)
+        if self.head.is_head:
+            framing = BodyFraming.NONE
+        return [Relay(self.conn_id, payload, framing, is_persistent)]
+
+    def _on_origin_failed(self, event: OriginFailed, now: float) -> list[Effect]:
+        route = self.route
+        assert route is not None
+        target = route.targets[self._targets_tried - 1].label
+        log = Log(LOG_WARNING, f"origin {target}: {event.detail}", self.conn_id)
+        if not event.is_request_done:
+            self.head.is_keep_alive = False
+        if event.failure is not OriginFailure.CONNECT:
+            return [log, *self._answer_error("Error while proxying to origin.")]
+        if self._targets_tried < len(route.targets):
+            return [log, *self._ask(now)]
+        tried = ", ".join(target.label for target in route.targets)
+        return [log, *self._answer_error(f"Unable to connect to any targets. Tried: {tried}")]
+
+    def _on_relay_broken(self, event: OriginFailed, now: float) -> list[Effect]:
+        self._enter(CLOSED)
+        log = Log(LOG_WARNING, f"origin broke off in the middle of a response: {event.detail}", self.conn_id)
+        return [log, Cut(self.conn_id)]
+
+    def _on_relay_done(self, event: RelayDone, now: float) -> list[Effect]:
+        self._enter(CLOSED)
+        return []
+
+    def _on_body_collected(self, event: OriginBodyCollected, now: float) -> list[Effect]:
+        response, route = self._response, self.route
+        assert response is not None and route is not None
+        if not event.is_replayable:
+            return self._answer_text(400, "Request too large to accept GRIP instruct.")
+        if event.body is None:
+            label = route.targets[self._targets_tried - 1].label
+            return self._answer_error(f"GRIP instruct response too large from {label}")
+        return self._interpret(response.status, response.reason, response.headers, event.body, now)
+
+    def _interpret(self, status: int, reason: bytes, headers: Headers, body: bytes, now: float) -> list[Effect]:
+        try:
+            instruct = decode_instruct(status, reason, headers, body)
+        except OriginError as error:
+            log = Log(LOG_WARNING, f"bad instruct for {self.head.host_name}{self.head.path!r}: {error}", self.conn_id)
+            return [log, *self._answer_error(f"Failed to parse accept instructions: {error}")]
+        self._enter(CLOSED)
+        is_bodiless = self.head.is_head or has_no_body(instruct.status)
+        if instruct.hold is HoldMode.RESPONSE:
+            return self._rules.holds.hold_response(self.conn_id, self._channel_names(instruct), instruct, self.head, now)
+        if instruct.hold is HoldMode.STREAM and not is_bodiless:
+            return self._hold_stream(instruct, now)
+        payload, is_persistent = encode_response(
+            self.head, instruct.status, instruct.reason, instruct.headers, instruct.body
+        )
+        return [Respond(self.conn_id, payload, is_persistent)]
+
+    def _hold_stream(self, instruct: Instruct, now: float) -> list[Effect]:
+        framing = BodyFraming.CHUNKED if self.head.is_http11 else BodyFraming.UNTIL_CLOSE
+        payload, _ = encode_response_head(self.head, instruct.status, instruct.reason, instruct.headers, framing)
+        if instruct.body:
+            payload += encode_chunk(instruct.body) if framing is BodyFraming.CHUNKED else instruct.body
+        names = self._channel_names(instruct)
+        return self._rules.holds.hold_stream(self.conn_id, names, instruct, self.head, payload, now)
+
+    def _channel_names(self, instruct: Instruct) -> list[str]:
+        """Name what to subscribe: the target's own channels, then the instruct's behind the route's prefix."""
+        route = self.route
+        assert route is not None
+        allowed = instruct.channels[: self._rules.settings.connection_subscription_max]
+        return [*route.targets[self._targets_tried - 1].subs, *[route.prefix + channel.name for channel in allowed]]
+
+    def _answer_error(self, debug_text: str) -> list[Effect]:
+        """Answer 502; only a debug route tells the client what was wrong."""
+        return self._answer_text(502, debug_text if self._is_debug else "Error while proxying to origin.")
+
+    def _answer_text(self, status: int, text: str) -> list[Effect]:
+        self._enter(CLOSED)
+        payload, is_persistent = encode_text_response(self.head, status, text)
+        return [Respond(self.conn_id, payload, is_persistent)]
+
+
+Handler = Callable[[Exchange, Any, float], list[Effect]]
+
+_ON: dict[ExchangeState, dict[type, Handler]] = {
+    ASKING: {OriginAnswered: Exchange._on_origin_answered, OriginFailed: Exchange._on_origin_failed},
+    RELAYING: {RelayDone: Exchange._on_relay_done, OriginFailed: Exchange._on_relay_broken},
+    COLLECTING: {OriginBodyCollected: Exchange._on_body_collected, OriginFailed: Exchange._on_origin_failed},
+    CLOSED: {},
+}

@@ -1,0 +1,191 @@
+"""Every held connection of this worker: holding, delivering, keeping alive, timing out and letting go."""
+
+from collections.abc import Callable, Iterable
+
+from gripproxy.engine.delivery import answer_responses, close_streams, deliver_content
+from gripproxy.engine.effects import CloseChannel, Deliver, Effect, Finish, OpenChannel, Park
+from gripproxy.engine.holds import Hold, ResponseHold, StreamHold, StreamShape, StreamShapes
+from gripproxy.engine.subscriptions import Channel, Subscriptions
+from gripproxy.engine.timer_wheel import TimerWheel
+from gripproxy.protocol.http1 import encode_response
+from gripproxy.protocol.instruct import Instruct
+from gripproxy.protocol.http1 import RequestHead
+from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpStreamFormat
+from gripproxy.protocol.publish_item import PublishItem
+
+
+class HoldTable:
+    """Holds by connection id, their channels and their deadlines.
+
+    `linger_s`: how long a channel counts as subscribed after its last long-poll ended (publish.md section 6.7).
+    `jitter`: gives a random number in [0, 1), which spreads keep-alives over a second.
+    """
+
+    def __init__(self, now: float, linger_s: float, jitter: Callable[[], float]) -> None:
+        self.holds: list[Hold | None] = []
+        self.subscriptions = Subscriptions()
+        self.wheel = TimerWheel(now)
+        self.streams_count = 0
+        self.responses_count = 0
+        self._shapes = StreamShapes()
+        self._linger_s = linger_s
+        self._jitter = jitter
+
+    def hold_stream(
+        self, conn_id: int, names: list[str], instruct: Instruct, request: RequestHead, payload: bytes, now: float
+    ) -> list[Effect]:
+        """Hold a response open whose beginning is `payload`."""
+        keep_alive = instruct.keep_alive
+        shape = self._shapes.shape(
+            request.is_http11,
+            request.is_http11 and request.is_keep_alive,
+            keep_alive.content if keep_alive else b"",
+            keep_alive.timeout_s if keep_alive else 0,
+            keep_alive.is_interval if keep_alive else False,
+        )
+        channels, effects = self._channels(names)
+        for channel in channels:
+            channel.add_stream(conn_id, shape.is_chunked)
+        hold = StreamHold(conn_id, shape, channels)
+        self._add(hold)
+        self.streams_count += 1
+        if shape.keep_alive:
+            self._schedule_keep_alive(hold, now)
+        effects.append(Park(conn_id, payload))
+        return effects
+
+    def hold_response(
+        self, conn_id: int, names: list[str], instruct: Instruct, request: RequestHead, now: float
+    ) -> list[Effect]:
+        """Hold a request whose answer at the timeout is the instruct's own response."""
+        channels, effects = self._channels(names)
+        for channel in channels:
+            channel.add_response(conn_id)
+        hold = ResponseHold(
+            conn_id, channels, request, instruct.status, instruct.reason, instruct.headers, instruct.body
+        )
+        self._add(hold)
+        self.responses_count += 1
+        self.wheel.schedule(hold, now + instruct.timeout_s)
+        effects.append(Park(conn_id, b""))
+        return effects
+
+    def release(self, conn_id: int, now: float) -> list[Effect]:
+        """Forget the hold of a client that is gone, or that the caller answers; no hold is no error."""
+        hold = self.holds[conn_id] if conn_id < len(self.holds) else None
+        if hold is None:
+            return []
+        self.holds[conn_id] = None
+        self.wheel.cancel(hold)
+        effects: list[Effect] = []
+        if isinstance(hold, StreamHold):
+            self.streams_count -= 1
+            for channel in hold.channels:
+                channel.remove_stream(conn_id, hold.shape.is_chunked)
+                self._drop_if_empty(channel, effects)
+            return effects
+        self.responses_count -= 1
+        for channel in hold.channels:
+            channel.remove_response(conn_id)
+            if channel.responses is None:
+                self._linger(channel, now, effects)
+        return effects
+
+    def publish(self, item: PublishItem, now: float) -> list[Effect]:
+        """Send an item to the channel's subscribers in this worker."""
+        channel = self.subscriptions.channels.get(item.channel)
+        if channel is None:
+            return []
+        effects: list[Effect] = []
+        if item.http_response is not None and channel.responses:
+            effects += self._publish_response(channel, item.http_response, now)
+        if item.http_stream is not None:
+            effects += self._publish_stream(channel, item.http_stream, now)
+        return effects
+
+    def _publish_response(self, channel: Channel, published: HttpResponseFormat, now: float) -> list[Effect]:
+        if published.action is not Action.SEND or published.body_patch is not None:
+            return []  # `close` has no effect on a long-poll (grip-http.md section 7)
+        holds = [self.holds[conn_id] for conn_id in channel.responses or ()]
+        effects = answer_responses([hold for hold in holds if isinstance(hold, ResponseHold)], published)
+        return effects + self._release_all(effects, now)
+
+    def _publish_stream(self, channel: Channel, published: HttpStreamFormat, now: float) -> list[Effect]:
+        if published.action is Action.SEND:
+            channel.sent_at = now
+            return deliver_content(channel, published.content)
+        if published.action is not Action.CLOSE:
+            return []
+        conn_ids = [*(channel.chunked or ()), *(channel.raw or ())]
+        streams = [self.holds[conn_id] for conn_id in conn_ids]
+        effects = close_streams([hold for hold in streams if isinstance(hold, StreamHold)])
+        return effects + self._release_all(effects, now)
+
+    def tick(self, now: float) -> list[Effect]:
+        """Do what is due: keep-alives, timeout responses, the end of lingering channels."""
+        keep_alives: dict[StreamShape, list[int]] = {}
+        timeouts: list[Effect] = []
+        ended: list[Effect] = []
+        for record in self.wheel.due(now):
+            if isinstance(record, StreamHold):
+                if self._is_keep_alive_due(record, now):
+                    keep_alives.setdefault(record.shape, []).append(record.conn_id)
+            elif isinstance(record, ResponseHold):
+                payload, is_persistent = encode_response(
+                    record.request, record.status, record.reason, record.headers, record.body
+                )
+                timeouts.append(Finish(payload, (record.conn_id,), is_persistent))
+            else:
+                self._drop_if_empty(record, ended)
+        sent: list[Effect] = [
+            Deliver(shape.keep_alive, conn_ids, is_keep_alive=True) for shape, conn_ids in keep_alives.items()
+        ]
+        return sent + timeouts + self._release_all(timeouts, now) + ended
+
+    def _is_keep_alive_due(self, hold: StreamHold, now: float) -> bool:
+        """Schedule the next keep-alive; say whether this one is due, or put off by traffic in the meantime."""
+        shape = hold.shape
+        sent_at = 0.0 if shape.is_interval else max([channel.sent_at for channel in hold.channels], default=0.0)
+        if sent_at + shape.keep_alive_s - 1 > now:
+            self._schedule_keep_alive(hold, sent_at)
+            return False
+        self._schedule_keep_alive(hold, now)
+        return True
+
+    def _schedule_keep_alive(self, hold: StreamHold, since: float) -> None:
+        self.wheel.schedule(hold, since + hold.shape.keep_alive_s - self._jitter())
+
+    def _release_all(self, effects: Iterable[Effect], now: float) -> list[Effect]:
+        """Release every hold that these effects finish."""
+        released: list[Effect] = []
+        for effect in effects:
+            if isinstance(effect, Finish):
+                for conn_id in effect.conn_ids:
+                    released += self.release(conn_id, now)
+        return released
+
+    def _add(self, hold: Hold) -> None:
+        missing_count = hold.conn_id + 1 - len(self.holds)
+        if missing_count > 0:
+            self.holds += [None] * missing_count
+        self.holds[hold.conn_id] = hold
+
+    def _channels(self, names: list[str]) -> tuple[tuple[Channel, ...], list[Effect]]:
+        channels = self.subscriptions.channels_of(names) if names else ()
+        effects: list[Effect] = []
+        for channel in channels:
+            if channel.slot is not None:
+                self.wheel.cancel(channel)
+            elif channel.is_empty:
+                effects.append(OpenChannel(channel.name))
+        return channels, effects
+
+    def _linger(self, channel: Channel, now: float, effects: list[Effect]) -> None:
+        if self._linger_s > 0 and channel.is_empty:
+            self.wheel.schedule(channel, now + self._linger_s)
+        else:
+            self._drop_if_empty(channel, effects)
+
+    def _drop_if_empty(self, channel: Channel, effects: list[Effect]) -> None:
+        if channel.slot is None and self.subscriptions.drop_if_empty(channel):
+            effects.append(CloseChannel(channel.name))

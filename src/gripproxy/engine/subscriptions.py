@@ -1,0 +1,84 @@
+"""Who listens to which channel in this worker: channel name -> the ids of the held connections, by transport."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gripproxy.engine.timer_wheel import Slot
+
+@dataclass(slots=True, eq=False)
+class Channel:
+    """One channel with at least one subscriber. A set is None while nobody of its kind listens.
+
+    `chunked` and `raw` are streams of HTTP/1.1 and HTTP/1.0 clients, which get the same content in other bytes;
+    `responses` are long-polls. `sent_at` is when the streams last got an item, in monotonic seconds.
+    """
+
+    name: str
+    chunked: set[int] | None = None
+    raw: set[int] | None = None
+    responses: set[int] | None = None
+    sent_at: float = 0.0
+    alone: "tuple[Channel, ...]" = ()  # (self,), shared by every hold that has just this channel
+    slot: Slot | None = None  # the timer wheel's, while the channel lingers without subscribers
+
+    def add_stream(self, conn_id: int, is_chunked: bool) -> None:
+        if is_chunked:
+            self.chunked = _with(self.chunked, conn_id)
+        else:
+            self.raw = _with(self.raw, conn_id)
+
+    def remove_stream(self, conn_id: int, is_chunked: bool) -> None:
+        if is_chunked:
+            self.chunked = _without(self.chunked, conn_id)
+        else:
+            self.raw = _without(self.raw, conn_id)
+
+    def add_response(self, conn_id: int) -> None:
+        self.responses = _with(self.responses, conn_id)
+
+    def remove_response(self, conn_id: int) -> None:
+        self.responses = _without(self.responses, conn_id)
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.chunked or self.raw or self.responses)
+
+
+class Subscriptions:
+    """The table of channels: one entry per channel that has a subscriber or lingers after its last one."""
+
+    def __init__(self) -> None:
+        self.channels: dict[str, Channel] = {}
+
+    def channels_of(self, names: Iterable[str]) -> tuple[Channel, ...]:
+        """Give the channels of these names, made where they do not exist; each once, in order."""
+        found = tuple([self.channels.get(name) or self._open(name) for name in dict.fromkeys(names)])
+        return found[0].alone if len(found) == 1 else found
+
+    def _open(self, name: str) -> Channel:
+        channel = Channel(name)
+        channel.alone = (channel,)
+        self.channels[name] = channel
+        return channel
+
+    def drop_if_empty(self, channel: Channel) -> bool:
+        """Forget the channel when nobody listens any more; say whether it was forgotten."""
+        if not channel.is_empty or self.channels.get(channel.name) is not channel:
+            return False
+        del self.channels[channel.name]
+        channel.alone = ()  # breaks the cycle, so that no garbage collection is needed
+        return True
+
+
+def _with(conn_ids: set[int] | None, conn_id: int) -> set[int]:
+    if conn_ids is None:
+        return {conn_id}
+    conn_ids.add(conn_id)
+    return conn_ids
+
+
+def _without(conn_ids: set[int] | None, conn_id: int) -> set[int] | None:
+    if conn_ids is None:
+        return None
+    conn_ids.discard(conn_id)
+    return conn_ids or None

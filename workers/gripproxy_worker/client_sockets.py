@@ -1,0 +1,231 @@
+"""Every client socket of this worker, as a bare fd: who it belongs to, writing to it, and hearing that it is ready.
+
+A socket is registered once with the worker's own epoll, edge-triggered for everything, so that no state of a
+connection costs a system call to enter. What the fd is doing is told by its record alone; a held connection has no
+record of its own here, only the marker `HELD`, and its hold in the engine.
+"""
+
+import os
+import select
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from gripproxy.scoreboard import Field
+
+READ_MAX_BYTES = 65_536  # what one read takes at the most, into a buffer that all connections share
+READY_MAX_COUNT = 512  # sockets served before the loop's other work gets its turn
+BACKLOG_MAX_COUNT = 100  # payloads that wait for one held client, same as Pushpin
+BACKLOG_MAX_BYTES = 4_194_304  # and their bytes; one larger payload may wait alone
+INTERESTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+
+
+class Record(Protocol):
+    """A connection that is not held: what the worker keeps of it in `ClientSockets.records`."""
+
+    def on_readable(self) -> None: ...
+    def on_drained(self) -> None: ...
+    def on_gone(self) -> None: ...
+
+
+class HeldMarker:
+    """The record of every held connection: its hold is the engine's, so it does nothing by itself."""
+
+    __slots__ = ()
+
+    def on_readable(self) -> None:
+        """Leave early input in the kernel until the hold is over."""
+
+    def on_drained(self) -> None:
+        """Nothing waits for a held connection to have room."""
+
+    def on_gone(self) -> None:
+        """Never called: `ClientSockets` tells the engine itself."""
+
+
+HELD = HeldMarker()
+
+
+class Backlog:
+    """What a client has not read yet. `is_last`: close the connection once it is written."""
+
+    __slots__ = ("bytes_count", "is_last", "payloads")
+
+    def __init__(self, payload: bytes | memoryview) -> None:
+        self.payloads: deque[bytes | memoryview] = deque((payload,))
+        self.bytes_count = len(payload)
+        self.is_last = False
+
+
+class ClientSockets:
+    """The table of client sockets.
+
+    Args:
+        row: this worker's row of the scoreboard.
+        on_held_gone: called with the fd of a held client that left; it must `close` it.
+        call_soon: of the event loop.
+    """
+
+    def __init__(
+        self,
+        row: memoryview,
+        on_held_gone: Callable[[int], None],
+        call_soon: Callable[[Callable[[], None]], object],
+    ) -> None:
+        self.records: list[Record | None] = []
+        self.backlogs: dict[int, Backlog] = {}
+        self.epoll = select.epoll()
+        self.count = 0
+        self._broken: set[int] = set()
+        self._buffer = bytearray(READ_MAX_BYTES)
+        self._view = memoryview(self._buffer)
+        self._buffers = [self._buffer]
+        self._row = row
+        self._on_held_gone = on_held_gone
+        self._call_soon = call_soon
+
+    def add(self, fd: int, record: Record) -> None:
+        """Take over a connected, non-blocking socket."""
+        missing_count = fd + 1 - len(self.records)
+        if missing_count > 0:
+            self.records += [None] * missing_count
+        self.records[fd] = record
+        self.count += 1
+        self.epoll.register(fd, INTERESTS)
+
+    def close(self, fd: int) -> None:
+        """Close at once; what was not written yet is lost, and counted if it was for a held client."""
+        self.records[fd] = None
+        self.count -= 1
+        self.backlogs.pop(fd, None)
+        self._broken.discard(fd)
+        os.close(fd)
+
+    def on_ready(self) -> None:
+        """Serve the sockets that are ready; called by the loop when the epoll's own fd is readable."""
+        records, backlogs = self.records, self.backlogs
+        for fd, mask in self.epoll.poll(0, READY_MAX_COUNT):
+            record = records[fd]
+            if record is None:
+                continue
+            if mask & GONE:
+                self._gone(fd, record)
+                continue
+            if mask & select.EPOLLOUT and fd in backlogs:
+                self._flush(fd, backlogs[fd])
+                record = records[fd]
+            if mask & select.EPOLLIN and record is not None:
+                record.on_readable()
+
+    def read(self, fd: int) -> bytes | None:
+        """Read what is there, at most READ_MAX_BYTES: None for nothing yet, ``b""`` for the end or a broken socket."""
+        try:
+            count = os.readv(fd, self._buffers)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+        return bytes(self._view[:count])
+
+    def write(self, fd: int, payload: bytes) -> None:
+        """Write to a connection that is not held; what does not fit waits. Its writer watches `backlogs`."""
+        backlog = self.backlogs.get(fd)
+        if backlog is not None:
+            backlog.payloads.append(payload)
+            backlog.bytes_count += len(payload)
+            return
+        try:
+            count = os.write(fd, payload)
+        except BlockingIOError:
+            count = 0
+        except OSError:
+            self._break(fd)
+            return
+        if count < len(payload):
+            self.backlogs[fd] = Backlog(memoryview(payload)[count:])
+
+    def deliver(self, payload: bytes, fds: "set[int] | list[int]") -> None:
+        """Write the same bytes to many held connections; a client that reads too slowly loses what overflows."""
+        write, backlogs, size, row = os.write, self.backlogs, len(payload), self._row
+        for fd in fds:
+            if fd in backlogs:
+                self._append(backlogs[fd], payload)
+                continue
+            try:
+                count = write(fd, payload)
+            except BlockingIOError:
+                count = 0
+            except OSError:
+                self._break(fd)
+                continue
+            if count != size:
+                row[Field.SLOW_CLIENTS] += 1
+                backlogs[fd] = Backlog(memoryview(payload)[count:])
+        row[Field.DELIVERIES] += len(fds)
+
+    def keep_alive(self, payload: bytes, fds: "set[int] | list[int]") -> None:
+        """Deliver keep-alive bytes to those that have nothing else waiting: they are not quiet, they are slow."""
+        idle_fds = [fd for fd in fds if fd not in self.backlogs] if self.backlogs else fds
+        self.deliver(payload, idle_fds)
+        self._row[Field.DELIVERIES] -= len(idle_fds)
+        self._row[Field.KEEP_ALIVES] += len(idle_fds)
+
+    def close_when_written(self, fd: int) -> None:
+        """Close after what waits is written, or now if nothing does."""
+        backlog = self.backlogs.get(fd)
+        if backlog is None:
+            self.close(fd)
+        else:
+            backlog.is_last = True
+            self.records[fd] = HELD  # nothing else happens to it, except that the client may leave
+
+    def _append(self, backlog: Backlog, payload: bytes) -> None:
+        waits_count = len(backlog.payloads)
+        if waits_count >= BACKLOG_MAX_COUNT or backlog.bytes_count + len(payload) > BACKLOG_MAX_BYTES:
+            self._row[Field.DROPPED_SLOW] += 1
+            return
+        backlog.payloads.append(payload)
+        backlog.bytes_count += len(payload)
+
+    def _flush(self, fd: int, backlog: Backlog) -> None:
+        payloads = backlog.payloads
+        while payloads:
+            payload = payloads[0]
+            try:
+                count = os.write(fd, payload)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._break(fd)
+                return
+            backlog.bytes_count -= count
+            if count < len(payload):
+                payloads[0] = memoryview(payload)[count:]
+                return
+            payloads.popleft()
+        del self.backlogs[fd]
+        record = self.records[fd]
+        if backlog.is_last:
+            self.close(fd)
+        elif record is not None:
+            record.on_drained()
+
+    def _gone(self, fd: int, record: Record) -> None:
+        if record is HELD:
+            self._on_held_gone(fd)
+        else:
+            record.on_gone()
+
+    def _break(self, fd: int) -> None:
+        """Remember a socket that cannot be written to; its record hears of it when the caller is done."""
+        if not self._broken:
+            self._call_soon(self._sweep)
+        self._broken.add(fd)
+
+    def _sweep(self) -> None:
+        broken, self._broken = self._broken, set()
+        for fd in broken:
+            record = self.records[fd]
+            if record is not None:
+                self._gone(fd, record)

@@ -1,0 +1,213 @@
+"""One connection to an origin: sends a request, parses the response, and can be used again."""
+
+import asyncio
+from typing import Protocol
+
+import httptools
+
+from gripproxy.errors import OriginError
+from gripproxy.protocol.http1 import (
+    RESPONSE_HEAD_MAX_BYTES,
+    BodyFraming,
+    Headers,
+    ResponseHead,
+    check_response,
+)
+
+OriginKey = tuple[str, int, bool, bool, str]  # host, port, TLS, insecure, server name: what makes connections equal
+
+
+class Asker(Protocol):
+    """Who waits for the response: a client connection."""
+
+    def on_origin_head(self, head: ResponseHead) -> None: ...
+    def on_origin_body(self, part: bytes) -> None: ...
+    def on_origin_end(self) -> None: ...
+    def on_origin_failed(self, origin: "OriginConn", detail: str) -> None: ...
+    def on_origin_writable(self) -> None: ...
+    def on_origin_read(self) -> None: ...
+
+
+class Keeper(Protocol):
+    """Who takes the connection back: the pool."""
+
+    def clock(self) -> float: ...
+    def on_origin_free(self, origin: "OriginConn", is_reusable: bool) -> None: ...
+
+
+class OriginConn(asyncio.Protocol):
+    """A connection that asks one request at a time.
+
+    `has_answered` says that at least one byte came for the present request: asking again elsewhere is no longer
+    harmless. `is_reused` says that it served a request before.
+    """
+
+    __slots__ = (
+        "_framing",
+        "_head_bytes_count",
+        "_headers",
+        "_is_ended",
+        "_is_head",
+        "_is_interim",
+        "_keeper",
+        "_parser",
+        "_reason",
+        "active_at",
+        "asker",
+        "has_answered",
+        "is_paused",
+        "is_reused",
+        "is_writable",
+        "key",
+        "slot",
+        "transport",
+    )
+
+    def __init__(self, key: OriginKey, keeper: Keeper) -> None:
+        self.key = key
+        self.asker: Asker | None = None
+        self.transport: asyncio.Transport | None = None
+        self.is_reused = False
+        self.is_writable = True
+        self.has_answered = False
+        self.is_paused = False
+        self.active_at = 0.0  # monotonic seconds of the last byte sent or received
+        self.slot: set[object] | None = None
+        self._keeper = keeper
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def ask(self, asker: Asker, payload: bytes, is_head: bool) -> None:
+        """Send the head, and what there is of the body; the rest follows through `send`."""
+        self.asker = asker
+        self.has_answered = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._is_head = is_head
+        self._is_interim = False
+        self._is_ended = False
+        self._framing: BodyFraming | None = None
+        self._head_bytes_count = 0
+        self._headers: Headers = []
+        self._reason = b""
+        self.send(payload)
+
+    def send(self, payload: bytes) -> None:
+        self.active_at = self._keeper.clock()
+        if self.transport is not None:
+            self.transport.write(payload)
+
+    def abandon(self) -> None:
+        """Close without telling the asker: the rest of the response is not wanted."""
+        self.asker = None
+        if self.transport is not None:
+            self.transport.abort()
+
+    def pause_reading(self) -> None:
+        self.is_paused = True
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self.is_paused = False
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        self.is_writable = False
+
+    def resume_writing(self) -> None:
+        self.is_writable = True
+        if self.asker is not None:
+            self.asker.on_origin_writable()
+
+    def data_received(self, data: bytes) -> None:
+        asker = self.asker
+        if asker is None:
+            self.abandon()  # nobody asked for it
+            return
+        self.has_answered = True
+        self.active_at = self._keeper.clock()
+        if self._framing is None:
+            self._head_bytes_count += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.fail("it switched protocols although nobody asked it to")
+        except httptools.HttpParserCallbackError as error:
+            self.fail(str(error.__context__ or error))
+        except httptools.HttpParserError as error:
+            if not self._is_ended:  # else: bytes after the end of the response
+                self.fail(f"it sent garbage: {error}")
+        if self._framing is None and self._head_bytes_count > RESPONSE_HEAD_MAX_BYTES:
+            self.fail(f"its response head exceeds {RESPONSE_HEAD_MAX_BYTES} bytes")
+        if self.asker is not None:
+            asker.on_origin_read()
+        if self._is_ended:
+            self._free(self._parser.should_keep_alive() and self._is_cleanly_ended(data))
+
+    def on_status(self, reason: bytes) -> None:
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        self._is_interim = 100 <= status < 200
+        if self._is_interim or self.asker is None:
+            return
+        if status < 100 or self._is_ended:
+            raise OriginError(f"its response is not wanted: status {status}")
+        head = check_response(status, self._reason, self._headers, self._is_head)
+        self._framing = head.framing
+        self.asker.on_origin_head(head)
+        if self._is_head:
+            self._end()
+
+    def on_body(self, part: bytes) -> None:
+        if self.asker is not None and not self._is_head:
+            self.asker.on_origin_body(part)
+
+    def on_message_complete(self) -> None:
+        if self._is_interim:
+            self._headers = []
+            self._reason = b""
+            self._is_interim = False
+            return
+        self._end()
+
+    def _end(self) -> None:
+        if not self._is_ended:
+            self._is_ended = True
+            if self.asker is not None:
+                self.asker.on_origin_end()
+
+    def _is_cleanly_ended(self, data: bytes) -> bool:
+        return not self._is_head or data.endswith(b"\r\n\r\n")
+
+    def _free(self, is_reusable: bool) -> None:
+        self.asker = None
+        self._keeper.on_origin_free(self, is_reusable and self._framing is not BodyFraming.UNTIL_CLOSE)
+
+    def fail(self, detail: str) -> None:
+        """End the present request: the origin did not keep to HTTP, or to time."""
+        asker, self.asker = self.asker, None
+        self.abandon()
+        if asker is not None:
+            asker.on_origin_failed(self, detail)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        asker = self.asker
+        if asker is not None:
+            if self._framing is BodyFraming.UNTIL_CLOSE and exc is None:
+                self._end()
+                asker.on_origin_read()
+            else:
+                self.asker = None
+                when = "before" if self._framing is None else "in the middle of"
+                asker.on_origin_failed(self, f"it closed the connection {when} its response")
+        self.asker = None
+        self._keeper.on_origin_free(self, is_reusable=False)

@@ -1,0 +1,197 @@
+"""Connections to origins: made when needed, kept for the next request, and never more than a worker can afford."""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gripproxy.engine.timer_wheel import TimerWheel
+from gripproxy.protocol.routes import Target
+from gripproxy_worker.origin_conn import OriginConn, OriginKey
+
+CONNECTIONS_MAX_COUNT = 1000  # to all origins, per worker; more requests wait their turn
+IDLE_MAX_S = 55.0  # same as Pushpin; below nginx's keepalive_timeout of 75 s
+
+
+@dataclass(slots=True, eq=False)
+class Ask:
+    """A request that wants a connection. `on_conn` gets it, `on_error` the reason why there is none."""
+
+    target: Target
+    server_name: str
+    on_conn: Callable[[OriginConn], None]
+    on_error: Callable[[str], None]
+    is_fresh: bool = False  # no kept connection: the last one was closed when it was used
+    task: "asyncio.Task[None] | None" = None
+    is_cancelled: bool = False
+
+    @property
+    def key(self) -> OriginKey:
+        target = self.target
+        return target.host, target.port, target.is_ssl, target.insecure, self.server_name if target.is_ssl else ""
+
+    def cancel(self) -> None:
+        """Do not want it any more."""
+        self.is_cancelled = True
+        if self.task is not None:
+            self.task.cancel()
+
+
+class OriginPool:
+    """All connections to origins of one worker.
+
+    Args:
+        wheel: the worker's, for the idle connections' deadlines.
+        connect_timeout_s: for name look-up, TCP and TLS together, per target.
+        inactive_max_s: without a byte either way, after which a request has failed.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, wheel: TimerWheel, connect_timeout_s: float, inactive_max_s: float
+    ) -> None:
+        self._loop = loop
+        self._wheel = wheel
+        self._connect_timeout_s = connect_timeout_s
+        self._inactive_max_s = inactive_max_s
+        self._idle: dict[OriginKey, list[OriginConn]] = {}
+        self._open_count = 0
+        self._waiting: deque[Ask] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._contexts: dict[bool, ssl.SSLContext] = {}
+
+    def get(self, ask: Ask) -> None:
+        """Give a connection to `ask`, at once if one is idle, else when it is made."""
+        idle = None if ask.is_fresh else self._idle.get(ask.key)
+        while idle:
+            origin = idle.pop()
+            self._wheel.cancel(origin)
+            if origin.transport is not None and not origin.transport.is_closing():
+                origin.is_reused = True
+                self._hand_over(ask, origin)
+                return
+        if self._open_count < CONNECTIONS_MAX_COUNT:
+            self._connect_for(ask)
+        else:
+            self._waiting.append(ask)
+            self._close_an_idle_one()
+
+    async def _connect(self, ask: Ask) -> None:
+        target = ask.target
+        origin = OriginConn(ask.key, self)
+        context = self._context(target.insecure) if target.is_ssl else None
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                await self._loop.create_connection(
+                    lambda: origin,
+                    target.host,
+                    target.port,
+                    ssl=context,
+                    server_hostname=ask.server_name if context else None,
+                )
+        except TimeoutError:
+            self._fail(ask, origin, f"no connection within {self._connect_timeout_s:g} s")
+        except (OSError, ssl.SSLError) as error:
+            self._fail(ask, origin, f"cannot connect: {error.strerror or error}")
+        except asyncio.CancelledError:
+            self._fail(ask, origin, "")
+        else:
+            if ask.is_cancelled:
+                self._keep(origin)
+            else:
+                self._hand_over(ask, origin)
+
+    def _hand_over(self, ask: Ask, origin: OriginConn) -> None:
+        self._wheel.schedule(origin, self.clock() + self._inactive_max_s)
+        ask.on_conn(origin)
+
+    def _fail(self, ask: Ask, origin: OriginConn, reason: str) -> None:
+        if origin.transport is not None:
+            origin.abandon()  # it is counted off when it is closed
+        else:
+            self._open_count -= 1
+            self._serve_waiting()
+        if not ask.is_cancelled:
+            ask.on_error(reason)
+
+    def _context(self, is_insecure: bool) -> ssl.SSLContext:
+        context = self._contexts.get(is_insecure)
+        if context is None:
+            context = self._contexts[is_insecure] = ssl.create_default_context()
+            if is_insecure:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+        return context
+
+    def clock(self) -> float:
+        """Give monotonic seconds."""
+        return self._loop.time()
+
+    def on_origin_free(self, origin: OriginConn, is_reusable: bool) -> None:
+        """Take back a connection whose request is over, or that is closed."""
+        if origin.transport is None:
+            self._forget(origin)
+        elif is_reusable and not origin.transport.is_closing():
+            self._keep(origin)
+        else:
+            origin.transport.abort()
+
+    def on_deadline(self, origin: OriginConn, now: float) -> None:
+        """Close a connection that was idle for too long; fail a request whose origin was silent for too long."""
+        if origin.asker is None:
+            origin.abandon()
+            return
+        silent_s = now - origin.active_at
+        if origin.is_paused or silent_s < self._inactive_max_s:
+            quiet_since = now if origin.is_paused else origin.active_at
+            self._wheel.schedule(origin, quiet_since + self._inactive_max_s)
+        else:
+            origin.fail(f"it was silent for {silent_s:.0f} s")
+
+    def close(self) -> None:
+        """Close every connection that is not in use and stop connecting."""
+        for task in self._tasks:
+            task.cancel()
+        for origins in list(self._idle.values()):
+            for origin in list(origins):
+                origin.abandon()
+
+    def _keep(self, origin: OriginConn) -> None:
+        key = origin.key
+        for ask in self._waiting:
+            if ask.key == key and not ask.is_cancelled:
+                self._waiting.remove(ask)
+                origin.is_reused = True
+                self._hand_over(ask, origin)
+                return
+        self._idle.setdefault(key, []).append(origin)
+        self._wheel.schedule(origin, self.clock() + IDLE_MAX_S)
+        if self._waiting:
+            self._close_an_idle_one()
+
+    def _forget(self, origin: OriginConn) -> None:
+        self._open_count -= 1
+        self._wheel.cancel(origin)
+        idle = self._idle.get(origin.key)
+        if idle is not None and origin in idle:
+            idle.remove(origin)
+        self._serve_waiting()
+
+    def _serve_waiting(self) -> None:
+        while self._waiting and self._open_count < CONNECTIONS_MAX_COUNT:
+            ask = self._waiting.popleft()
+            if not ask.is_cancelled:
+                self._connect_for(ask)
+
+    def _close_an_idle_one(self) -> None:
+        """Make room for a request to another origin."""
+        for origins in self._idle.values():
+            if origins:
+                origins.pop(0).abandon()
+                return
+
+    def _connect_for(self, ask: Ask) -> None:
+        self._open_count += 1
+        ask.task = self._loop.create_task(self._connect(ask))
+        self._tasks.add(ask.task)
+        ask.task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,125 @@
+"""From a client's bytes to request heads and bodies: httptools splits, `protocol.http1` decides.
+
+httptools is given one head at a time, cut off at its empty line, and the parts of a chunked body that end at one. So
+it never sees the beginning of a next request, and what comes after a message stays bytes until its turn. The
+request line is ours: httptools takes two blanks in it, HTTP/0.9 and HTTP/2.0, and no method that it does not know.
+"""
+
+import re
+
+import httptools
+
+from gripproxy.errors import ClientError
+from gripproxy.protocol.http1 import BodyFraming, Headers, RequestHead, check_request, split_request_line
+
+CHUNK_OVERHEAD_MAX_BYTES = 16_384  # of chunk sizes, extensions and trailers in one read without any content
+
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_CHUNKED = BodyFraming.CHUNKED
+
+
+class _Tokens:
+    """What httptools calls back with; all of it happens inside one `feed_data`."""
+
+    __slots__ = ("headers", "is_complete", "parts")
+
+    def __init__(self) -> None:
+        self.headers: Headers = []
+        self.parts: list[bytes] = []
+        self.is_complete = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value))
+
+    def on_body(self, part: bytes) -> None:
+        self.parts.append(part)
+
+    def on_message_complete(self) -> None:
+        self.is_complete = True
+
+
+class ChunkedBody:
+    """Decode one chunked body; `feed` until `is_complete`."""
+
+    __slots__ = ("_parser", "_tail", "_tokens")
+
+    def __init__(self, parser: httptools.HttpRequestParser, tokens: _Tokens) -> None:
+        self._parser = parser
+        self._tokens = tokens
+        self._tail = b""
+
+    @property
+    def is_complete(self) -> bool:
+        return self._tokens.is_complete
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        """Give the content in `data`, and what follows the body if it ended in `data`.
+
+        A body can only end at an empty line, so each part up to one is fed by itself.
+
+        Raises:
+            ClientError: a chunk is malformed.
+        """
+        tokens = self._tokens
+        position = 0
+        while position < len(data) and not tokens.is_complete:
+            seam = self._tail + data[position:]
+            end = seam.find(b"\r\n\r\n")
+            cut = len(data) if end < 0 else position + end + 4 - len(self._tail)
+            part = data[position:cut]
+            self._feed(part)
+            self._tail = (self._tail + part)[-3:]
+            position = cut
+        content = b"".join(tokens.parts)
+        tokens.parts.clear()
+        tokens.headers.clear()
+        if not content and len(data) > CHUNK_OVERHEAD_MAX_BYTES:
+            raise ClientError(f"Failed to parse request: chunk overhead exceeds {CHUNK_OVERHEAD_MAX_BYTES} bytes")
+        return content, data[position:]
+
+    def _feed(self, part: bytes) -> None:
+        try:
+            self._parser.feed_data(part)
+        except httptools.HttpParserError as error:
+            raise ClientError(f"Failed to parse request: {error}") from None
+
+
+def head_end(buffer: bytes) -> tuple[int, int] | None:
+    """Find where the head in `buffer` ends and what follows it begins, or None while it is not whole.
+
+    Bare LF ends lines too (RFC 9112 section 2.2); the origin never sees it.
+    """
+    end = buffer.find(b"\r\n\r\n")
+    bare = buffer.find(b"\n\n", 0, end if end >= 0 else len(buffer))
+    if bare < 0 and end >= 0 and buffer.find(b"\n\r\n", 0, end) < 0:
+        return end, end + 4
+    match = _HEAD_END.search(buffer)
+    return match.span() if match is not None else None
+
+
+def read_head(head: bytes) -> tuple[RequestHead, ChunkedBody | None]:
+    """Parse a whole head without its empty line; for a chunked body also give its decoder.
+
+    Raises:
+        ClientError: with the status to answer.
+    """
+    if b"\n" in head:
+        head = _BARE_LF.sub(b"\r\n", head)
+    line, _, fields = head.partition(b"\r\n")
+    method, target, is_http11 = split_request_line(line)
+    tokens = _Tokens()
+    parser = httptools.HttpRequestParser(tokens)
+    try:
+        parser.feed_data(b"POST / HTTP/1.1\r\n" + fields + (b"\r\n\r\n" if fields else b"\r\n"))
+    except httptools.HttpParserUpgrade:
+        parser = None
+    except httptools.HttpParserError as error:
+        raise ClientError(f"Failed to parse request: {error}") from None
+    request = check_request(method, target, is_http11, tokens.headers)
+    if request.framing is not _CHUNKED:
+        return request, None
+    if parser is None:
+        raise ClientError("Failed to parse request: Upgrade in a request with a chunked body")
+    tokens.headers = []  # trailers go here and are dropped
+    return request, ChunkedBody(parser, tokens)
