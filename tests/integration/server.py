@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.integration.deadline import wait_until
 from tests.integration.ports import can_connect, free_ports
 from tests.integration.process import Process
-from tests.integration.raw_client import fetch
+from tests.integration.raw_client import RawClient
 
 SOURCE_ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 20.0
@@ -43,7 +43,10 @@ PUSHPIN_SECTIONS = {
         "updates_check": "off",
     },
 }
-PUSHPIN_PROBE_HOST = "ready.invalid"  # a route to a closed port: its 502 tells that all of pushpin's parts are joined
+# Two routes more for pushpin, whose parts find each other after its ports are open: a refused origin and a hold show
+# that all of them are joined.
+PUSHPIN_PROBES = {"refused.invalid": b"HTTP/1.1 502", "held.invalid": b"[stream opened]"}
+PUSHPIN_PROBE_ROUTES = ("refused.invalid 127.0.0.1:1", "held.invalid test")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,8 +100,8 @@ class Server:
 
     def write_routes(self, lines: Sequence[str]) -> None:
         """Write the routes file; a running server reads it at SIGHUP."""
-        probe = [f"{PUSHPIN_PROBE_HOST} 127.0.0.1:1"] if self.plan.kind is PUSHPIN else []
-        self.routes_path.write_text("".join(f"{line}\n" for line in [*lines, *probe]))
+        probes = PUSHPIN_PROBE_ROUTES if self.plan.kind is PUSHPIN else ()
+        self.routes_path.write_text("".join(f"{line}\n" for line in [*lines, *probes]))
 
     def config_text(self) -> str:
         """Give the configuration file: the reference's keys, with these ports and this directory."""
@@ -169,12 +172,16 @@ class Server:
         """Say whether clients and publishers are served on all ports."""
         if not all(can_connect(port) for port in [*self.http_ports, self.push_port, self.sub_port, self.control_port]):
             return False
-        if self.plan.kind is not PUSHPIN:
-            return True
-        try:
-            return b"HTTP/1.1 502" in fetch(self.http_port, host=PUSHPIN_PROBE_HOST, timeout_s=1.0)
-        except AssertionError:
-            return False
+        return self.plan.kind is not PUSHPIN or all(map(self._passes_probe, PUSHPIN_PROBES))
+
+    def _passes_probe(self, host: str) -> bool:
+        with RawClient(self.http_port) as client:
+            client.get("/stream", host=host)
+            try:
+                client.receive_until(PUSHPIN_PROBES[host], timeout_s=1.0)
+            except AssertionError:
+                return False
+        return True
 
     def stop(self) -> int | None:
         """End the server and give its exit status."""
