@@ -61,6 +61,7 @@ class Settings:
     accept_x_forwarded_protocol: bool = False
     set_x_forwarded_protocol: ForwardedProtocol = ForwardedProtocol.PROTO_ONLY
     x_forwarded_for: ForwardedForRule = ForwardedForRule()
+    orig_headers_need_mark: tuple[str, ...] = ()
     sig_iss: str = "pushpin"
     sig_key: str = ""
     cdn_loop: str = ""

@@ -1,0 +1,182 @@
+"""Every key that a configuration file may hold: what it takes, what its absence means, and whether it does anything.
+
+Source: Pushpin 1.36-1.41's configuration; the keys that are gripproxy's own say so.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Kind(IntEnum):
+    """What a key's value must look like."""
+
+    BOOLEAN = 0  # false: empty, 0, false; all else is true, also "no"
+    INTEGER = 1
+    NUMBER = 2  # with a decimal point
+    OCTAL = 3
+    TEXT = 4
+    SPEC = 5  # tcp://ADDRESS:PORT or ipc://PATH; empty is off
+    SPEC_LIST = 6
+    TEXT_LIST = 7
+    LISTENERS = 8  # PORT, ADDRESS:PORT, [V6]:PORT
+    LOG_LEVEL = 9  # N or N,PROCESS:N,...
+    FORWARDED_PROTOCOL = 10
+    FORWARDED_FOR = 11
+    ADDRESS = 12
+    PORT = 13  # empty, 0 and -1 are off
+    WORKERS = 14  # empty and 0: one per core
+    SIGNING_KEY = 15
+    METRICS_ADDRESS = 16  # PORT, ADDRESS:PORT or ipc://PATH; empty is off
+
+
+class Status(IntEnum):
+    """What becomes of a key."""
+
+    USED = 0
+    UNUSED = 1  # of Pushpin's own processes: nothing is lost, so nothing is said
+    UNSUPPORTED = 2  # a feature that this version lacks: a warning when it is asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key. `missing` is what counts when it is absent, as the file would say it; `shipped` stands in
+    Pushpin's and in our example file. `low` and `high` bound numbers. `field` is the `Settings` attribute; of keys
+    with the same one, the first in the table wins, and lists are joined. Without a field the reading of the file
+    itself takes it, as other values are built on it.
+    """
+
+    section: str
+    name: str
+    kind: Kind
+    missing: str = ""
+    shipped: str = ""
+    unit: str = ""
+    low: float = 0
+    high: float = 2**31 - 1
+    field: str = ""
+    status: Status = Status.USED
+
+
+def _used(section: str, name: str, kind: Kind, missing: str, shipped: str, unit: str = "", **rest: float) -> Key:
+    low, high = rest.get("low", 0), rest.get("high", 2**31 - 1)
+    return Key(section, name, kind, missing, shipped, unit, low, high, name)
+
+
+def _alias(section: str, name: str, field: str, like: Key) -> Key:
+    return Key(section, name, like.kind, like.missing, "", like.unit, like.low, like.high, field)
+
+
+def _place(section: str, name: str, shipped: str = "") -> Key:
+    return Key(section, name, Kind.TEXT, shipped=shipped)
+
+
+def _unused(section: str, names: str) -> list[Key]:
+    return [Key(section, name, Kind.TEXT, status=Status.UNUSED) for name in names.split()]
+
+
+def _unsupported(section: str, name: str, shipped: str = "", missing: str = "", kind: Kind = Kind.TEXT) -> Key:
+    return Key(section, name, kind, missing, shipped, status=Status.UNSUPPORTED)
+
+
+_HEADERS_SIZE = _used(
+    "handler", "push_in_http_max_headers_size", Kind.INTEGER, "10000", "10000", "bytes", low=256, high=2**24
+)
+_BODY_SIZE = _used("handler", "push_in_http_max_body_size", Kind.INTEGER, "1000000", "1000000", "bytes", low=1)
+_SUB_SPECS = _used("handler", "push_in_sub_specs", Kind.SPEC_LIST, "", "tcp://127.0.0.1:5562")
+_WORKERS = _used("runner", "workers", Kind.WORKERS, "", "", "processes", high=1024)  # gripproxy's own place for it
+
+GLOBAL_KEYS = [
+    _place("global", "include"),
+    _place("global", "libdir"),
+    _place("global", "rundir"),
+    _place("global", "ipc_prefix", "pushpin-"),
+    Key("global", "port_offset", Kind.INTEGER, "0", "0", high=60_000),
+    _unsupported("global", "stats_connection_ttl", "120"),
+    _unsupported("global", "stats_connection_send", "true", "true", Kind.BOOLEAN),
+]
+
+RUNNER_KEYS = [
+    _place("runner", "rundir"),
+    _used("runner", "http_port", Kind.LISTENERS, "", "7999"),
+    _WORKERS,
+    _used("runner", "log_level", Kind.LOG_LEVEL, "2", "2"),
+    _used("runner", "client_buffer_size", Kind.INTEGER, "8192", "8192", "bytes", low=256, high=2**24),
+    _used("runner", "client_maxconn", Kind.INTEGER, "50000", "50000", "connections", low=1, high=100_000_000),
+    _unsupported("runner", "https_ports"),
+    _unsupported("runner", "local_ports"),
+    _unsupported("runner", "allow_compression", "false", kind=Kind.BOOLEAN),
+    *_unused("runner", "services logdir mongrel2_bin m2sh_bin zurl_bin condure_bin"),
+]
+
+PROXY_KEYS = [
+    _used("proxy", "routesfile", Kind.TEXT, "", "routes"),
+    _used("proxy", "debug", Kind.BOOLEAN, "", "false"),
+    _used("proxy", "accept_x_forwarded_protocol", Kind.BOOLEAN, "", "false"),
+    _used("proxy", "set_x_forwarded_protocol", Kind.FORWARDED_PROTOCOL, "", "proto-only"),
+    _used("proxy", "x_forwarded_for", Kind.FORWARDED_FOR, "", ""),
+    _used("proxy", "orig_headers_need_mark", Kind.TEXT_LIST, "", ""),
+    _used("proxy", "cdn_loop", Kind.TEXT, "", ""),
+    _used("proxy", "sig_iss", Kind.TEXT, "pushpin", "pushpin"),
+    _used("proxy", "sig_key", Kind.SIGNING_KEY, "", "changeme"),
+    # gripproxy's own
+    _used("proxy", "origin_connect_timeout", Kind.NUMBER, "10", "10", "seconds", low=0.01, high=3600),
+    _used("proxy", "origin_timeout", Kind.NUMBER, "600", "600", "seconds", low=0.01, high=86_400),
+    _alias("proxy", "workers", "workers", _WORKERS),
+    _unsupported("proxy", "auto_cross_origin", "false", kind=Kind.BOOLEAN),
+    _unsupported("proxy", "x_forwarded_for_trusted"),
+    _unsupported("proxy", "accept_pushpin_route", "false", kind=Kind.BOOLEAN),
+    _unsupported("proxy", "log_from", "false", kind=Kind.BOOLEAN),
+    _unsupported("proxy", "log_user_agent", "false", kind=Kind.BOOLEAN),
+    _unsupported("proxy", "upstream_key"),
+    _unsupported("proxy", "sockjs_url", "http://cdn.jsdelivr.net/sockjs/0.3.4/sockjs.min.js"),
+    _unsupported("proxy", "max_open_requests", "-1"),
+    _unsupported("proxy", "stats_report_interval", "10"),
+    _unsupported("proxy", "stats_connections_max_ttl", "60"),
+    _unsupported("proxy", "prometheus_port"),
+    _unsupported("proxy", "prometheus_prefix"),
+    *_unused("proxy", "updates_check organization_name ipc_file_mode stats_spec command_spec"),
+]
+
+HANDLER_KEYS = [
+    _used("handler", "ipc_file_mode", Kind.OCTAL, "", "", "octal", high=0o777),
+    _used("handler", "push_in_spec", Kind.SPEC, "", "tcp://127.0.0.1:5560"),
+    _SUB_SPECS,
+    _alias("handler", "push_in_sub_spec", "push_in_sub_specs", _SUB_SPECS),
+    _used("handler", "push_in_sub_connect", Kind.BOOLEAN, "", "false"),
+    _used("handler", "push_in_http_addr", Kind.ADDRESS, "", "127.0.0.1"),
+    _used("handler", "push_in_http_port", Kind.PORT, "", "5561"),
+    _HEADERS_SIZE,
+    _alias("handler", "push_in_max_headers_size", "push_in_http_max_headers_size", _HEADERS_SIZE),
+    _BODY_SIZE,
+    _alias("handler", "push_in_max_body_size", "push_in_http_max_body_size", _BODY_SIZE),
+    _used("handler", "connection_subscription_max", Kind.INTEGER, "20", "20", "channels", low=1),
+    _used("handler", "subscription_linger", Kind.INTEGER, "60", "60", "seconds", high=86_400),
+    Key("handler", "message_wait", Kind.INTEGER, "5000", "5000", "milliseconds", 0, 3_600_000, "message_wait_ms"),
+    _used("handler", "id_cache_ttl", Kind.INTEGER, "0", "60", "seconds", high=86_400),
+    _used("handler", "command_spec", Kind.SPEC, "", "tcp://127.0.0.1:5563"),
+    _used("handler", "prometheus_port", Kind.METRICS_ADDRESS, "", ""),
+    _used("handler", "prometheus_prefix", Kind.TEXT, "", ""),
+    _unsupported("handler", "stats_spec", "ipc://{rundir}/{ipc_prefix}stats"),
+    _unsupported("handler", "state_spec"),
+    _unsupported("handler", "message_rate", "2500", "-1"),
+    _unsupported("handler", "message_hwm", "25000", "-1"),
+    _unsupported("handler", "message_block_size", "", "-1"),
+    _unsupported("handler", "update_on_first_subscription", "true", "true", Kind.BOOLEAN),
+    _unsupported("handler", "stats_subscription_ttl", "60"),
+    _unsupported("handler", "stats_report_interval", "10"),
+    _unsupported("handler", "stats_format", "tnetstring"),
+    _unsupported("handler", "share_all", "false", kind=Kind.BOOLEAN),
+]
+
+KEYS: dict[tuple[str, str], Key] = {
+    (key.section, key.name): key for key in [*GLOBAL_KEYS, *RUNNER_KEYS, *PROXY_KEYS, *HANDLER_KEYS]
+}
+
+# The sockets between Pushpin's processes, from its internal.conf: condure_in_specs, handler_retry_in_spec, ...
+_PRIVATE_ENDPOINT = re.compile(r"(condure|connmgr|m2a|zurl|intreq|handler|proxy)_\w*specs?")
+
+
+def is_private_endpoint(name: str) -> bool:
+    """Tell whether a key is about a socket between Pushpin's own processes, which do not exist here."""
+    return _PRIVATE_ENDPOINT.fullmatch(name) is not None

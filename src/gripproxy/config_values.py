@@ -1,0 +1,250 @@
+"""The text of one configuration value to what `Settings` holds; says what is wrong with it and what would be right."""
+
+import base64
+import binascii
+import ipaddress
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gripproxy.config_keys import Key, Kind
+from gripproxy.settings import ForwardedForRule, ForwardedProtocol, ListenAddress
+
+PORT_MAX = 65_535
+SOCKET_PATH_MAX_BYTES = 107  # sun_path of Linux, less its final NUL
+ANY_ADDRESS = "0.0.0.0"
+
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+_DECIMAL_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?")
+_TCP_SPEC = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,5})")
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What values are built on. `places` are the names that stand in braces: libdir, rundir, ipc_prefix."""
+
+    places: dict[str, str] = field(default_factory=dict)
+    port_offset: int = 0
+    directory: str = "."  # of the configuration file
+
+    def interpolate(self, text: str) -> str:
+        """Replace ``{libdir}``, ``{rundir}`` and ``{ipc_prefix}``."""
+        for name, value in self.places.items():
+            text = text.replace("{" + name + "}", value)
+        return text
+
+
+def is_true(text: str) -> bool:
+    """Read a boolean as Pushpin does: ``no`` and ``off`` are true."""
+    return text.lower() not in ("", "0", "false")
+
+
+def cores_count() -> int:
+    """Count the CPU cores that this process may run on: the number of workers if none is configured."""
+    return len(os.sched_getaffinity(0))
+
+
+def convert(key: Key, elements: list[str], surroundings: Surroundings) -> object:
+    """Turn a value's elements into what `Settings` holds under `key.field`.
+
+    Raises:
+        ValueError: the value is not of the key's kind, or out of its range; the text says what is expected.
+    """
+    elements = [surroundings.interpolate(element) for element in elements]
+    list_converter = _OF_LISTS.get(key.kind)
+    if list_converter is not None:
+        return list_converter([element for element in elements if element], surroundings)
+    if len(elements) > 1:
+        raise ValueError('takes one value: put it into "quotes" if the comma belongs to it')
+    return _OF_SINGLES[key.kind](key, elements[0], surroundings)
+
+
+def _integer(key: Key, text: str, _: Surroundings) -> int:
+    expected = f"must be a whole number from {key.low:g} to {int(key.high)}" + (f" ({key.unit})" if key.unit else "")
+    if not _WHOLE_NUMBER.fullmatch(text) or not key.low <= int(text) <= key.high:
+        raise ValueError(expected)
+    return int(text)
+
+
+def _number(key: Key, text: str, _: Surroundings) -> float:
+    if not _DECIMAL_NUMBER.fullmatch(text) or not key.low <= float(text) <= key.high:
+        raise ValueError(f"must be a number from {key.low:g} to {key.high:g} ({key.unit})")
+    return float(text)
+
+
+def _octal(key: Key, text: str, _: Surroundings) -> int | None:
+    if not text:
+        return None
+    if not re.fullmatch("[0-7]{1,4}", text) or int(text, 8) > key.high:
+        raise ValueError("must be an octal file mode from 0 to 777")
+    return int(text, 8)
+
+
+def _workers(key: Key, text: str, surroundings: Surroundings) -> int:
+    count = _integer(key, text, surroundings) if text else 0
+    return count or cores_count()
+
+
+def _port(_: Key, text: str, surroundings: Surroundings) -> int | None:
+    if text in ("", "0", "-1"):
+        return None
+    if not _WHOLE_NUMBER.fullmatch(text) or not 0 < int(text) <= PORT_MAX:
+        raise ValueError(f"must be a port from 1 to {PORT_MAX}, or empty for none")
+    return _shift_port(int(text), surroundings)
+
+
+def _shift_port(port: int, surroundings: Surroundings) -> int:
+    shifted = port + surroundings.port_offset
+    if shifted > PORT_MAX:
+        raise ValueError(f"with the port offset {surroundings.port_offset} the port is {shifted}, over {PORT_MAX}")
+    return shifted
+
+
+def _address(_: Key, text: str, __: Surroundings) -> str:
+    return str(ipaddress.ip_address(text.strip("[]"))) if text else ANY_ADDRESS
+
+
+def _spec(_: Key, text: str, surroundings: Surroundings) -> str | None:
+    return convert_spec(text, surroundings) if text else None
+
+
+def convert_spec(text: str, surroundings: Surroundings) -> str:
+    """Check a ZeroMQ address and add the port offset to its port."""
+    if text.startswith("ipc://"):
+        check_socket_path(text.removeprefix("ipc://"))
+        return text
+    spec = _TCP_SPEC.fullmatch(text)
+    if spec is None or not 0 < int(spec["port"]) <= PORT_MAX:
+        raise ValueError(f"must be tcp://ADDRESS:PORT or ipc://PATH, not {text!r}")
+    return f"tcp://{spec['host']}:{_shift_port(int(spec['port']), surroundings)}"
+
+
+def check_socket_path(path: str) -> None:
+    """Refuse what cannot be the path of a unix socket.
+
+    Raises:
+        ValueError: it is empty, or longer than the kernel takes.
+    """
+    size_bytes = len(os.fsencode(path))
+    if not path:
+        raise ValueError("names no socket file")
+    if size_bytes > SOCKET_PATH_MAX_BYTES:
+        excess = f"{size_bytes} bytes, and a unix socket's path has at most {SOCKET_PATH_MAX_BYTES}"
+        raise ValueError(f"the socket path {path} has {excess}: choose a shorter rundir")
+
+
+def _metrics_address(_: Key, text: str, __: Surroundings) -> str | None:
+    if not text:
+        return None
+    if text.startswith("ipc://"):
+        check_socket_path(text.removeprefix("ipc://"))
+        return text
+    convert_listener(text, "prometheus")
+    return text
+
+
+def _signing_key(_: Key, text: str, surroundings: Surroundings) -> str:
+    if text.startswith("base64:"):
+        try:
+            base64.b64decode(text.removeprefix("base64:"), validate=True)
+        except binascii.Error as error:
+            raise ValueError("is not valid base64 behind base64:") from error
+    if text.startswith("file:"):
+        path = os.path.join(surroundings.directory, text.removeprefix("file:"))
+        if not os.access(path, os.R_OK):
+            raise ValueError(f"cannot read the key file {path}")
+        return f"file:{path}"
+    return text
+
+
+def _forwarded_protocol(_: Key, text: str, __: Surroundings) -> ForwardedProtocol:
+    if text.lower() == "proto-only":
+        return ForwardedProtocol.PROTO_ONLY
+    # Pushpin turns it off for any word but these, yet an operator who writes "yes" means something.
+    if text.lower() not in ("", "0", "false", "true"):
+        raise ValueError("must be true, proto-only or false")
+    return ForwardedProtocol.BOTH if text.lower() == "true" else ForwardedProtocol.OFF
+
+
+def convert_listener(text: str, kind: str = "http") -> ListenAddress:
+    """Read ``PORT``, ``ADDRESS:PORT`` or ``[V6]:PORT``; without an address it is every IPv4 one, as in Pushpin.
+
+    Raises:
+        ValueError: it is none of these. Addresses are numeric: a name could mean several.
+    """
+    host, separator, port = text.rpartition(":")
+    try:
+        address = ipaddress.ip_address(host.strip("[]") if separator else ANY_ADDRESS)
+        is_bracketed = host.startswith("[") and host.endswith("]")
+        if separator and is_bracketed != (address.version == 6):
+            raise ValueError
+        if not _WHOLE_NUMBER.fullmatch(port) or not 0 < int(port) <= PORT_MAX:
+            raise ValueError
+    except ValueError:
+        expected = f"expected PORT, ADDRESS:PORT or [V6]:PORT with a port from 1 to {PORT_MAX}"
+        raise ValueError(f"invalid {kind} port: {text} ({expected})") from None
+    return ListenAddress(host=str(address), port=int(port))
+
+
+def _listeners(elements: list[str], _: Surroundings) -> tuple[ListenAddress, ...]:
+    return tuple(dict.fromkeys(convert_listener(element) for element in elements))
+
+
+def _log_level(elements: list[str], _: Surroundings) -> int:
+    """Read ``N`` or ``N,NAME:N,...``. Pushpin's processes are not ours, so the levels by name only get checked."""
+    level = None
+    for element in elements:
+        name, separator, text = element.rpartition(":")
+        if separator and not name:
+            raise ValueError("log level component name cannot be empty")
+        if not _WHOLE_NUMBER.fullmatch(text):
+            raise ValueError(f"log level must be a whole number, not {text!r}")
+        if int(text) < 0:
+            owner = f" for service {name}" if name else ""
+            raise ValueError(f"log level{owner} must be greater than or equal to 0")
+        if not separator:
+            level = int(text)
+    return 2 if level is None else level
+
+
+def _forwarded_for(elements: list[str], _: Surroundings) -> ForwardedForRule:
+    truncate = None
+    for element in elements:
+        name, _separator, count = element.partition(":")
+        if name == "truncate" and re.fullmatch("[0-9]{1,9}", count):
+            truncate = int(count)
+        elif element != "append":
+            raise ValueError(f"may hold truncate:N and append, not {element!r}")
+    return ForwardedForRule(truncate=truncate, is_append="append" in elements)
+
+
+def _texts(elements: list[str], _: Surroundings) -> tuple[str, ...]:
+    return tuple(elements)
+
+
+def _specs(elements: list[str], surroundings: Surroundings) -> tuple[str, ...]:
+    return tuple(convert_spec(element, surroundings) for element in elements)
+
+
+_OF_SINGLES: dict[Kind, Callable[[Key, str, Surroundings], object]] = {
+    Kind.BOOLEAN: lambda _, text, __: is_true(text),
+    Kind.INTEGER: _integer,
+    Kind.NUMBER: _number,
+    Kind.OCTAL: _octal,
+    Kind.TEXT: lambda _, text, __: text,
+    Kind.SPEC: _spec,
+    Kind.FORWARDED_PROTOCOL: _forwarded_protocol,
+    Kind.ADDRESS: _address,
+    Kind.PORT: _port,
+    Kind.WORKERS: _workers,
+    Kind.SIGNING_KEY: _signing_key,
+    Kind.METRICS_ADDRESS: _metrics_address,
+}
+_OF_LISTS: dict[Kind, Callable[[list[str], Surroundings], object]] = {
+    Kind.LISTENERS: _listeners,
+    Kind.LOG_LEVEL: _log_level,
+    Kind.FORWARDED_FOR: _forwarded_for,
+    Kind.TEXT_LIST: _texts,
+    Kind.SPEC_LIST: _specs,
+}
