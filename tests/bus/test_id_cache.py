@@ -1,0 +1,68 @@
+"""The id cache: what counts as a duplicate, for how long, and how much is remembered."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gripproxy.bus.id_cache import IdCache
+
+
+def test_second_sighting_within_ttl_is_a_duplicate() -> None:
+    """A publisher that repeats a request after a lost answer must not make clients see the item twice."""
+    cache = IdCache(ttl_s=60)
+    assert not cache.is_duplicate("news", "1", now=100.0)
+    assert cache.is_duplicate("news", "1", now=159.9)
+
+
+def test_ttl_runs_from_first_sighting() -> None:
+    """As the reference: repeating an id does not keep it blocked for ever."""
+    cache = IdCache(ttl_s=60)
+    cache.is_duplicate("news", "1", now=100.0)
+    assert cache.is_duplicate("news", "1", now=150.0)
+    assert not cache.is_duplicate("news", "1", now=160.0)
+    assert cache.is_duplicate("news", "1", now=161.0)
+
+
+def test_ids_belong_to_their_channel() -> None:
+    """Two channels number their items alike; no choice of names may make them collide."""
+    cache = IdCache(ttl_s=60)
+    assert not cache.is_duplicate("a", "bc", now=1.0)
+    assert not cache.is_duplicate("ab", "c", now=1.0)
+    assert not cache.is_duplicate("", "abc", now=1.0)
+
+
+def test_empty_id_is_an_id() -> None:
+    """Only an absent id means "no id"."""
+    cache = IdCache(ttl_s=60)
+    assert not cache.is_duplicate("a", "", now=1.0)
+    assert cache.is_duplicate("a", "", now=1.0)
+
+
+def test_ttl_zero_remembers_nothing() -> None:
+    """`id_cache_ttl=0` switches the cache off."""
+    cache = IdCache(ttl_s=0)
+    assert not cache.is_duplicate("a", "1", now=1.0)
+    assert not cache.is_duplicate("a", "1", now=1.0)
+    assert len(cache) == 0
+
+
+def test_memory_is_bounded() -> None:
+    """A publisher that never repeats an id must not fill the memory; the youngest ids are kept."""
+    cache = IdCache(ttl_s=60, ids_max_count=100)
+    for number in range(1000):
+        cache.is_duplicate("a", str(number), now=1.0)
+        assert len(cache) <= 100
+    assert cache.is_duplicate("a", "999", now=2.0)
+    assert cache.is_duplicate("a", "950", now=2.0)
+    assert not cache.is_duplicate("a", "0", now=2.0)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.floats(0.0, 40.0))))
+def test_agrees_with_a_plain_table(sightings: list[tuple[str, float]]) -> None:
+    """Dropping ids in bulk must not change any answer."""
+    cache, first_seen, now = IdCache(ttl_s=60), dict[str, float](), 0.0
+    for item_id, step_s in sightings:
+        now += step_s
+        expected = item_id in first_seen and now - first_seen[item_id] < 60
+        if not expected:
+            first_seen[item_id] = now
+        assert cache.is_duplicate("c", item_id, now) is expected
