@@ -1,0 +1,43 @@
+"""Accept, ask the origin, hold: CPU time of all of the server's processes for each connection that ends up held."""
+
+import time
+
+from benchmarks.benchmark import Benchmark
+from benchmarks.hold_client import HoldTarget
+from benchmarks.hold_swarm import HoldSwarm
+from benchmarks.report import Column
+from benchmarks.servers.server import Server
+from benchmarks.sizes import Sizes
+from benchmarks.watch import Watch
+
+CHANNEL_COUNT = 1000
+SETTLE_S = 0.5  # work put off until after the response (parking, statistics) belongs to the hold
+
+
+def cases(sizes: Sizes) -> tuple[str, ...]:
+    """One case."""
+    return (f"{sizes.accept_count:,} new streams",)
+
+
+def measure(server: Server, sizes: Sizes, case: str, watch: Watch) -> dict[str, float]:
+    """Hold some to warm up, then divide the CPU time of holding many more by their number."""
+    target = HoldTarget((server.http_port,), server.hold_path(), min(CHANNEL_COUNT, sizes.accept_count))
+    with HoldSwarm(target, sizes.client_processes) as swarm:
+        swarm.open(sizes.accept_warm_count, watch)
+        time.sleep(SETTLE_S)
+        cpu_before, before = server.tree.cpu_s(), time.monotonic()
+        swarm.open(sizes.accept_warm_count + sizes.accept_count, watch)
+        elapsed = time.monotonic() - before
+        time.sleep(SETTLE_S)
+        cpu = server.tree.cpu_s() - cpu_before
+    return {"cpu_us": cpu / sizes.accept_count * 1e6, "rate": sizes.accept_count / elapsed}
+
+
+ACCEPT_HOLD = Benchmark(
+    name="accept_hold",
+    title="Accept, ask the origin, hold a stream (nchan asks no origin)",
+    columns=(Column("cpu_us", "CPU us per accepted hold", 1), Column("rate", "holds/s")),
+    servers=("gripproxy", "pushpin", "nchan"),
+    cases=cases,
+    measure=measure,
+)

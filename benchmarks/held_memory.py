@@ -1,0 +1,54 @@
+"""Held-stream memory: what one more held stream costs a server, in user memory of all its processes."""
+
+import time
+
+from benchmarks.benchmark import Benchmark
+from benchmarks.hold_client import HoldTarget
+from benchmarks.hold_swarm import HoldSwarm
+from benchmarks.report import Column
+from benchmarks.servers.server import Server
+from benchmarks.sizes import Sizes
+from benchmarks.watch import Watch
+
+CHANNEL_COUNT = 1000  # as in the reference's own benchmark of a million streams
+SETTLE_S = 2.0  # what a request needed and a held stream does not is given back by then
+
+
+def cases(sizes: Sizes) -> tuple[str, ...]:
+    """One case, named by the two sizes that the slope lies between."""
+    return (f"{sizes.memory_low_count:,} to {sizes.memory_high_count:,} streams",)
+
+
+def measure(server: Server, sizes: Sizes, case: str, watch: Watch) -> dict[str, float]:
+    """Take the slope of PSS between two numbers of held streams, and the memory with none."""
+    channels = min(CHANNEL_COUNT, sizes.memory_low_count)
+    idle = server.tree.pss_bytes()
+    target = HoldTarget((server.http_port,), server.hold_path(), channels)
+    with HoldSwarm(target, sizes.client_processes) as swarm:
+        pss = []
+        for count in (sizes.memory_low_count, sizes.memory_high_count):
+            swarm.open(count, watch)
+            time.sleep(SETTLE_S)
+            pss.append(server.tree.pss_bytes())
+    slope = (pss[1] - pss[0]) / (sizes.memory_high_count - sizes.memory_low_count)
+    return {
+        "bytes_per_stream": slope,
+        "idle_mib": idle / (1 << 20),
+        "held_mib": pss[1] / (1 << 20),
+        "processes": len(server.tree.pids()),
+    }
+
+
+HELD_MEMORY = Benchmark(
+    name="held_memory",
+    title="Held streams: user memory (PSS of all processes of the server)",
+    columns=(
+        Column("bytes_per_stream", "bytes per held stream"),
+        Column("idle_mib", "MiB with none held", 1),
+        Column("held_mib", "MiB with all held", 1),
+        Column("processes", "processes"),
+    ),
+    servers=("gripproxy", "pushpin", "nchan"),
+    cases=cases,
+    measure=measure,
+)

@@ -1,0 +1,135 @@
+"""One client process: opens streams, keeps them open and counts what arrives, with as little CPU as it can."""
+
+import mmap
+import os
+import select
+import socket
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from multiprocessing.connection import Connection
+
+from benchmarks.item_publisher import MARK
+
+IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: the port is chosen at connect, so each address gives its full range
+CONNECTIONS_PER_ADDRESS_COUNT = 20_000  # the kernel's default client port range has 28,000
+READ_BYTES = 4096
+EVENTS_MAX_COUNT = 1024
+ROW = struct.Struct("4Q")
+
+
+class Counter(IntEnum):
+    """What a client process counts, in the order of ROW."""
+
+    HELD = 0
+    FAILED = 1
+    LOST = 2
+    RECEIVED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class HoldTarget:
+    """Where to connect and what to ask. Connection i goes to port i mod ports and channel i mod channels."""
+
+    ports: tuple[int, ...]
+    path: str  # ``{}`` is the channel
+    channel_count: int
+    opening_max_count: int = 32  # per process: connections that have no response yet
+
+
+class HoldClient:
+    """The loop of one client process. Reads ``(first_index, count)`` from `commands` and opens that many."""
+
+    def __init__(self, target: HoldTarget, commands: Connection, rows: mmap.mmap, row: int) -> None:
+        self._target = target
+        self._commands = commands
+        self._rows = rows
+        self._row_offset = row * ROW.size
+        self._epoll = select.epoll()
+        self._epoll.register(commands.fileno(), select.EPOLLIN)
+        self._opening: dict[int, bytes] = {}  # fd -> what of the response head has come
+        self._next_index = 0
+        self._end_index = 0
+        self._counts = [0, 0, 0, 0]
+
+    def run(self) -> None:
+        """Work until the parent closes its end of the pipe; the process's exit then resets all connections."""
+        read, mark, counts = os.read, MARK, self._counts
+        opening, command_fd = self._opening, self._commands.fileno()
+        while True:
+            self._open_more()
+            for fd, _ in self._epoll.poll(-1, EVENTS_MAX_COUNT):
+                if fd == command_fd:
+                    if not self._obey():
+                        return
+                    continue
+                try:
+                    data = read(fd, READ_BYTES)
+                except OSError:
+                    data = b""
+                if fd in opening:
+                    self._read_head(fd, data)
+                elif data:
+                    counts[Counter.RECEIVED] += data.count(mark)
+                else:
+                    counts[Counter.LOST] += 1
+                    os.close(fd)
+            self._publish_counts()
+
+    def _obey(self) -> bool:
+        try:
+            self._next_index, count = self._commands.recv()
+        except EOFError:
+            return False
+        self._end_index = self._next_index + count
+        return True
+
+    def _open_more(self) -> None:
+        failed_before = self._counts[Counter.FAILED]
+        while self._next_index < self._end_index and len(self._opening) < self._target.opening_max_count:
+            index = self._next_index
+            self._next_index += 1
+            try:
+                fd = self._connect(index)
+            except OSError:
+                self._counts[Counter.FAILED] += 1
+                continue
+            self._opening[fd] = b""
+            self._epoll.register(fd, select.EPOLLIN)
+        if self._counts[Counter.FAILED] != failed_before:
+            self._publish_counts()
+
+    def _connect(self, index: int) -> int:
+        """Connect and send the request; on loopback both are done when the calls return."""
+        target = self._target
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connecting:
+            connecting.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+            connecting.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # no TIME_WAIT
+            connecting.bind((source_address(index), 0))
+            connecting.connect(("127.0.0.1", target.ports[index % len(target.ports)]))
+            path = target.path.format(f"c{index % target.channel_count}")
+            connecting.send(f"GET {path} HTTP/1.1\r\nHost: bench\r\nAccept: text/event-stream\r\n\r\n".encode())
+            connecting.setblocking(False)
+            return connecting.detach()
+
+    def _read_head(self, fd: int, data: bytes) -> None:
+        head = self._opening[fd] + data
+        if data and b"\r\n\r\n" not in head:
+            self._opening[fd] = head
+            return
+        del self._opening[fd]
+        if head.startswith(b"HTTP/1.1 200 "):
+            self._counts[Counter.HELD] += 1
+            self._counts[Counter.RECEIVED] += head.count(MARK)
+        else:
+            self._counts[Counter.FAILED] += 1
+            os.close(fd)
+
+    def _publish_counts(self) -> None:
+        ROW.pack_into(self._rows, self._row_offset, *self._counts)
+
+
+def source_address(index: int) -> str:
+    """Give connection `index` an address of 127.0.0.0/8 that has ports left, from 127.1.0.1 on."""
+    number = index // CONNECTIONS_PER_ADDRESS_COUNT
+    return f"127.{1 + number // 62_500}.{number // 250 % 250}.{1 + number % 250}"

@@ -1,0 +1,105 @@
+"""Ways to hand items to a server; every item carries the same short text with one MARK in it."""
+
+import json
+import socket
+from typing import Protocol
+
+import zmq
+
+from benchmarks.errors import BenchmarkError
+
+MARK = b"~"  # once in every item and nowhere else in what a client receives, so clients count it
+ITEM_TEXT = "~" + 63 * "x"
+SSE_EVENT = f"event: message\ndata: {ITEM_TEXT}\n\n"
+SEND_LIMIT_MS = 20_000
+PIPELINE_COUNT = 16  # HTTP publishes under way at once on a connection
+
+
+class ItemPublisher(Protocol):
+    """Publishes the benchmark's item to a channel given by its number."""
+
+    def publish(self, channel: int) -> None:
+        """Hand over one item for channel c{channel}; blocks while the server takes no more."""
+
+    def close(self) -> None:
+        """Wait until the server has taken everything, and disconnect."""
+
+
+class ZmqPublisher:
+    """A ZeroMQ PUSH socket with JSON items, as most of Pushpin's client libraries send them."""
+
+    def __init__(self, spec: str, channel_count: int) -> None:
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.PUSH)
+        self._socket.setsockopt(zmq.SNDTIMEO, SEND_LIMIT_MS)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.connect(spec)
+        formats = {"http-stream": {"content": SSE_EVENT}}
+        self._frames = [
+            b"J" + json.dumps({"channel": f"c{index}", "formats": formats}).encode() for index in range(channel_count)
+        ]
+
+    def publish(self, channel: int) -> None:
+        """See ItemPublisher."""
+        try:
+            self._socket.send(self._frames[channel])
+        except zmq.Again as error:
+            raise BenchmarkError(f"the server took no item for {SEND_LIMIT_MS} ms") from error
+
+    def close(self) -> None:
+        """See ItemPublisher."""
+        self._socket.close()
+        self._context.term()
+
+
+class HttpPipePublisher:
+    """POSTs on one kept-alive connection, up to PIPELINE_COUNT of them unanswered."""
+
+    def __init__(self, port: int, path: str, channel_count: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=SEND_LIMIT_MS / 1000)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._requests = [
+            (
+                f"POST {path.format(f'c{index}')} HTTP/1.1\r\nHost: bench\r\nContent-Type: text/plain\r\n"
+                f"Content-Length: {len(ITEM_TEXT)}\r\n\r\n{ITEM_TEXT}"
+            ).encode()
+            for index in range(channel_count)
+        ]
+        self._unanswered = 0
+
+    def publish(self, channel: int) -> None:
+        """See ItemPublisher."""
+        self._socket.sendall(self._requests[channel])
+        self._unanswered += 1
+        while self._unanswered >= PIPELINE_COUNT:
+            self._read_answers()
+
+    def close(self) -> None:
+        """See ItemPublisher."""
+        while self._unanswered > 0:
+            self._read_answers()
+        self._socket.close()
+
+    def _read_answers(self) -> None:
+        # An answer is far smaller than a segment and nginx writes each at once, so a status line is never cut.
+        data = self._socket.recv(65536)
+        answered = data.count(b"HTTP/1.1 20")
+        if not data or data.count(b"HTTP/1.1 ") != answered:
+            raise BenchmarkError(f"a publish was answered with {data[:80]!r}")
+        self._unanswered -= answered
+
+
+class LinePublisher:
+    """Sends channel numbers as lines over TCP, to the bare write loop."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=SEND_LIMIT_MS / 1000)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def publish(self, channel: int) -> None:
+        """See ItemPublisher."""
+        self._socket.sendall(b"%d\n" % channel)
+
+    def close(self) -> None:
+        """See ItemPublisher."""
+        self._socket.close()
