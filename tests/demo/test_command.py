@@ -45,7 +45,7 @@ def test_banner_has_lines_to_paste() -> None:
 def test_instance_number_moves_every_publish_port() -> None:
     """A second demo beside the first publishes to itself, not to the first."""
     second = options("--id", "3")
-    assert command.publish_ports(second) == [5590, 5591, 5592]
+    assert command.publish_ports(second) == [5590, 5591, 5592, 5593]
     assert command.control_url(second) == "http://127.0.0.1:5591"
     assert "--spec http://127.0.0.1:5591 " in command.publish_command(second)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 FAILURE_STATUS = 1
 DEFAULT_PORT = 7999
-PUBLISH_PORTS = (5560, 5561, 5562)  # ZeroMQ PULL, HTTP, ZeroMQ SUB; `--id N` adds 10 * N to each
+PUBLISH_PORTS = (5560, 5561, 5562, 5563)  # ZeroMQ PULL, HTTP, ZeroMQ SUB, commands; `--id N` adds 10 * N to each
 CONTROL_PORT = 5561
-ID_MAX = 5900  # 5562 + 10 * 5900 is still a port
+ID_MAX = 5900  # 5563 + 10 * 5900 is still a port
 
 BANNER = """
 gripproxy demo: open {url} in a browser, or paste into other terminals:
@@ -58,7 +58,7 @@ def new_parser() -> argparse.ArgumentParser:
     add("--host", default="127.0.0.1", metavar="ADDR", help="IPv4 address that clients connect to (%(default)s)")
     add("--port", type=_port, default=DEFAULT_PORT, metavar="PORT", help="port that clients connect to (%(default)s)")
     add(
-        "--id", type=_id, default=0, metavar="N", help="instance number: moves the publish ports 5560-5562 up by 10 * N"
+        "--id", type=_id, default=0, metavar="N", help="instance number: moves the publish ports 5560-5563 up by 10 * N"
     )
     add("--workers", type=int, metavar="N", help="worker processes (default: one per CPU core)")
     add("--rundir", metavar="DIR", help="directory for the proxy's sockets and lock file")
