@@ -46,7 +46,9 @@ def test_report_is_no_subscription_to_zeromq() -> None:
     assert encode_channels(0, ["a"], [])[0] not in (0, 1)
 
 
-@pytest.mark.parametrize("message", [b"", b"\x01x", b"\x00news", b"\x02", b"\x02\xc1", b"\x02\x01", b"\x01\xffworker-x:1"])
+@pytest.mark.parametrize(
+    "message", [b"", b"\x01x", b"\x00news", b"\x02", b"\x02\xc1", b"\x02\x01", b"\x01\xffworker-x:1"]
+)
 def test_anything_else_is_our_bug(message: bytes) -> None:
     """Only workers connect to the bus."""
     with pytest.raises(InternalError, match="notice on the bus"):

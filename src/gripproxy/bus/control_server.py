@@ -6,7 +6,6 @@ whatever its client does.
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import socket
@@ -194,8 +193,7 @@ def open_listener(key: str, host: str, port: int) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        reason = "address already in use" if error.errno == errno.EADDRINUSE else error.strerror
-        raise ConfigError(f"{key} {host}:{port}: {reason}") from error
+        raise ConfigError(f"{key} {host}:{port}: {_reason(error)}") from error
     return listener
 
 
@@ -213,5 +211,9 @@ def open_unix_listener(key: str, path: str) -> socket.socket:
         listener.listen(BACKLOG_COUNT)
     except OSError as error:
         listener.close()
-        raise ConfigError(f"{key} {path}: {error.strerror or error}") from error
+        raise ConfigError(f"{key} {path}: {_reason(error)}") from error
     return listener
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

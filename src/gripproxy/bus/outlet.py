@@ -126,12 +126,10 @@ class Outlet:
             for _ in range(BATCH_MAX_COUNT):
                 message = self._recv(zmq.NOBLOCK)
                 try:
-                    notice = decode_notice(message)
+                    self._handle(decode_notice(message))
                 except InternalError as error:
                     self._row[Field.INTERNAL_ERRORS] += 1
                     _LOG.error("%s", error)
-                else:
-                    self._handle(notice)
         except zmq.Again:
             self._send_waiting()
             return False

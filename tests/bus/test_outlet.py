@@ -1,0 +1,122 @@
+"""The hub's end of the bus: hellos, numbering, what a full worker causes, and who left."""
+
+import zmq
+
+from gripproxy.bus import outlet as outlet_module
+from gripproxy.bus.worker_notice import ALL_ITEMS, SUBSCRIBE, ChannelsChanged, encode_channels, encode_join_topic
+from gripproxy.protocol.bus_frame import decode_bus_head
+from gripproxy.scoreboard import Field
+from tests.bus.bench import BusBench, stream_item
+
+
+def join(bench: BusBench, worker_index: int, pid: int, rcvhwm: int = 1000) -> "zmq.Socket[bytes]":
+    """Join the bus by hand, as a worker that reads only when the test says so."""
+    xsub = bench.socket(zmq.XSUB)
+    xsub.setsockopt(zmq.RCVHWM, rcvhwm)
+    xsub.connect(f"ipc://{bench.bus_path}")
+    xsub.send(SUBSCRIBE + ALL_ITEMS)
+    xsub.send(SUBSCRIBE + encode_join_topic(worker_index, pid))
+    return xsub
+
+
+def test_joined_worker_gets_a_hello_and_then_every_item(bench: BusBench) -> None:
+    """The hello's number is the next item's: a worker knows from where on it misses nothing."""
+    outlet = bench.outlet()
+    outlet.publish(stream_item("before", b""))
+    worker = join(bench, 1, pid=5)
+    assert bench.run(outlet.wait_joined({1}, timeout_s=10)) == set()
+    outlet.publish(stream_item("news", b"hi"))
+    hello, item = decode_bus_head(worker.recv()), decode_bus_head(worker.recv())
+    assert (hello.hello_worker, hello.sequence, hello.epoch) == (1, 1, outlet.epoch)
+    assert (item.channel, item.sequence, item.epoch) == ("news", 1, outlet.epoch)
+    assert bench.scoreboard.row(0)[Field.ITEMS_SENT] == 2
+
+
+def test_missing_workers_are_named(bench: BusBench) -> None:
+    """A hub that restarts waits for the workers that serve, but not for ever."""
+    outlet = bench.outlet()
+    join(bench, 0, pid=5)
+    bench.run(outlet.wait_joined({0}, timeout_s=10))
+    assert bench.run(outlet.wait_joined({0, 1}, timeout_s=0.01)) == {1}
+
+
+def test_full_worker_blocks_the_bus_and_nothing_is_lost(bench: BusBench) -> None:
+    """Publishers wait; the other worker, and the full one once it reads again, get every item in order."""
+    outlet = bench.outlet()
+    resumed: list[bool] = []
+    outlet.on_unblocked.append(lambda: resumed.append(outlet.is_blocked))
+    full, ready = join(bench, 0, pid=1, rcvhwm=1), join(bench, 1, pid=2)
+    bench.run(outlet.wait_joined({0, 1}, timeout_s=10))
+    sent_count = 0
+    while not outlet.is_blocked:
+        outlet.publish(stream_item("c", b"x" * 1000))
+        sent_count += 1
+        while ready.poll(0):
+            ready.recv()
+    assert sent_count > outlet_module.FRAMES_HWM / 2
+    outlet.publish(stream_item("c", b"last"))
+    sequences: list[int] = []
+    while len(sequences) < sent_count + 1:
+        bench.run_until(lambda: bool(full.poll(0)))
+        head = decode_bus_head(full.recv())
+        if head.hello_worker is None:
+            sequences.append(head.sequence)
+    assert sequences == list(range(sent_count + 1))
+    bench.run_until(lambda: not outlet.is_blocked)
+    assert resumed == [False]
+
+
+def test_overfull_outlet_says_so(bench: BusBench) -> None:
+    """Control requests are turned away before the memory is full."""
+    outlet = bench.outlet()
+    join(bench, 0, pid=1, rcvhwm=1)
+    bench.run(outlet.wait_joined({0}, timeout_s=10))
+    item = stream_item("c", b"x" * 1_000_000)
+    count = 0
+    while not outlet.is_overfull:
+        outlet.publish(item)
+        count += 1
+    assert outlet.is_blocked
+    assert count <= 2 * outlet_module.FRAMES_HWM + outlet_module.WAITING_MAX_BYTES // 1_000_000 + 100
+
+
+def test_channel_reports_reach_the_hub(bench: BusBench) -> None:
+    """They are forwarded to publishers."""
+    outlet = bench.outlet()
+    reports: list[ChannelsChanged] = []
+    outlet.on_channels = reports.append
+    worker = join(bench, 1, pid=5)
+    worker.send(encode_channels(1, ["a"], ["b"]))
+    bench.run_until(lambda: bool(reports))
+    assert reports == [ChannelsChanged(1, ["a"], ["b"])]
+
+
+def test_worker_that_is_gone_is_forgotten_unless_replaced(bench: BusBench) -> None:
+    """The end of the old process may be seen after the start of the new one, whose channels must stay."""
+    outlet = bench.outlet()
+    left: list[int] = []
+    outlet.on_left = left.append
+    old = join(bench, 1, pid=5)
+    bench.run_until(lambda: left == [1])  # a join starts from nothing
+    new = join(bench, 1, pid=6)
+    bench.run_until(lambda: left == [1, 1])
+    old.close(0)
+    other = join(bench, 0, pid=7)
+    bench.run_until(lambda: left == [1, 1, 0])
+    new.close(0)
+    bench.run_until(lambda: left == [1, 1, 0, 1])
+    other.close(0)
+    bench.run_until(lambda: left == [1, 1, 0, 1, 0])
+
+
+def test_foreign_notice_is_counted_and_does_not_stop_the_bus(bench: BusBench) -> None:
+    """Whatever connects there by mistake."""
+    outlet = bench.outlet()
+    stranger = bench.socket(zmq.XSUB)
+    stranger.connect(f"ipc://{bench.bus_path}")
+    stranger.send(b"\x02nonsense")
+    stranger.send(encode_channels(77, ["a"], []))
+    row = bench.scoreboard.row(0)
+    bench.run_until(lambda: row[Field.INTERNAL_ERRORS] == 2)
+    join(bench, 0, pid=5)
+    assert bench.run(outlet.wait_joined({0}, timeout_s=10)) == set()

@@ -1,0 +1,103 @@
+"""The ZeroMQ inputs: what is taken, what is refused, and that a blocked bus makes publishers wait."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+import zmq
+
+from gripproxy.bus.forwarded_channels import ForwardedChannels
+from gripproxy.bus.id_cache import IdCache
+from gripproxy.bus.item_intake import ItemIntake
+from gripproxy.bus.watched_socket import AnySocket
+from gripproxy.bus.worker_notice import ALL_ITEMS, SUBSCRIBE, ChannelsChanged, encode_join_topic
+from gripproxy.bus.zmq_inputs import open_push_input, open_sub_input
+from gripproxy.protocol.tnetstring import encode
+from gripproxy.scoreboard import Field
+from gripproxy.settings import Settings
+from tests.bus.bench import BusBench
+
+GOOD = b'J{"channel":"c","http-stream":{"content":"x"}}'
+
+
+class Inputs:
+    """Both inputs on socket files, in front of a bus with `workers` by hand."""
+
+    def __init__(self, bench: BusBench) -> None:
+        self.pull_spec = f"ipc://{bench.directory}/pull"
+        self.sub_spec = f"ipc://{bench.directory}/sub"
+        settings = replace(Settings(), push_in_spec=self.pull_spec, push_in_sub_specs=(self.sub_spec, "unused"))
+        self.outlet = bench.outlet()
+        self.row = bench.scoreboard.row(0)
+        intake = ItemIntake(self.outlet, IdCache(60), self.row)
+        self.channels = ForwardedChannels(bench.loop, 2)
+        loop, context = bench.loop, bench.zmq_context
+        bench.opened.callback(open_push_input(loop, context, settings, self.outlet, intake).close)
+        bench.opened.callback(open_sub_input(loop, context, settings, self.outlet, intake, self.channels).close)
+        bench.opened.callback(self.channels.close)
+
+
+def push(bench: BusBench, spec: str) -> AnySocket:
+    publisher = bench.socket(zmq.PUSH)
+    publisher.connect(spec)
+    return publisher
+
+
+def test_push_takes_both_encodings_and_refuses_the_rest(bench: BusBench, caplog: pytest.LogCaptureFixture) -> None:
+    """One bad frame is counted and logged, and the next good one still gets through."""
+    inputs = Inputs(bench)
+    publisher = push(bench, inputs.pull_spec)
+    with caplog.at_level(logging.WARNING, "gripproxy.hub"):
+        publisher.send_multipart([GOOD, GOOD])
+        publisher.send(b"J{")
+        publisher.send(b"")
+        publisher.send(GOOD)
+        publisher.send(b"T" + encode({"channel": "c", "http-stream": {"content": "x"}}))
+        bench.run_until(lambda: inputs.row[Field.ITEMS_RECEIVED] == 5)
+    assert (inputs.row[Field.ITEMS_SENT], inputs.row[Field.ITEMS_REFUSED]) == (2, 3)
+    assert caplog.messages[0] == "IN pull: received message with parts != 1, skipping"
+
+
+def test_sub_takes_the_channel_from_the_first_frame(bench: BusBench) -> None:
+    """And drops what only matched as a prefix: nobody here has that channel."""
+    inputs = Inputs(bench)
+    publisher = bench.socket(zmq.XPUB)
+    publisher.connect(inputs.sub_spec)
+    inputs.channels.on_channels(ChannelsChanged(0, ["news"], []))
+    bench.run_until(lambda: bool(publisher.poll(0)))
+    assert publisher.recv() == b"\x01news"
+    body = b'J{"channel":"other","http-stream":{"content":"x"}}'
+    publisher.send_multipart([b"news2", body])
+    publisher.send_multipart([b"news", b"x", b"y"])
+    publisher.send(b"news")
+    publisher.send_multipart([b"news", body])
+    bench.run_until(lambda: inputs.row[Field.ITEMS_SENT] == 1)
+    assert (inputs.row[Field.ITEMS_RECEIVED], inputs.row[Field.ITEMS_REFUSED]) == (3, 2)
+
+
+def test_blocked_bus_makes_publishers_wait(bench: BusBench) -> None:
+    """Nothing is dropped: what was pushed stays where it is until the worker reads again."""
+    inputs = Inputs(bench)
+    worker = bench.socket(zmq.XSUB)
+    worker.setsockopt(zmq.RCVHWM, 1)
+    worker.connect(f"ipc://{bench.bus_path}")
+    worker.send(SUBSCRIBE + ALL_ITEMS)
+    worker.send(SUBSCRIBE + encode_join_topic(0, 1))
+    bench.run(inputs.outlet.wait_joined({0}, 10))
+    publisher = push(bench, inputs.pull_spec)
+    body = b'J{"channel":"c","http-stream":{"content":"%s"}}' % (b"x" * 2_000)
+    pushed_count = 0
+    while not inputs.outlet.is_blocked:
+        publisher.send(body)
+        pushed_count += 1
+        bench.run_until(lambda: inputs.outlet.is_blocked or inputs.row[Field.ITEMS_RECEIVED] == pushed_count)
+    received_count = inputs.row[Field.ITEMS_RECEIVED]
+    for _ in range(100):
+        publisher.send(body)
+    assert inputs.row[Field.ITEMS_RECEIVED] == received_count
+    frames_count = 0
+    while frames_count < pushed_count + 100 + 1:  # and the hello
+        bench.run_until(lambda: bool(worker.poll(0)))
+        worker.recv()
+        frames_count += 1
+    assert inputs.row[Field.ITEMS_SENT] == pushed_count + 100
