@@ -2,8 +2,18 @@
 
 import resource
 
-# Per worker: listeners, epoll, the bus, the log, and the connections to origins, which every busy client needs too.
-RESERVE_FDS = 256
+RESERVE_MAX_FDS = 1100  # per worker, not for clients: listeners, epoll, the bus, the log, and origin connections
+OWN_FDS = 100  # of the reserve: all but the origin connections
+
+
+def reserve_fds(limit: int) -> int:
+    """Give how many of a worker's descriptors are not for clients; under a low limit it is half of them."""
+    return min(RESERVE_MAX_FDS, limit // 2)
+
+
+def origin_connections(limit: int) -> int:
+    """Give how many connections to origins a worker may have."""
+    return max(1, reserve_fds(limit) - OWN_FDS)
 
 
 def raise_fd_limit() -> int:
@@ -21,7 +31,7 @@ def fd_limit() -> int:
 
 def allowed_connections(workers: int, limit: int) -> int:
     """Give how many client connections all workers together can hold with `limit` descriptors each."""
-    return workers * max(0, limit - RESERVE_FDS)
+    return workers * (limit - reserve_fds(limit))
 
 
 def shortage_hint(wanted: int, workers: int, limit: int) -> str | None:
@@ -29,9 +39,7 @@ def shortage_hint(wanted: int, workers: int, limit: int) -> str | None:
     allowed = allowed_connections(workers, limit)
     if wanted <= allowed:
         return None
-    needed_limit = -(-wanted // workers) + RESERVE_FDS
+    needed_limit = -(-wanted // workers) + RESERVE_MAX_FDS
     text = f"client_maxconn={wanted} cannot be reached, only {allowed}: raise the fd limit to {needed_limit}"
     text += " (ulimit -Hn, or LimitNOFILE= of a systemd unit)"
-    if limit > RESERVE_FDS:
-        text += f" or run {-(-wanted // (limit - RESERVE_FDS))} workers"
-    return text
+    return text + f" or run {-(-wanted // (limit - reserve_fds(limit)))} workers"

@@ -8,7 +8,7 @@ record of its own here, only the marker `HELD`, and its hold in the engine.
 import os
 import select
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from gripproxy.scoreboard import Field
@@ -145,7 +145,7 @@ class ClientSockets:
         if count < len(payload):
             self.backlogs[fd] = Backlog(memoryview(payload)[count:])
 
-    def deliver(self, payload: bytes, fds: "set[int] | list[int]") -> None:
+    def deliver(self, payload: bytes, fds: Collection[int]) -> None:
         """Write the same bytes to many held connections; a client that reads too slowly loses what overflows."""
         write, backlogs, size, row = os.write, self.backlogs, len(payload), self._row
         for fd in fds:
@@ -164,7 +164,7 @@ class ClientSockets:
                 backlogs[fd] = Backlog(memoryview(payload)[count:])
         row[Field.DELIVERIES] += len(fds)
 
-    def keep_alive(self, payload: bytes, fds: "set[int] | list[int]") -> None:
+    def keep_alive(self, payload: bytes, fds: Collection[int]) -> None:
         """Deliver keep-alive bytes to those that have nothing else waiting: they are not quiet, they are slow."""
         idle_fds = [fd for fd in fds if fd not in self.backlogs] if self.backlogs else fds
         self.deliver(payload, idle_fds)

@@ -10,7 +10,6 @@ from gripproxy.engine.timer_wheel import TimerWheel
 from gripproxy.protocol.routes import Target
 from gripproxy_worker.origin_conn import OriginConn, OriginKey
 
-CONNECTIONS_MAX_COUNT = 1000  # to all origins, per worker; more requests wait their turn
 IDLE_MAX_S = 55.0  # same as Pushpin; below nginx's keepalive_timeout of 75 s
 
 
@@ -45,15 +44,22 @@ class OriginPool:
         wheel: the worker's, for the idle connections' deadlines.
         connect_timeout_s: for name look-up, TCP and TLS together, per target.
         inactive_max_s: without a byte either way, after which a request has failed.
+        connections_max: to all origins together; more requests wait their turn.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, wheel: TimerWheel, connect_timeout_s: float, inactive_max_s: float
+        self,
+        loop: asyncio.AbstractEventLoop,
+        wheel: TimerWheel,
+        connect_timeout_s: float,
+        inactive_max_s: float,
+        connections_max: int,
     ) -> None:
         self._loop = loop
         self._wheel = wheel
         self._connect_timeout_s = connect_timeout_s
         self._inactive_max_s = inactive_max_s
+        self._connections_max = connections_max
         self._idle: dict[OriginKey, list[OriginConn]] = {}
         self._open_count = 0
         self._waiting: deque[Ask] = deque()
@@ -70,7 +76,7 @@ class OriginPool:
                 origin.is_reused = True
                 self._hand_over(ask, origin)
                 return
-        if self._open_count < CONNECTIONS_MAX_COUNT:
+        if self._open_count < self._connections_max:
             self._connect_for(ask)
         else:
             self._waiting.append(ask)
@@ -178,7 +184,7 @@ class OriginPool:
         self._serve_waiting()
 
     def _serve_waiting(self) -> None:
-        while self._waiting and self._open_count < CONNECTIONS_MAX_COUNT:
+        while self._waiting and self._open_count < self._connections_max:
             ask = self._waiting.popleft()
             if not ask.is_cancelled:
                 self._connect_for(ask)

@@ -110,16 +110,17 @@ def read_head(head: bytes) -> tuple[RequestHead, ChunkedBody | None]:
     method, target, is_http11 = split_request_line(line)
     tokens = _Tokens()
     parser = httptools.HttpRequestParser(tokens)
+    is_upgrade = False
     try:
         parser.feed_data(b"POST / HTTP/1.1\r\n" + fields + (b"\r\n\r\n" if fields else b"\r\n"))
     except httptools.HttpParserUpgrade:
-        parser = None
+        is_upgrade = True
     except httptools.HttpParserError as error:
         raise ClientError(f"Failed to parse request: {error}") from None
     request = check_request(method, target, is_http11, tokens.headers)
     if request.framing is not _CHUNKED:
         return request, None
-    if parser is None:
+    if is_upgrade:
         raise ClientError("Failed to parse request: Upgrade in a request with a chunked body")
     tokens.headers = []  # trailers go here and are dropped
     return request, ChunkedBody(parser, tokens)

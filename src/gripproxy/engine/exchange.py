@@ -30,7 +30,7 @@ from gripproxy.protocol.http1 import (
     has_no_body,
 )
 from gripproxy.protocol.instruct import HoldMode, Instruct, decode_instruct, is_instruct
-from gripproxy.protocol.origin_request import OriginRequests
+from gripproxy.protocol.origin_request import OriginRequests, is_marked_https
 from gripproxy.protocol.origin_response import origin_response_headers
 from gripproxy.protocol.routes import Route, RouteTable
 from gripproxy.settings import Settings
@@ -82,7 +82,9 @@ class Exchange:
         self.conn_id = event.conn_id
         self.head = event.head
         self.client_ip = event.client_ip
-        self.is_https = event.is_https
+        self.is_https = event.is_https or (
+            rules.settings.accept_x_forwarded_protocol and is_marked_https(event.head.headers)
+        )
         self.route: Route | None = None
         self._rules = rules
         self._targets_tried = 0

@@ -7,9 +7,8 @@ from gripproxy.engine.effects import CloseChannel, Deliver, Effect, Finish, Open
 from gripproxy.engine.holds import Hold, ResponseHold, StreamHold, StreamShape, StreamShapes
 from gripproxy.engine.subscriptions import Channel, Subscriptions
 from gripproxy.engine.timer_wheel import TimerWheel
-from gripproxy.protocol.http1 import encode_response
+from gripproxy.protocol.http1 import RequestHead, encode_response
 from gripproxy.protocol.instruct import Instruct
-from gripproxy.protocol.http1 import RequestHead
 from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpStreamFormat
 from gripproxy.protocol.publish_item import PublishItem
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from gripproxy.engine.timer_wheel import Slot
 
+
 @dataclass(slots=True, eq=False)
 class Channel:
     """One channel with at least one subscriber. A set is None while nobody of its kind listens.

@@ -1,0 +1,375 @@
+"""A client connection while it is busy: its request comes in, the origin's response goes out.
+
+It exists from the first byte of a request to the end of the response or to the hold; before and after that the
+client is an `IdleConn`, or held and no object here at all.
+"""
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from gripproxy.engine.effects import AskOrigin
+from gripproxy.engine.events import (
+    OriginAnswered,
+    OriginBodyCollected,
+    OriginFailed,
+    OriginFailure,
+    RelayDone,
+    RequestArrived,
+)
+from gripproxy.engine.timer_wheel import Slot
+from gripproxy.errors import ClientError
+from gripproxy.protocol.http1 import LAST_CHUNK, BodyFraming, RequestHead, ResponseHead, encode_chunk
+from gripproxy_worker.client_sockets import READ_MAX_BYTES
+from gripproxy_worker.origin_conn import OriginConn
+from gripproxy_worker.origin_pool import Ask
+from gripproxy_worker.request_reader import ChunkedBody, head_end, read_head
+
+if TYPE_CHECKING:
+    from gripproxy_worker.driver import Driver
+
+REPLAY_MAX_BYTES = 100_000  # of a request body kept for asking again, same as Pushpin
+BACKLOG_PAUSE_BYTES = 65_536  # unread by the client: past this the origin is not read
+IDLE_MAX_S = 1800.0  # without a byte from a client that we wait for, same as Pushpin
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))  # RFC 9110 section 9.2.2
+
+
+class Phase(IntEnum):
+    """How much of the request is here."""
+
+    HEAD = 0
+    BODY = 1
+    DONE = 2
+
+
+HEAD, BODY, DONE = Phase
+CHUNKED, SIZED, NONE = BodyFraming.CHUNKED, BodyFraming.SIZED, BodyFraming.NONE
+
+
+class ClientConn:
+    """One request of one client at a time. Everything that is decided here is about bytes; GRIP is the engine's."""
+
+    __slots__ = (
+        "_ask",
+        "_body_left",
+        "_buffer",
+        "_chunked",
+        "_collected",
+        "_collected_bytes",
+        "_collect_max",
+        "_driver",
+        "_head",
+        "_is_advancing",
+        "_is_input_waiting",
+        "_is_persistent",
+        "_kept_body",
+        "_origin",
+        "_out",
+        "_phase",
+        "_relay_framing",
+        "active_at",
+        "client_ip",
+        "fd",
+        "slot",
+    )
+
+    def __init__(self, driver: "Driver", fd: int, client_ip: str, buffer: bytes = b"") -> None:
+        self.fd = fd
+        self.client_ip = client_ip
+        self.slot: Slot | None = None
+        self.active_at = 0.0
+        self._driver = driver
+        self._buffer = buffer
+        self._is_input_waiting = False
+        self._is_advancing = False
+        self._out: list[bytes] = []
+        self._reset()
+
+    def _reset(self) -> None:
+        """Be ready for the next request."""
+        self._phase = HEAD
+        self._head: RequestHead | None = None
+        self._body_left = 0
+        self._chunked: ChunkedBody | None = None
+        self._kept_body: bytes | None = b""  # None: larger than REPLAY_MAX_BYTES
+        self._ask: tuple[AskOrigin, Ask] | None = None
+        self._origin: OriginConn | None = None
+        self._relay_framing: BodyFraming | None = None
+        self._is_persistent = False
+        self._collected: list[bytes] | None = None
+        self._collected_bytes = 0
+        self._collect_max = 0
+
+    # The client's bytes.
+
+    def on_readable(self) -> None:
+        """Read until nothing is left, or until the request or the origin wants no more for now."""
+        self._is_input_waiting = True
+        self._advance()
+
+    def _advance(self) -> None:
+        """Parse what is buffered and read more, as long as there is something to do with it."""
+        if self._is_advancing:
+            return
+        self._is_advancing = True
+        try:
+            while self._driver.sockets.records[self.fd] is self and self._step():
+                pass
+        except ClientError as error:
+            self._driver.refuse(self, error, self._head)
+        finally:
+            self._is_advancing = False
+
+    def _step(self) -> bool:
+        """Do one thing; say whether it is worth to go on."""
+        if self._phase is DONE or (self._phase is BODY and not self._is_body_wanted()):
+            return False
+        if self._buffer and (self._phase is BODY or self._start_request()):
+            if self._phase is BODY:
+                self._take_body()
+            return True
+        if not self._is_input_waiting:
+            self._driver.rest(self)
+            return False
+        return self._read()
+
+    def _read(self) -> bool:
+        data = self._driver.sockets.read(self.fd)
+        if data is None:
+            self._is_input_waiting = False
+            return True
+        if not data:
+            self.on_gone()
+            return False
+        self._is_input_waiting = len(data) == READ_MAX_BYTES
+        self._buffer = self._buffer + data if self._buffer else data
+        self.active_at = self._driver.clock()
+        return True
+
+    @property
+    def is_idle(self) -> bool:
+        """Between two requests, with nothing of the next one here."""
+        return self._phase is HEAD and not self._buffer
+
+    def _start_request(self) -> bool:
+        """Take a request head off the buffer and begin with it; False while it is not whole."""
+        if self._buffer[:1] in b"\r\n":
+            self._buffer = self._buffer.lstrip(b"\r\n")  # RFC 9112 section 2.2
+        max_bytes = self._driver.settings.client_buffer_size
+        ends = head_end(self._buffer)
+        if ends is None or ends[1] > max_bytes:
+            if len(self._buffer) > max_bytes or ends is not None:
+                raise ClientError(f"Request header size exceeded limit of {max_bytes} bytes.", 431)
+            return False
+        head, self._chunked = read_head(self._buffer[: ends[0]])
+        self._buffer = self._buffer[ends[1] :]
+        self._head = head
+        self._body_left = head.content_length
+        self._phase = BODY
+        self._take_first_body(head)
+        self._driver.dispatch(self, RequestArrived(self.fd, head, self.client_ip))
+        return True
+
+    def _take_first_body(self, head: RequestHead) -> None:
+        """Take what came with the head, so that it goes to the origin in one write with it."""
+        if head.framing is NONE or (head.framing is SIZED and head.content_length == 0):
+            self._phase = DONE
+        elif self._buffer:
+            self._take_body()
+        elif head.is_expecting_continue:
+            self._driver.sockets.write(self.fd, CONTINUE)
+
+    def _is_body_wanted(self) -> bool:
+        """Whether the origin takes body bytes now. Before it is connected they wait in the kernel."""
+        return self._origin is not None and self._origin.is_writable
+
+    def _take_body(self) -> None:
+        if self._chunked is not None:
+            content, self._buffer = self._chunked.feed(self._buffer)
+            if self._chunked.is_complete:
+                self._phase = DONE
+        else:
+            content, self._buffer = self._buffer[: self._body_left], self._buffer[self._body_left :]
+            self._body_left -= len(content)
+            if self._body_left == 0:
+                self._phase = DONE
+        if self._kept_body is not None:
+            is_small = len(self._kept_body) + len(content) <= REPLAY_MAX_BYTES
+            self._kept_body = self._kept_body + content if is_small else None
+        if self._origin is not None:
+            self._send_body(self._origin, content)
+
+    def _send_body(self, origin: OriginConn, content: bytes) -> None:
+        is_chunked = self._chunked is not None
+        payload = encode_chunk(content) if is_chunked and content else content
+        if is_chunked and self._phase is DONE:
+            payload += LAST_CHUNK
+        if payload:
+            origin.send(payload)
+
+    # The origin.
+
+    def ask(self, effect: AskOrigin, is_fresh: bool = False) -> None:
+        """Send the request to the target of `effect`, on a connection of the pool."""
+        ask = Ask(effect.target, effect.server_name, self._on_origin_conn, self._on_no_origin, is_fresh)
+        self._ask = effect, ask
+        self._driver.pool.get(ask)
+
+    def _on_origin_conn(self, origin: OriginConn) -> None:
+        assert self._ask is not None
+        effect = self._ask[0]
+        self._origin = origin
+        body = self._kept_body or b""
+        if effect.framing is CHUNKED:
+            body = (encode_chunk(body) if body else b"") + (LAST_CHUNK if self._phase is DONE else b"")
+        origin.ask(self, effect.head + body, effect.is_head)
+        if self._phase is BODY:
+            self._advance()
+
+    def _on_no_origin(self, reason: str) -> None:
+        self._ask = None
+        self._driver.dispatch(
+            self, OriginFailed(self.fd, OriginFailure.CONNECT, reason, is_request_done=self._phase is DONE)
+        )
+
+    def on_origin_head(self, head: ResponseHead) -> None:
+        self._driver.dispatch(self, OriginAnswered(self.fd, head, is_request_done=self._phase is DONE))
+
+    def on_origin_body(self, part: bytes) -> None:
+        if self._collected is not None:
+            self._collect(part)
+        elif self._relay_framing is CHUNKED:
+            self._out.append(encode_chunk(part))
+        elif self._relay_framing is not None:
+            self._out.append(part)
+
+    def on_origin_read(self) -> None:
+        """Write what one read from the origin brought, in one call; stop reading it while the client is behind."""
+        if not self._out:
+            return
+        payload = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+        self._out.clear()
+        sockets = self._driver.sockets
+        sockets.write(self.fd, payload)
+        backlog = sockets.backlogs.get(self.fd)
+        if backlog is not None and backlog.bytes_count > BACKLOG_PAUSE_BYTES and self._origin is not None:
+            self._origin.pause_reading()
+
+    def on_origin_end(self) -> None:
+        self._origin = None
+        if self._collected is not None:
+            self._finish_collecting(b"".join(self._collected))
+        elif self._relay_framing is not None:
+            if self._relay_framing is CHUNKED:
+                self._out.append(LAST_CHUNK)
+            self.on_origin_read()
+            self._driver.dispatch(self, RelayDone(self.fd))
+            self.finish(self._is_persistent)
+
+    def on_origin_failed(self, origin: OriginConn, detail: str) -> None:
+        self._origin = None
+        if self._is_harmless_to_repeat(origin):
+            assert self._ask is not None
+            self.ask(self._ask[0], is_fresh=True)
+            return
+        self._driver.dispatch(
+            self, OriginFailed(self.fd, OriginFailure.BROKEN, detail, is_request_done=self._phase is DONE)
+        )
+
+    def _is_harmless_to_repeat(self, origin: OriginConn) -> bool:
+        """A kept connection that the origin closed just when it was used says nothing about the origin."""
+        head = self._head
+        is_stale = origin.is_reused and not origin.has_answered
+        return is_stale and head is not None and head.method in IDEMPOTENT and self._kept_body is not None
+
+    def on_origin_writable(self) -> None:
+        if self._phase is BODY:
+            self._advance()
+
+    # What the engine decided.
+
+    def relay(self, head: bytes, framing: BodyFraming, is_persistent: bool) -> None:
+        """Begin the response; the origin's body follows, framed as `framing` says."""
+        self._relay_framing = framing
+        self._is_persistent = is_persistent
+        self._out.append(head)
+
+    def collect(self, max_bytes: int) -> None:
+        """Gather the origin's body for the engine."""
+        self._collected = []
+        self._collect_max = max_bytes
+
+    def _collect(self, part: bytes) -> None:
+        assert self._collected is not None
+        self._collected_bytes += len(part)
+        self._collected.append(part)
+        if self._collected_bytes > self._collect_max:
+            self._drop_origin()
+            self._finish_collecting(None)
+
+    def _finish_collecting(self, body: bytes | None) -> None:
+        self._collected = None
+        self._driver.dispatch(self, OriginBodyCollected(self.fd, body, is_replayable=self._kept_body is not None))
+
+    def respond(self, payload: bytes, is_persistent: bool) -> None:
+        """Send a whole response in place of the origin's."""
+        self._drop_origin()
+        self._driver.sockets.write(self.fd, payload)
+        self.finish(is_persistent)
+
+    def finish(self, is_persistent: bool) -> None:
+        """The response is written: take the next request, or close."""
+        is_request_done = self._phase is DONE
+        self._drop_origin()
+        if not is_persistent or not is_request_done:
+            self._driver.close_gently(self, is_input_unread=not is_request_done or self._is_input_waiting)
+            return
+        self._reset()
+        if self.fd not in self._driver.sockets.backlogs:
+            self._advance()
+        else:
+            self._phase = DONE  # the next request has to wait until this response is read
+
+    def on_drained(self) -> None:
+        """The client read everything that waited."""
+        if self._origin is not None and self._origin.is_paused:
+            self._origin.resume_reading()
+        elif self._phase is DONE and self._head is None:
+            self._phase = HEAD
+            self._advance()
+
+    def take_early_input(self) -> bytes:
+        """Give what the client sent after its request, which is about to be held."""
+        early, self._buffer = self._buffer, b""
+        return early if self._phase is DONE else b""
+
+    def abort(self, payload: bytes) -> None:
+        """Answer with `payload` and close; once the response has begun nothing truthful can be said any more."""
+        self._drop_origin()
+        if self._relay_framing is not None:
+            self._driver.sockets.close(self.fd)
+            return
+        self._driver.sockets.write(self.fd, payload)
+        self._driver.close_gently(self, is_input_unread=True)
+
+    def on_deadline(self, now: float) -> None:
+        """Close when the client was silent for too long; while a response is on its way that is the origin's part."""
+        if self._origin is not None or now - self.active_at < IDLE_MAX_S:
+            self._driver.wheel.schedule(self, max(now, self.active_at) + IDLE_MAX_S)
+        else:
+            self.on_gone()
+
+    def on_gone(self) -> None:
+        """The client left: nothing of this request matters any more."""
+        self._drop_origin()
+        self._driver.forget(self)
+
+    def _drop_origin(self) -> None:
+        if self._ask is not None:
+            ask = self._ask[1]
+            self._ask = None
+            if self._origin is None:
+                ask.cancel()
+        if self._origin is not None:
+            origin, self._origin = self._origin, None
+            origin.abandon()

@@ -1,0 +1,242 @@
+"""Joins the engine to the sockets: hands it events and carries out its effects."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from gripproxy.bus.feed import Feed
+from gripproxy.engine.core import Core
+from gripproxy.engine.effects import (
+    AskOrigin,
+    CloseChannel,
+    Collect,
+    Cut,
+    Deliver,
+    Effect,
+    Finish,
+    Log,
+    OpenChannel,
+    Park,
+    Relay,
+    Respond,
+)
+from gripproxy.engine.events import ClientGone, ClockTicked, Event, ItemPublished
+from gripproxy.engine.timer_wheel import TICK_S, TimerWheel
+from gripproxy.errors import ClientError
+from gripproxy.protocol.bus_frame import BusHead, decode_bus_item
+from gripproxy.protocol.http1 import RequestHead, encode_refusal, encode_text_response
+from gripproxy.scoreboard import Field
+from gripproxy.settings import Settings
+from gripproxy_worker.client_conn import IDLE_MAX_S, ClientConn
+from gripproxy_worker.client_sockets import HELD, ClientSockets
+from gripproxy_worker.idle_conn import ClosingConn, IdleConn, client_ip_of
+from gripproxy_worker.origin_conn import OriginConn
+from gripproxy_worker.origin_pool import OriginPool
+
+log = logging.getLogger("gripproxy.worker")
+
+LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)  # by `Log.level`
+
+
+class Driver:
+    """One worker's connections and the engine that decides about them.
+
+    Args:
+        core: the engine; every event of this process goes through `dispatch`.
+        row: this worker's row of the scoreboard.
+        origin_connections_max: connections to all origins together.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        core: Core,
+        loop: asyncio.AbstractEventLoop,
+        row: memoryview,
+        origin_connections_max: int,
+    ) -> None:
+        self.settings = settings
+        self.core = core
+        self.clock = loop.time
+        self.row = row
+        self.wheel = TimerWheel(loop.time())
+        self.sockets = ClientSockets(row, self._on_held_gone, loop.call_soon)
+        self.pool = OriginPool(
+            loop, self.wheel, settings.origin_connect_timeout, settings.origin_timeout, origin_connections_max
+        )
+        self.feed: Feed | None = None
+        self._early_input: dict[int, bytes] = {}  # of held clients that sent more than their request
+        self._loop = loop
+        loop.add_reader(self.sockets.epoll.fileno(), self.sockets.on_ready)
+
+    # Events.
+
+    def dispatch(self, conn: ClientConn | None, event: Event) -> None:
+        """Let the engine handle an event and do what it says. A bug of ours ends one connection, not the worker."""
+        try:
+            effects = self.core.handle(event, self.clock())
+            for effect in effects:
+                _DO[type(effect)](self, conn, effect)
+        except Exception:
+            self.row[Field.INTERNAL_ERRORS] += 1
+            log.exception("internal error while handling %s", type(event).__name__)
+            if conn is not None and self.sockets.records[conn.fd] is conn:
+                conn.on_gone()
+
+    def on_frame(self, head: BusHead, frame: bytes) -> None:
+        """Take an item from the bus; nobody listening here means that it is not even decoded."""
+        if self.core.has_channel(head.channel):
+            self.dispatch(None, ItemPublished(decode_bus_item(frame, head)))
+
+    def tick(self) -> None:
+        """Do what is due; called by the loop every `TICK_S`."""
+        now = self.clock()
+        self._loop.call_later(TICK_S, self.tick)
+        for record in self.wheel.due(now):
+            if isinstance(record, OriginConn):
+                self.pool.on_deadline(record, now)
+            else:
+                record.on_deadline(now)
+        self.dispatch(None, ClockTicked())
+        holds, row = self.core.holds, self.row
+        row[Field.HEARTBEAT_MS] = int(now * 1000)
+        row[Field.CONNECTIONS] = self.sockets.count
+        row[Field.HELD_STREAMS] = holds.streams_count
+        row[Field.HELD_RESPONSES] = holds.responses_count
+        row[Field.CHANNELS] = len(holds.subscriptions.channels)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._loop.remove_reader(self.sockets.epoll.fileno())
+        self.pool.close()
+        for fd, record in enumerate(self.sockets.records):
+            if record is not None:
+                self.sockets.close(fd)
+
+    # Clients between requests.
+
+    def accept(self, fd: int, client_ip: str) -> None:
+        """Take a new client's socket."""
+        self.row[Field.ACCEPTED] += 1
+        conn = IdleConn(self, fd, client_ip)
+        self.sockets.add(fd, conn)
+        self.wheel.schedule(conn, self.clock() + IDLE_MAX_S)
+
+    def rest(self, conn: ClientConn) -> None:
+        """Nothing more is here for now: shrink to an `IdleConn` between requests, else wait with a deadline."""
+        now = self.clock()
+        if conn.is_idle:
+            self.wheel.cancel(conn)
+            idle = IdleConn(self, conn.fd, conn.client_ip)
+            self.sockets.records[conn.fd] = idle
+            self.wheel.schedule(idle, now + IDLE_MAX_S)
+        elif conn.slot is None:
+            conn.active_at = now
+            self.wheel.schedule(conn, now + IDLE_MAX_S)
+
+    def refuse(self, conn: ClientConn, error: ClientError, head: RequestHead | None) -> None:
+        """Answer a breach of HTTP and close. After the head nothing can be said if the response has begun."""
+        self.row[Field.CLIENT_ERRORS] += 1
+        log.info("client %s: %s", conn.client_ip, error)
+        if head is None:
+            payload = encode_refusal(error.status, str(error))
+        else:
+            head.is_keep_alive = False
+            payload = encode_text_response(head, error.status, str(error))[0]
+        self.dispatch(None, ClientGone(conn.fd))
+        conn.abort(payload)
+
+    def close_gently(self, conn: ClientConn, is_input_unread: bool) -> None:
+        """Close after everything is written. Unread input would turn the close into a reset, so it is read first."""
+        self.wheel.cancel(conn)
+        if is_input_unread:
+            ClosingConn(self, conn.fd).start()
+        else:
+            self.sockets.close_when_written(conn.fd)
+
+    def forget(self, conn: ClientConn) -> None:
+        """A busy client left."""
+        self.wheel.cancel(conn)
+        self.sockets.close(conn.fd)
+        self.dispatch(None, ClientGone(conn.fd))
+
+    def _on_held_gone(self, fd: int) -> None:
+        self._early_input.pop(fd, None)
+        self.sockets.close(fd)
+        self.dispatch(None, ClientGone(fd))
+
+    # Effects.
+
+    def _ask(self, conn: ClientConn, effect: AskOrigin) -> None:
+        conn.ask(effect)
+
+    def _relay(self, conn: ClientConn, effect: Relay) -> None:
+        conn.relay(effect.head, effect.framing, effect.is_persistent)
+
+    def _collect(self, conn: ClientConn, effect: Collect) -> None:
+        conn.collect(effect.max_bytes)
+
+    def _respond(self, conn: ClientConn, effect: Respond) -> None:
+        conn.respond(effect.payload, effect.is_persistent)
+
+    def _cut(self, conn: ClientConn, effect: Cut) -> None:
+        conn.on_gone()
+
+    def _park(self, conn: ClientConn, effect: Park) -> None:
+        early_input = conn.take_early_input()
+        if early_input:
+            self._early_input[conn.fd] = early_input
+        self.wheel.cancel(conn)
+        self.sockets.records[conn.fd] = HELD
+        if effect.payload:
+            self.sockets.write(conn.fd, effect.payload)
+
+    def _deliver(self, conn: None, effect: Deliver) -> None:
+        if effect.is_keep_alive:
+            self.sockets.keep_alive(effect.payload, effect.conn_ids)
+        else:
+            self.sockets.deliver(effect.payload, effect.conn_ids)
+
+    def _finish(self, conn: None, effect: Finish) -> None:
+        self.row[Field.DELIVERIES] += len(effect.conn_ids)
+        for fd in effect.conn_ids:
+            if effect.payload:
+                self.sockets.write(fd, effect.payload)
+            early_input = self._early_input.pop(fd, b"")
+            if effect.is_persistent:
+                # Its next request may change the same channels, so it waits until this batch of effects is done.
+                idle = IdleConn(self, fd, client_ip_of(fd))
+                self.sockets.records[fd] = idle
+                self.wheel.schedule(idle, self.clock() + IDLE_MAX_S)
+                self._loop.call_soon(idle.wake, early_input)
+            else:
+                self.sockets.close_when_written(fd)
+
+    def _open_channel(self, conn: None, effect: OpenChannel) -> None:
+        if self.feed is not None:
+            self.feed.subscribe(effect.name)
+
+    def _close_channel(self, conn: None, effect: CloseChannel) -> None:
+        if self.feed is not None:
+            self.feed.unsubscribe(effect.name)
+
+    def _log(self, conn: None, effect: Log) -> None:
+        if effect.level < 2:
+            self.row[Field.ORIGIN_ERRORS] += 1
+        log.log(LEVELS[effect.level], "%s", effect.text)
+
+
+_DO: dict[type[Effect], Callable[[Driver, Any, Any], None]] = {
+    AskOrigin: Driver._ask,
+    Relay: Driver._relay,
+    Collect: Driver._collect,
+    Respond: Driver._respond,
+    Cut: Driver._cut,
+    Park: Driver._park,
+    Deliver: Driver._deliver,
+    Finish: Driver._finish,
+    OpenChannel: Driver._open_channel,
+    CloseChannel: Driver._close_channel,
+    Log: Driver._log,
+}

@@ -1,0 +1,110 @@
+"""Client connections that wait for little: for the next request, or for the client to hear the last answer."""
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING
+
+from gripproxy.engine.timer_wheel import Slot
+from gripproxy_worker.client_conn import ClientConn
+
+if TYPE_CHECKING:
+    from gripproxy_worker.driver import Driver
+
+CLOSING_MAX_S = 2.0  # for a client to take our last answer before the connection is reset
+DISCARD_MAX_BYTES = 1_048_576  # of unread input that we read for that
+
+
+def client_ip_of(fd: int) -> str:
+    """Give the address of the client behind a connected TCP socket, empty if it is gone."""
+    client = socket.socket(fileno=fd)
+    try:
+        return str(client.getpeername()[0])
+    except OSError:
+        return ""
+    finally:
+        client.detach()
+
+
+class IdleConn:
+    """A new client, or one between two requests: no parser, no buffer."""
+
+    __slots__ = ("_driver", "client_ip", "fd", "slot")
+
+    def __init__(self, driver: "Driver", fd: int, client_ip: str) -> None:
+        self.fd = fd
+        self.client_ip = client_ip
+        self.slot: Slot | None = None
+        self._driver = driver
+
+    def on_readable(self) -> None:
+        self.wake()
+
+    def wake(self, early_input: bytes = b"") -> None:
+        """Become a busy connection that reads; `early_input` was read before. Nothing, if that happened already."""
+        driver = self._driver
+        if driver.sockets.records[self.fd] is not self:
+            return
+        driver.wheel.cancel(self)
+        conn = ClientConn(driver, self.fd, self.client_ip, early_input)
+        driver.sockets.records[self.fd] = conn
+        conn.on_readable()
+
+    def on_drained(self) -> None:
+        """Nothing waits for it: the next request may come at any time."""
+
+    def on_gone(self) -> None:
+        self._driver.wheel.cancel(self)
+        self._driver.sockets.close(self.fd)
+
+    def on_deadline(self, now: float) -> None:
+        self.on_gone()
+
+
+class ClosingConn:
+    """A client that gets a last answer while it still sends: its input is read and dropped until it stops.
+
+    Closing with unread input would make the kernel reset the connection, and the client might never see the answer
+    (RFC 9112 section 9.6).
+    """
+
+    __slots__ = ("_discarded_bytes", "_driver", "_fd", "slot")
+
+    def __init__(self, driver: "Driver", fd: int) -> None:
+        self.slot: Slot | None = None
+        self._driver = driver
+        self._fd = fd
+        self._discarded_bytes = 0
+
+    def start(self) -> None:
+        """Take the place of the connection's record."""
+        driver = self._driver
+        driver.sockets.records[self._fd] = self
+        driver.wheel.schedule(self, driver.clock() + CLOSING_MAX_S)
+        if self._fd not in driver.sockets.backlogs:
+            self.on_drained()
+
+    def on_drained(self) -> None:
+        """All is written: say so to the client, and read on until it closes."""
+        client = socket.socket(fileno=self._fd)
+        with contextlib.suppress(OSError):
+            client.shutdown(socket.SHUT_WR)
+        client.detach()
+        self.on_readable()
+
+    def on_readable(self) -> None:
+        sockets = self._driver.sockets
+        while True:
+            data = sockets.read(self._fd)
+            if data is None:
+                return
+            self._discarded_bytes += len(data)
+            if not data or self._discarded_bytes > DISCARD_MAX_BYTES:
+                self.on_gone()
+                return
+
+    def on_gone(self) -> None:
+        self._driver.wheel.cancel(self)
+        self._driver.sockets.close(self._fd)
+
+    def on_deadline(self, now: float) -> None:
+        self.on_gone()
