@@ -2,12 +2,19 @@
 
 import pytest
 
-from gripproxy.fd_limit import RESERVE_FDS, allowed_connections, fd_limit, raise_fd_limit, shortage_hint
+from gripproxy.fd_limit import (
+    RESERVE_MAX_FDS,
+    allowed_connections,
+    fd_limit,
+    origin_connections,
+    raise_fd_limit,
+    shortage_hint,
+)
 
 
 @pytest.mark.parametrize(
     ("workers", "limit", "allowed"),
-    [(2, 20_000, 2 * (20_000 - RESERVE_FDS)), (1, RESERVE_FDS, 0), (8, 10, 0)],
+    [(2, 20_000, 2 * (20_000 - RESERVE_MAX_FDS)), (1, 1024, 512), (8, 10, 40)],
 )
 def test_each_worker_keeps_a_reserve(workers: int, limit: int, allowed: int) -> None:
     """Without descriptors for its origins a worker could hold clients but not answer them."""
@@ -23,15 +30,17 @@ def test_hint_gives_figures_that_are_enough() -> None:
     """Whoever follows the hint must not get the next one."""
     hint = shortage_hint(1_001_000, workers=2, limit=20_000)
     assert hint is not None
-    assert "raise the fd limit to 500756" in hint
-    assert shortage_hint(1_001_000, workers=2, limit=500_756) is None
-    assert "or run 51 workers" in hint
-    assert shortage_hint(1_001_000, workers=51, limit=20_000) is None
+    assert "raise the fd limit to 501600" in hint
+    assert shortage_hint(1_001_000, workers=2, limit=501_600) is None
+    assert "or run 53 workers" in hint
+    assert shortage_hint(1_001_000, workers=53, limit=20_000) is None
 
 
-def test_hint_with_a_limit_below_the_reserve_names_no_workers() -> None:
-    """No number of workers helps then."""
-    assert "workers" not in (shortage_hint(100, workers=1, limit=64) or "")
+def test_origins_get_most_of_the_reserve() -> None:
+    """A held client needs no origin connection, but every new one does."""
+    assert origin_connections(20_000) == 1_000
+    assert origin_connections(1_024) == 412
+    assert origin_connections(64) == 1
 
 
 def test_limit_is_raised_to_what_is_allowed() -> None:

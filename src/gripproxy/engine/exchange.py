@@ -127,9 +127,7 @@ class Exchange:
                 head.is_keep_alive = False  # nobody reads the body
             status, reason, headers, body = test_target.answer(origin_target, route.path_beg, head.content_length)
             return self._interpret(status, reason, headers, body, now)
-        headers, server_name = self._rules.requests.headers(
-            head, route, target, self.client_ip, self.is_https, now
-        )
+        headers, server_name = self._rules.requests.headers(head, route, target, self.client_ip, self.is_https, now)
         framing, length = head.framing, head.content_length
         payload = encode_request_head(head.method, origin_target, headers, framing, length)
         return [AskOrigin(self.conn_id, target, server_name, payload, head.is_head, framing)]
@@ -201,7 +199,8 @@ class Exchange:
         self._enter(CLOSED)
         is_bodiless = self.head.is_head or has_no_body(instruct.status)
         if instruct.hold is HoldMode.RESPONSE:
-            return self._rules.holds.hold_response(self.conn_id, self._channel_names(instruct), instruct, self.head, now)
+            names = self._channel_names(instruct)
+            return self._rules.holds.hold_response(self.conn_id, names, instruct, self.head, now)
         if instruct.hold is HoldMode.STREAM and not is_bodiless:
             return self._hold_stream(instruct, now)
         payload, is_persistent = encode_response(
