@@ -7,13 +7,14 @@ VENV := .venv
 TEST_PACKAGES := \
 	chromium chromium-driver curl iproute2 libnginx-mod-nchan nginx php-fpm procps pushpin
 
-.PHONY: help run install test test-packages clean
+.PHONY: help run install test test-packages bench clean
 
 help:
 	@echo 'make run            install into $(VENV) and start the demo (ARGS="--port 8080" reaches it)'
 	@echo 'make install        install into $(VENV)'
 	@echo 'make test-packages  apt-get install what the tests drive (as root)'
 	@echo 'make test           all that a push must pass'
+	@echo 'make bench          measure beside Pushpin, nchan and nginx (ARGS="fan_out --size full --save")'
 	@echo 'make clean          remove $(VENV), .tox and caches'
 
 run: $(VENV)/.installed
@@ -26,6 +27,9 @@ test: $(VENV)/.tox-installed
 
 test-packages:
 	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(TEST_PACKAGES)
+
+bench: $(VENV)/.installed
+	$(VENV)/bin/python -m benchmarks --against pushpin,nchan,nginx $(ARGS)
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

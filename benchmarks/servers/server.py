@@ -65,16 +65,16 @@ class Server(ABC):
         """Start the server and wait until it answers.
 
         Raises:
-            BenchmarkError: the program is not installed, ended, or did not answer in START_LIMIT_S; with its log.
+            BenchmarkError: the program is not installed, ended, or did not answer in START_LIMIT_S; with its last line.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
-        with open(self.directory / "output.log", "wb") as log:
+        with open(self.directory / "output.log", "wb") as output:
             try:
                 self._process = subprocess.Popen(
                     self.command(),
                     stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
+                    stdout=output,
+                    stderr=output,
                     env=self.environment(),
                     start_new_session=True,
                 )
@@ -83,9 +83,9 @@ class Server(ABC):
         deadline = time.monotonic() + START_LIMIT_S
         while not answers_ok(self.http_port, self.ready_path()):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                log_end = (self.directory / "output.log").read_text(errors="replace")[-600:]
+                log = (self.directory / "output.log").read_text(errors="replace").strip()
                 self.stop()
-                raise BenchmarkError(f"{self.name} did not start: {log_end.strip() or 'no output'}")
+                raise BenchmarkError(f"{self.name} did not start: {log.splitlines()[-1] if log else 'no output'}")
             time.sleep(0.05)
 
     def stop(self) -> None:

@@ -1,0 +1,43 @@
+"""Every benchmark runs through at its smallest size, with what is installed here."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import BENCHMARKS, parse_arguments
+from benchmarks.benchmark import run_benchmark
+from benchmarks.servers.nginx import NCHAN_MODULE
+from benchmarks.sizes import SIZES
+
+pytestmark = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is the origin of every benchmark")
+INSTALLED = tuple(
+    name
+    for name, is_installed in (
+        ("pushpin", bool(shutil.which("pushpin"))),
+        ("nchan", Path(NCHAN_MODULE).exists()),
+        ("nginx", True),
+    )
+    if is_installed
+)
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_benchmark_gives_a_value_for_each_column(name: str) -> None:
+    """A benchmark that broke would only be noticed when its figures are needed."""
+    benchmark = BENCHMARKS[name]
+    report = run_benchmark(benchmark, SIZES["tiny"], INSTALLED)
+    assert [figure.failure for figure in report.figures if figure.failure] == []
+    assert {"gripproxy", *INSTALLED} & set(benchmark.servers) == {figure.server for figure in report.figures} - {
+        "write loop"
+    }
+    keys = {column.key for column in benchmark.columns}
+    assert all(set(figure.values) == keys for figure in report.figures)
+    assert all(figure.values.get("missing", 0) == 0 for figure in report.figures if figure.server == "gripproxy")
+
+
+def test_wrong_names_end_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt rival must not be left out silently."""
+    with pytest.raises(SystemExit):
+        parse_arguments(["fan_out", "--against", "nchan,ngnix"])
+    assert "ngnix: not one of pushpin, nchan, nginx" in capsys.readouterr().err
