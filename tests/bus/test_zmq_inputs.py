@@ -90,7 +90,9 @@ def test_blocked_bus_makes_publishers_wait(bench: BusBench) -> None:
     while not inputs.outlet.is_blocked:
         publisher.send(body)
         pushed_count += 1
-        bench.run_until(lambda: inputs.outlet.is_blocked or inputs.row[Field.ITEMS_RECEIVED] == pushed_count)
+        bench.run_until(
+            lambda count=pushed_count: inputs.outlet.is_blocked or inputs.row[Field.ITEMS_RECEIVED] == count
+        )
     received_count = inputs.row[Field.ITEMS_RECEIVED]
     for _ in range(100):
         publisher.send(body)

@@ -89,4 +89,4 @@ def connect(zmq_socket: AnySocket, key: str, spec: str) -> None:
 
 
 def _reason(error: OSError | zmq.ZMQError) -> str:
-    return (error.strerror or str(error)).lower()
+    return zmq.strerror(error.errno or 0).lower()  # the error's own text may repeat the address
