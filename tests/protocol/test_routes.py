@@ -88,7 +88,7 @@ def test_routes_without_domain_are_no_duplicates() -> None:
 def test_bad_line_is_skipped_and_the_others_load() -> None:
     """One mistake must not take a site down."""
     routes, warnings = parse_routes("* a:1\r\nbad\r\n# c\r\ng b:0\r\nf b:1\r\n", "dir/routes")
-    assert routes.count == 2
+    assert (routes.count, routes.refused_count) == (2, 2)
     assert warnings == [
         "dir/routes:2: must specify condition and at least one target",
         "dir/routes:4: target invalid port",
@@ -98,7 +98,7 @@ def test_bad_line_is_skipped_and_the_others_load() -> None:
 def test_remark_keeps_the_route() -> None:
     """An unsupported property is a warning, not a refusal."""
     routes, warnings = parse_routes("*,aco a:1", "f")
-    assert routes.count == 1
+    assert (routes.count, routes.refused_count) == (1, 0)
     assert warnings == ["f:1: aco is not supported by this version and has no effect"]
 
 

@@ -12,8 +12,10 @@ RuleSet = tuple[tuple[Route, ...], ...]
 class RouteTable:
     """Finds routes. Never changes once made: a reload makes a new one, and running requests keep their route."""
 
-    def __init__(self, routes: list[Route]) -> None:
+    def __init__(self, routes: list[Route], refused_count: int = 0) -> None:
+        """`refused_count`: lines that should have been routes and are not."""
         self.routes = tuple(routes)
+        self.refused_count = refused_count
         by_domain: dict[str, list[Route]] = {}
         self._by_id: dict[str, Route] = {}
         self._shared_ids: set[str] = set()
@@ -82,12 +84,14 @@ def parse_routes(text: str, source: str) -> tuple[RouteTable, list[str]]:
     routes: list[Route] = []
     seen: set[tuple[str, bool | None, bool | None, bytes]] = set()
     warnings: list[str] = []
+    refused_count = 0
     for number, line in enumerate(text.split("\n"), start=1):
         where = f"{source}:{number}: "
         try:
             decoded = decode_route(line.removesuffix("\r"))
         except RouteLineError as error:
             warnings.append(f"{where}{error}")
+            refused_count += 1
             continue
         if decoded is None:
             continue
@@ -98,4 +102,4 @@ def parse_routes(text: str, source: str) -> tuple[RouteTable, list[str]]:
         seen.add(route.condition)
         routes.append(route)
         warnings += [where + remark for remark in remarks]
-    return RouteTable(routes), warnings
+    return RouteTable(routes, refused_count), warnings

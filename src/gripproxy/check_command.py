@@ -1,0 +1,96 @@
+"""`gripproxy check`: reads configuration and routes as a start would, and says what it found, without starting."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from gripproxy.config_file import Overrides, read_config
+from gripproxy.errors import ConfigError
+from gripproxy.fd_limit import raise_fd_limit
+from gripproxy.protocol.route import Route
+from gripproxy.protocol.routes import RouteTable
+from gripproxy.routes_file import read_routes
+from gripproxy.settings import Settings
+from gripproxy.signing_keys import read_signing_keys
+from gripproxy.start_report import address_lines, capacity_lines, config_lines, routes_lines
+
+EPILOG = """\
+Warnings and errors go to standard error, with file and line; what would listen where and
+the routes go to standard output.
+
+exit status:
+  0   it would start; there may be warnings
+  1   a bad value, a line of the routes file that is no route, or a file that cannot be read
+
+examples:
+  gripproxy check --config /etc/pushpin/pushpin.conf
+  gripproxy check --route '* localhost:80,ssl'
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Check what the command line names. Gives the exit status: 0 or 1."""
+    options = _parser().parse_args(argv)
+    overrides = Overrides(port=options.port, routes=tuple(options.route), workers=options.workers, id=options.id)
+    report = read_config(options.config, overrides)
+    warnings, errors = report.warnings, [str(error) for error in report.errors]
+    if report.settings is not None:
+        table, route_warnings = read_routes(report.settings)
+        errors += _route_errors(table, route_warnings)
+        warnings += route_warnings
+        try:
+            warnings += read_signing_keys(report.settings, table.routes)[1]
+        except ConfigError as error:
+            errors.append(str(error))
+        _print_effective(report.settings, table)
+    for text in warnings:
+        print(f"warning: {text}", file=sys.stderr)
+    for text in errors:
+        print(f"error: {text}", file=sys.stderr)
+    print(f"errors: {len(errors)}, warnings: {len(warnings)}")
+    return 1 if errors else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gripproxy check",
+        description="Check configuration and routes without starting.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--config", metavar="FILE", help="configuration file; without it: the one that a start would find, or defaults")
+    add("--port", metavar="[ADDR:]PORT", help="as for gripproxy itself, as are the following")
+    add("--route", metavar="LINE", action="append", default=[], help="a line of a routes file; repeatable")
+    add("--workers", metavar="N", type=int)
+    add("--id", metavar="N", type=int)
+    return parser
+
+
+def _route_errors(table: RouteTable, warnings: list[str]) -> list[str]:
+    if table.refused_count:
+        return [f"refused lines of the routes: {table.refused_count}, see the warnings"]
+    return ["there is no route, see the warnings"] if warnings and not table.count else []
+
+
+def _print_effective(settings: Settings, table: RouteTable) -> None:
+    """Print what a start would report, and each route."""
+    lines = config_lines(settings, []) + address_lines(settings) + capacity_lines(settings, raise_fd_limit())
+    for _, text in lines + routes_lines(settings, table.count, []):
+        print(text)
+    for route in table.routes:
+        print(f"  {_condition(route)} -> {', '.join(target.label for target in route.targets)}")
+
+
+def _condition(route: Route) -> str:
+    parts = [route.domain or "(by id only)"]
+    if route.is_websocket is not None:
+        parts.append("proto=ws" if route.is_websocket else "proto=http")
+    if route.is_https is not None:
+        parts.append("ssl=yes" if route.is_https else "ssl=no")
+    if route.path_beg:
+        parts.append(f"path_beg={route.path_beg.decode()}")
+    if route.is_id_explicit:
+        parts.append(f"id={route.id}")
+    return ",".join(parts)

@@ -1,0 +1,94 @@
+"""`gripproxy check`: exit status for scripts, file and line for people."""
+
+from pathlib import Path
+
+import pytest
+
+from gripproxy.check_command import main
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "a.conf"
+    path.write_text("[runner]\nhttp_port=8000,[::1]:8001\n[proxy]\nroutesfile=routes\n")
+    (tmp_path / "routes").write_text("* a:1 b:2\nh,proto=ws,ssl=no,path_beg=/x,id=i test\n")
+    return path
+
+
+def test_sound_files_print_what_would_listen_and_the_routes(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One look shows whether it is what was meant."""
+    assert main(["--config", str(config)]) == 0
+    output, errors = capsys.readouterr()
+    lines = output.splitlines()
+    assert errors == ""
+    assert f"using config: {config}" in lines
+    assert "clients: http://0.0.0.0:8000" in lines
+    assert "clients: http://[::1]:8001" in lines
+    assert lines[-3:] == ["  * -> a:1, b:2", "  h,proto=ws,ssl=no,path_beg=/x,id=i -> test", "errors: 0, warnings: 0"]
+
+
+def test_bad_values_and_warnings_are_all_named(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A script gets 1, a person every place to mend."""
+    config.write_text("[runner]\nhttp_port=x\nclient_maxconn=0\nlog_levl=1\n[proxy]\nroutesfile=routes\n")
+    assert main(["--config", str(config)]) == 1
+    output, errors = capsys.readouterr()
+    assert [line.partition("=")[0] for line in errors.splitlines()] == [
+        f"warning: {config}:4: unknown key log_levl in [runner]; the nearest known key is log_level",
+        f"error: {config}:2: http_port",
+        f"error: {config}:3: client_maxconn",
+    ]
+    assert output == "errors: 2, warnings: 1\n"
+
+
+def test_line_that_is_no_route_is_an_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A start would only warn; who runs the check wants to know before."""
+    (config.parent / "routes").write_text("* a:1\nh a\n")
+    assert main(["--config", str(config)]) == 1
+    errors = capsys.readouterr().err
+    assert f"warning: {config.parent}/routes:2: target bad format\n" in errors
+    assert "error: refused lines of the routes: 1, see the warnings\n" in errors
+
+
+def test_missing_routes_file_is_an_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every request would get a 502."""
+    (config.parent / "routes").unlink()
+    assert main(["--config", str(config)]) == 1
+    assert "unable to open routes file" in capsys.readouterr().err
+
+
+def test_unusable_signing_key_is_an_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A start would refuse the file's; a route's only costs that route its signature."""
+    (config.parent / "key").write_text("no hex")
+    (config.parent / "routes").write_text("*,sig_iss=i,sig_key=file:key a:1\n")
+    assert main(["--config", str(config)]) == 0
+    assert "warning: route *,*,*,*: " in capsys.readouterr().err
+    config.write_text(config.read_text() + "sig_key=file:key\n")
+    assert main(["--config", str(config)]) == 1
+    assert f"error: {config.parent}/key: sig_key: key file holds neither PEM nor hex" in capsys.readouterr().err
+
+
+def test_remark_alone_is_no_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An unsupported property is no reason to stop a deployment."""
+    (config.parent / "routes").write_text("*,aco a:1\n")
+    assert main(["--config", str(config)]) == 0
+    assert "routes:1: aco is not supported by this version" in capsys.readouterr().err
+
+
+def test_options_of_a_start_count_here_too(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is checked is what would be started."""
+    options = ["--config", str(config), "--port", "9000", "--route", "* c:3", "--workers", "3", "--id", "2"]
+    assert main(options) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("clients")] == ["clients: http://0.0.0.0:9000"]
+    assert "workers: 3" in lines
+    assert "  * -> c:3" in lines
+
+
+def test_example_files_are_sound(capsys: pytest.CaptureFixture[str]) -> None:
+    """They are what users start from."""
+    assert main(["--config", str(ROOT / "deploy" / "gripproxy.conf")]) == 0
+    output, errors = capsys.readouterr()
+    assert errors == ""
+    assert "  * -> test" in output.splitlines()
