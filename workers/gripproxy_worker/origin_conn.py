@@ -1,7 +1,7 @@
 """One connection to an origin: sends a request, parses the response, and can be used again."""
 
 import asyncio
-from typing import Protocol
+from typing import Protocol, cast
 
 import httptools
 
@@ -76,8 +76,7 @@ class OriginConn(asyncio.Protocol):
         self._keeper = keeper
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's do not derive from it
 
     def ask(self, asker: Asker, payload: bytes, is_head: bool) -> None:
         """Send the head, and what there is of the body; the rest follows through `send`."""
