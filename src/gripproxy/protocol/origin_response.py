@@ -1,7 +1,7 @@
 """Which of an origin's response headers go on to the client."""
 
 _DROPPED = frozenset([b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"content-length"])
-_USUAL_CONNECTION = frozenset([b"keep-alive", b"close", b"Keep-Alive", b"Close"])  # name no other header
+USUAL_CONNECTION = frozenset([b"keep-alive", b"close", b"Keep-Alive", b"Close"])  # name no other header
 
 
 def origin_response_headers(headers: list[tuple[bytes, bytes]], is_grip: bool) -> list[tuple[bytes, bytes]]:
@@ -19,7 +19,7 @@ def origin_response_headers(headers: list[tuple[bytes, bytes]], is_grip: bool) -
     for header in headers:
         lower = header[0].lower()
         if lower in _DROPPED:
-            if lower == b"connection" and header[1] not in _USUAL_CONNECTION:
+            if lower == b"connection" and header[1] not in USUAL_CONNECTION:
                 named.update(connection_names(header[1]))
         elif not (is_grip and (lower[:5] == b"grip-" or lower == b"content-encoding")):
             kept.append(header)
