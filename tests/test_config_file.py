@@ -258,8 +258,8 @@ def test_bad_value_names_file_line_key_and_value(directory: Path) -> None:
 
 
 def test_all_bad_values_are_named_at_once(directory: Path) -> None:
-    """One start shows every mistake; `error.line` is of none of them then."""
-    text = "[global]\nport_offset=x\n[runner]\nhttp_port=1,x\nclient_buffer_size=1\n"
+    """One start shows every mistake, in the file's order."""
+    text = "[global]\nport_offset=x\n[runner]\nclient_buffer_size=1\nhttp_port=1,x\n"
     assert [line.partition(":")[2].partition(":")[0] for line in refusal(directory, text).split("\n")] == [
         "2",
         "4",

@@ -80,6 +80,7 @@ def read_config(path: str | None, overrides: Overrides) -> ConfigReport:
         report.errors.append(error)
     if not report.errors:
         report.settings = settings
+    report.errors.sort(key=lambda error: (error.path or "", error.line or 0))
     return report
 
 
