@@ -84,7 +84,7 @@ class RunningSupervisor:
             lock = InstanceLock(self.settings)
             lock.acquire()
             status = Supervisor(self.settings, hub_main, worker_main, self.scoreboard).run()
-            lock.release()
+            lock.close()
         finally:
             os._exit(status)
 

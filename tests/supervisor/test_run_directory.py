@@ -57,7 +57,7 @@ def test_lock_file_holds_the_pid_and_goes_with_the_lock(short_path: Path) -> Non
     lock = InstanceLock(settings_in(short_path))
     lock.acquire()
     assert (short_path / "t-gripproxy.pid").read_text() == f"{os.getpid()}\n"
-    lock.release()
+    lock.close()
     assert list(short_path.iterdir()) == []
 
 
@@ -67,7 +67,7 @@ def test_second_instance_is_refused_with_the_way_out(short_path: Path) -> None:
     first.acquire()
     with pytest.raises(ConfigError, match=rf"runs here as process {os.getpid()} .*--id N and --port PORT.*--rundir"):
         InstanceLock(settings_in(short_path)).acquire()
-    first.release()
+    first.close()
 
 
 def test_other_prefix_in_the_same_directory_is_another_instance(short_path: Path) -> None:
@@ -75,8 +75,8 @@ def test_other_prefix_in_the_same_directory_is_another_instance(short_path: Path
     first, second = InstanceLock(settings_in(short_path)), InstanceLock(settings_in(short_path, "p1-"))
     first.acquire()
     second.acquire()
-    first.release()
-    second.release()
+    first.close()
+    second.close()
 
 
 def test_file_left_by_a_killed_instance_is_taken_over(short_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_file_left_by_a_killed_instance_is_taken_over(short_path: Path) -> None:
     lock = InstanceLock(settings_in(short_path))
     lock.acquire(wait_s=0.0)
     assert (short_path / "t-gripproxy.pid").read_text() == f"{os.getpid()}\n"
-    lock.release()
+    lock.close()
 
 
 def test_lock_held_by_orphans_only_says_so(short_path: Path) -> None:
@@ -95,4 +95,4 @@ def test_lock_held_by_orphans_only_says_so(short_path: Path) -> None:
     (short_path / "t-gripproxy.pid").write_text("999999999\n")
     with pytest.raises(ConfigError, match="a gripproxy that was killed still run"):
         InstanceLock(settings_in(short_path)).acquire(wait_s=0.0)
-    first.release()
+    first.close()

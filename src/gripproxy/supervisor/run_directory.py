@@ -39,7 +39,7 @@ def prepare_run_directory(settings: Settings) -> None:
 
 
 class InstanceLock:
-    """Holds ``{rundir}/{ipc_prefix}gripproxy.pid`` from `acquire` to `release`; its content is the pid.
+    """Holds ``{rundir}/{ipc_prefix}gripproxy.pid`` from `acquire` to `close`; its content is the pid.
 
     Children inherit the lock, so that it is free only when the last process of an instance is gone.
     """
@@ -66,7 +66,7 @@ class InstanceLock:
                 raise ConfigError(f"processes of a gripproxy that was killed still run and hold {self._path}; end them")
             time.sleep(ORPHANS_POLL_S)
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Remove the file and let the lock go."""
         if self._fd is not None:
             with contextlib.suppress(OSError):

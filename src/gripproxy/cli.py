@@ -1,0 +1,191 @@
+"""The command line: joins the parts, nothing else.
+
+The commands are imported only when they are asked for, so that `gripproxy publish` starts fast in scripts.
+"""
+
+import argparse
+import contextlib
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gripproxy import __version__
+from gripproxy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gripproxy.config_file import Overrides
+    from gripproxy.settings import Settings
+
+FAILURE_STATUS = 1
+INTERRUPTED_STATUS = 130  # as a shell gives it for SIGINT
+
+# Each module has `main(argv) -> int`.
+COMMANDS = {
+    "publish": "gripproxy.publish_command",
+    "check": "gripproxy.check_command",
+    "demo": "gripproxy.demo.command",
+}
+
+HELP_EPILOG = """\
+commands (each has its own --help):
+  gripproxy publish CHANNEL CONTENT    publish an item to a running gripproxy or Pushpin
+  gripproxy check --config FILE        check configuration and routes without starting
+  gripproxy demo                       run with a built-in demo origin and a page to try it
+
+configuration: the first of ./config/gripproxy.conf, ./gripproxy.conf and /etc/gripproxy/gripproxy.conf;
+  without any of them, defaults that serve the built-in test route
+
+examples:
+  gripproxy                                          clients on port 7999, publishers on 5560-5562
+  gripproxy --config /etc/pushpin/pushpin.conf       run on an existing Pushpin configuration
+  gripproxy --port 8000 --route '* localhost:80'     put it in front of a local web server
+  gripproxy --id 1 --port 8100                       run a second instance beside the first
+
+signals:
+  TERM, INT   stop the workers, then the hub; a second one kills them at once
+  HUP         read the routes again and reopen the log file
+"""
+
+log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that `argv` (without the program's name) asks for. Gives the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if arguments and arguments[0] in COMMANDS:
+            status: int = importlib.import_module(COMMANDS[arguments[0]]).main(arguments[1:])
+            return status
+        return _run_proxy(new_parser().parse_args(arguments))
+    except KeyboardInterrupt:
+        return INTERRUPTED_STATUS
+
+
+def new_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command without a name, which runs the proxy."""
+    parser = argparse.ArgumentParser(
+        prog="gripproxy",
+        description="GRIP push proxy: holds client connections open for an origin and pushes published items to them.",
+        epilog=HELP_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--config", metavar="FILE", help="configuration file, in the format of pushpin.conf (default: see below)")
+    add("--workers", metavar="N", type=_workers, help="worker processes (default: one per CPU core)")
+    add("--port", metavar="[ADDR:]PORT", help="listen for clients here only, whatever the file says")
+    add(
+        "--route",
+        metavar="LINE",
+        action="append",
+        default=[],
+        help="a line of a routes file; repeatable; replaces the file",
+    )
+    add("--id", metavar="N", type=_id, help="instance number: other socket names, publish ports plus 10 * N")
+    add("--rundir", metavar="DIR", help="directory for the sockets and the lock file of this instance")
+    add("--loglevel", metavar="N", type=_log_level, help="0 errors, 1 warnings, 2 information (default), 3 debug")
+    add("--verbose", action="store_true", help="the same as --loglevel=3")
+    add("--logfile", metavar="FILE", help="append log lines to this file instead of standard error")
+    add("-m", "--merge-output", action="store_true", help="accepted for Pushpin's sake: output is always merged")
+    add("-v", "--version", action="version", version=f"gripproxy {__version__}")
+    return parser
+
+
+def _run_proxy(options: argparse.Namespace) -> int:
+    try:
+        return _serve(options)
+    except ConfigError as error:
+        text = str(error)
+    except OSError as error:  # the log file, or a limit of the system
+        text = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    print("\n".join(f"gripproxy: error: {line}" for line in text.splitlines()), file=sys.stderr)
+    if options.logfile and logging.getLogger().hasHandlers():
+        log.error(text)
+    return FAILURE_STATUS
+
+
+def _serve(options: argparse.Namespace) -> int:
+    """Read everything, say what it comes to, and hand over to the supervisor until the end.
+
+    What the children need is imported here, before the fork, so that they share its memory.
+    """
+    from gripproxy import logs
+    from gripproxy.bus.hub import hub_main
+    from gripproxy.config_file import load_settings
+    from gripproxy.supervisor.run_directory import InstanceLock, prepare_run_directory
+    from gripproxy.supervisor.supervisor import Supervisor
+    from gripproxy_worker.main import worker_main
+
+    settings, warnings = load_settings(options.config, _overrides(options))
+    logs.set_up(settings.log_level, options.logfile)
+    prepare_run_directory(settings)
+    with contextlib.closing(InstanceLock(settings)) as lock:
+        lock.acquire()
+        _report_start(settings, warnings)
+        return Supervisor(settings, hub_main, worker_main).run()
+
+
+def _report_start(settings: "Settings", warnings: list[str]) -> None:
+    from gripproxy.fd_limit import raise_fd_limit
+    from gripproxy.routes_file import read_routes
+    from gripproxy.start_report import address_lines, capacity_lines, config_lines, routes_lines
+
+    lines = config_lines(settings, warnings)
+    table, route_warnings = read_routes(settings)
+    lines += routes_lines(settings, table.count, route_warnings)
+    lines += address_lines(settings)
+    lines += capacity_lines(settings, raise_fd_limit())
+    for level, text in lines:
+        log.log(level, "%s", text)
+
+
+def _overrides(options: argparse.Namespace) -> "Overrides":
+    from gripproxy.config_file import Overrides
+
+    return Overrides(
+        port=options.port,
+        routes=tuple(options.route),
+        workers=options.workers,
+        log_level=3 if options.verbose else options.loglevel,
+        id=options.id,
+        rundir=options.rundir,
+    )
+
+
+def _number(text: str, name: str, minimum: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{name} is not a whole number: {text!r}") from None
+    if number < minimum:
+        raise argparse.ArgumentTypeError(f"{name} must be greater than or equal to {minimum}, not {number}")
+    return number
+
+
+def _workers(text: str) -> int:
+    return _number(text, "the number of workers", 1)
+
+
+def _id(text: str) -> int:
+    return _number(text, "id", 0)
+
+
+def _log_level(text: str) -> int:
+    """Decode ``N`` or Pushpin's ``N,NAME:N,...``. All processes have one level here: the one without a name."""
+    level = 2
+    for component in text.split(","):
+        if not component:
+            raise argparse.ArgumentTypeError("log level component cannot be empty")
+        name, colon, number = component.rpartition(":")
+        if colon and not name:
+            raise argparse.ArgumentTypeError("log level component name cannot be empty")
+        value = _number(number, f"log level for service {name}" if colon else "log level", 0)
+        if not colon:
+            level = value
+    return level
+
+
+if __name__ == "__main__":
+    sys.exit(main())
