@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.integration.deadline import wait_until
 from tests.integration.ports import can_connect, free_ports
 from tests.integration.process import Process
+from tests.integration.process_view import children, title
 from tests.integration.raw_client import RawClient
 
 SOURCE_ROOT = Path(__file__).resolve().parents[2]
@@ -191,6 +192,15 @@ class Server:
     def output(self) -> str:
         """Give what the server has printed."""
         return (self.directory / "server.output").read_text(errors="replace")
+
+    def child_pids(self, name: str) -> list[int]:
+        """Give the ids of the server's processes whose title holds `name`: "worker", "hub", "condure"."""
+        assert self.process is not None
+        return [pid for pid in children(self.process.pid) if name in title(pid)]
+
+    def holding_pids(self) -> list[int]:
+        """Give the ids of the processes that have the clients' connections."""
+        return self.child_pids("gripproxy: worker" if self.plan.kind is GRIPPROXY else "condure")
 
     def publish(self, *items: dict[str, object]) -> None:
         """Publish over the HTTP control port.

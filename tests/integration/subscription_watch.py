@@ -28,7 +28,10 @@ class SubscriptionWatch:
 
     def wait_for_count(self, count: int, timeout_s: float = 10.0) -> None:
         """Wait until exactly `count` channels are subscribed to."""
-        wait_until(lambda: len(self.poll()) == count, f"{count} channels subscribed to", timeout_s)
+        try:
+            wait_until(lambda: len(self.poll()) == count, f"{count} channels subscribed to", timeout_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; there are {len(self.channels)}") from None
 
     def close(self) -> None:
         """Leave."""

@@ -1,0 +1,148 @@
+"""Ten thousand streams in two workers: everything delivered once and in order, nothing left behind when clients go."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+import zmq
+
+from tests.integration.deadline import wait_until
+from tests.integration.php_site import PhpSite
+from tests.integration.process_view import established, fd_count_without, private_memory_bytes
+from tests.integration.raw_client import fetch
+from tests.integration.server import SOURCE_ROOT, Server, ServerPlan
+from tests.integration.subscription_watch import SubscriptionWatch
+
+STREAMS_COUNT = 10_000
+LEAVING_COUNT = STREAMS_COUNT // 6  # of each way to leave; three ways make the half
+MEMORY_SLACK_BYTES = 6_000_000  # per worker, for allocator fragments; ten thousand leaked holds would take more
+ANSWER_TIMEOUT_S = 90.0
+
+pytestmark = [pytest.mark.timeout(240), pytest.mark.gripproxy_only]
+
+
+class Load:
+    """The process with the clients."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.popen = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.load_clients"],
+            cwd=SOURCE_ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def do(self, command: str, **arguments: object) -> dict[str, object]:
+        """Give a command and wait for its answer."""
+        assert self.popen.stdin and self.popen.stdout
+        self.popen.stdin.write(json.dumps({"do": command, **arguments}) + "\n")
+        self.popen.stdin.flush()
+        answer = json.loads(self.popen.stdout.readline())
+        assert isinstance(answer, dict)
+        return answer
+
+    def open(self, first: int, count: int) -> None:
+        """Open streams, each on its own channel."""
+        answer = self.do(
+            "open", port=self.port, target="/hold?channel=c{}", first=first, count=count, timeout_s=ANSWER_TIMEOUT_S
+        )
+        assert answer == {"opened": count}
+
+    def expect(self, items: int, streams: int) -> None:
+        """Every open stream has got exactly its first `items` items, in order."""
+        answer = self.do("collect", items=items, quiet_s=0.3, timeout_s=ANSWER_TIMEOUT_S)
+        assert answer == {"open": streams, "ended": 0, "faults": 0, "shown": []}
+
+    def stop(self) -> None:
+        """End the process; its streams end with it."""
+        self.popen.kill()
+        self.popen.wait()
+
+
+@pytest.fixture
+def server(start_server: Callable[[ServerPlan], Server], php_site: PhpSite) -> Server:
+    """Two workers before the site's nginx, which answers `/hold` by itself."""
+    return start_server(ServerPlan(routes=[f"* 127.0.0.1:{php_site.port}"], workers=2))
+
+
+@pytest.fixture
+def load(server: Server) -> Iterator[Load]:
+    """The clients' process."""
+    load = Load(server.http_port)
+    yield load
+    load.stop()
+
+
+@pytest.fixture
+def context() -> Iterator["zmq.Context[zmq.Socket[bytes]]"]:
+    """A ZeroMQ context."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    yield context
+    context.destroy(linger=0)
+
+
+def push_item(socket: "zmq.Socket[bytes]", item: int) -> None:
+    """Publish one item to each channel."""
+    for number in range(STREAMS_COUNT):
+        value = {"channel": f"c{number}", "id": str(item), "http-stream": {"content": f"{number} {item}\n"}}
+        socket.send(b"J" + json.dumps(value).encode())
+
+
+def held(server: Server) -> list[int]:
+    """Count the client connections of each holding process."""
+    return [established(pid, server.http_port) for pid in server.holding_pids()]
+
+
+def wait_for_held(server: Server, count: int) -> None:
+    """Wait until so many client connections are held."""
+    wait_until(lambda: sum(held(server)) == count, f"{count} connections; there are {held(server)}", 20.0)
+
+
+def test_all_delivered_once_and_nothing_left(
+    server: Server, load: Load, php_site: PhpSite, context: "zmq.Context[zmq.Socket[bytes]]"
+) -> None:
+    """Deliver to all, lose half in three ways, deliver to the rest, lose the rest; twice, to see memory come back."""
+    fetch(server.http_port, "/")
+    fds_before = sum(fd_count_without(pid, php_site.port) for pid in server.holding_pids())
+    watch = SubscriptionWatch(context, server.sub_port)
+    push = context.socket(zmq.PUSH)
+    push.setsockopt(zmq.SNDHWM, 0)
+    push.connect(f"tcp://127.0.0.1:{server.push_port}")
+
+    load.open(0, STREAMS_COUNT)
+    watch.wait_for_count(STREAMS_COUNT, 30.0)
+    for item in range(2):
+        push_item(push, item)
+    load.expect(items=2, streams=STREAMS_COUNT)
+    memory_bytes = sum(map(private_memory_bytes, server.holding_pids()))
+    assert all(count > STREAMS_COUNT // 4 for count in held(server)), "the kernel shares the connections out"
+
+    for index, how in enumerate(("rst", "fin")):
+        load.do("leave", how=how, first=index * LEAVING_COUNT, count=LEAVING_COUNT)
+    left = STREAMS_COUNT - 2 * LEAVING_COUNT
+    watch.wait_for_count(left, 20.0)
+    wait_for_held(server, left)
+    load.do("leave", how="silent", first=2 * LEAVING_COUNT, count=LEAVING_COUNT)
+    assert sum(held(server)) == left, "who goes silently is not missed yet"
+    for item in range(2, 4):
+        push_item(push, item)
+    left -= LEAVING_COUNT
+    load.expect(items=4, streams=left)
+    watch.wait_for_count(left, 20.0)
+    wait_for_held(server, left)
+
+    load.do("leave", how="fin", first=3 * LEAVING_COUNT, count=left)
+    watch.wait_for_count(0, 20.0)
+    wait_until(
+        lambda: sum(fd_count_without(pid, php_site.port) for pid in server.holding_pids()) <= fds_before,
+        "as many fds as before",
+    )
+    load.open(STREAMS_COUNT, STREAMS_COUNT)
+    load.expect(items=0, streams=STREAMS_COUNT)
+    grown_bytes = sum(map(private_memory_bytes, server.holding_pids())) - memory_bytes
+    assert grown_bytes < MEMORY_SLACK_BYTES * len(server.holding_pids())
