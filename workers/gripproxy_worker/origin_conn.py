@@ -49,6 +49,7 @@ class OriginConn(asyncio.Protocol):
         "_is_ended",
         "_is_head",
         "_is_interim",
+        "_is_kept_alive",
         "_keeper",
         "_parser",
         "_reason",
@@ -86,6 +87,7 @@ class OriginConn(asyncio.Protocol):
         self._is_head = is_head
         self._is_interim = False
         self._is_ended = False
+        self._is_kept_alive = False
         self._framing: BodyFraming | None = None
         self._head_bytes_count = 0
         self._headers: Headers = []
@@ -144,7 +146,7 @@ class OriginConn(asyncio.Protocol):
         if self.asker is not None:
             asker.on_origin_read()
         if self._is_ended:
-            self._free(self._parser.should_keep_alive() and self._is_cleanly_ended(data))
+            self._free(self._is_kept_alive and self._is_cleanly_ended(data))
 
     def on_status(self, reason: bytes) -> None:
         self._reason += reason
@@ -161,6 +163,7 @@ class OriginConn(asyncio.Protocol):
             raise OriginError(f"its response is not wanted: status {status}")
         head = check_response(status, self._reason, self._headers, self._is_head)
         self._framing = head.framing
+        self._is_kept_alive = self._parser.should_keep_alive()  # after the end llhttp has forgotten the framing
         self.asker.on_origin_head(head)
         if self._is_head:
             self._end()
