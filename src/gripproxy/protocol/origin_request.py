@@ -10,11 +10,7 @@ from gripproxy.protocol.route import Route, Target
 from gripproxy.settings import ForwardedForRule, ForwardedProtocol, Settings
 
 MARK = b"eb9bf0f5-"  # Pushpin's prefix for headers as the first proxy saw them
-GRIP_FEATURE = (  # as of Pushpin 1.41
-    b"Grip-Feature",
-    b"status, session, link:next, link:gone, filter:skip-self, filter:skip-users, filter:require-sub,"
-    b" filter:build-id, filter:var-subst",
-)
+GRIP_FEATURE = (b"Grip-Feature", b"status")  # what this version does of all that Pushpin names here
 
 # Headers that do not go on as they are; True: they are looked at first. Framing is the caller's business.
 # Content-Encoding stays: the body goes on as it came. Pushpin leaves Proxy-Connection, TE and Upgrade in place,
