@@ -20,6 +20,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from urllib.parse import parse_qs, urlsplit
 
+import setproctitle
+
 POLL_TIMEOUT_S = 25
 KEEP_ALIVE_S = 20
 BODY_MAX_BYTES = 10_000
@@ -196,6 +198,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--control-url", default="http://127.0.0.1:5561", help="where to publish (%(default)s)")
     parser.add_argument("--publish-command", default="gripproxy-publish", help="command line that the page shows")
     options = parser.parse_args(argv)
+    setproctitle.setproctitle("gripproxy: demo origin")
     # Control-C reaches the whole foreground group; this process waits for the demo to close its standard input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     handler = partial(
