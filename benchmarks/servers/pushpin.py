@@ -60,8 +60,8 @@ subscription_linger=60
         return path
 
     def ready_path(self) -> str:
-        """Ready once the origin answers through it."""
-        return "/plain"
+        """Ready once it holds: Pushpin answers plain requests before its handler is there."""
+        return "/hold?c=ready"
 
     def hold_path(self) -> str:
         """Held because the origin says so."""
