@@ -80,11 +80,11 @@ def test_child_that_cannot_start_stops_the_whole(event: ChildExited, line: str) 
     actions = policy.handle(event, 0.1)
     assert lines(actions) == [line]
     workers = [row for row in (1, 2) if row != event.row]
-    assert deeds(actions) == [Send(workers, signal.SIGTERM)]
+    assert deeds(actions) == [Send(workers, signal.SIGKILL)]
     for row in workers:
-        actions = policy.handle(ChildExited(row, "killed by SIGTERM"), 0.2)
+        actions = policy.handle(ChildExited(row, "killed by SIGKILL"), 0.2)
     if event.row != 0:
-        assert actions == [Send([0], signal.SIGTERM)]
+        assert actions == [Send([0], signal.SIGKILL)]
         actions = policy.handle(ChildExited(0, "exit status 0"), 0.3)
     assert actions == [End(1)]
 
@@ -200,6 +200,16 @@ def test_stop_goes_to_the_workers_then_to_the_hub() -> None:
     assert policy.handle(ChildExited(2, "exit status 0"), 1.1) == []
     assert policy.handle(ChildExited(1, "exit status 0"), 1.2) == [Send([0], signal.SIGTERM)]
     assert policy.handle(ChildExited(0, "exit status 0"), 1.3) == [End(0)]
+
+
+def test_stop_does_not_wait_for_children_that_still_start() -> None:
+    """They serve nobody, and one that waits for a hub that cannot start would not hear SIGTERM."""
+    policy = started()
+    policy.handle(ChildReady(1), 0.1)
+    assert deeds(policy.handle(StopAsked(), 0.2)) == [Send([1], signal.SIGTERM), Send([2], signal.SIGKILL)]
+    policy.handle(ChildExited(1, "exit status 0"), 0.3)
+    assert policy.handle(ChildExited(2, "killed by SIGKILL"), 0.3) == [Send([0], signal.SIGKILL)]
+    assert policy.handle(ChildExited(0, "killed by SIGKILL"), 0.4) == [End(0)]
 
 
 def test_stop_without_running_children_ends() -> None:

@@ -265,16 +265,18 @@ class Policy:
             if child.state == ChildState.WAITING:
                 child.state = ChildState.GONE
         self._enter(STOPPING_WORKERS)
-        workers = self._running_rows(first=HUB + 1)
-        if workers:
-            return [Send(workers, signal.SIGTERM)]
-        return self._stop_hub()
+        return self._end_children(self._running_rows(first=HUB + 1)) or self._stop_hub()
 
     def _stop_hub(self) -> list[Action]:
         self._enter(STOPPING_HUB)
-        if self.children[HUB].is_running:
-            return [Send([HUB], signal.SIGTERM)]
-        return self._end()
+        return self._end_children([HUB] if self.children[HUB].is_running else []) or self._end()
+
+    def _end_children(self, rows: list[int]) -> list[Action]:
+        """Ask those that serve to stop; those that are still starting have nothing to finish, and may not listen."""
+        serving = [row for row in rows if self.children[row].state == ChildState.READY]
+        starting = [row for row in rows if self.children[row].state == ChildState.FORKED]
+        sends = ((serving, signal.SIGTERM), (starting, signal.SIGKILL))
+        return [Send(some, signal_number) for some, signal_number in sends if some]
 
     def _end(self) -> list[Action]:
         self._enter(ENDED)
