@@ -54,7 +54,12 @@ async def _serve(settings: Settings, context: ChildContext, loop: asyncio.Abstra
     driver.tick()
     feed = Feed(settings.ipc_path("bus"), context.index, loop, driver.on_frame, context.row)
     driver.feed = feed
-    await feed.join(JOIN_TIMEOUT_S)
+    joining = loop.create_task(feed.join(JOIN_TIMEOUT_S))
+    stopping = loop.create_task(stopped.wait())
+    await asyncio.wait((joining, stopping), return_when=asyncio.FIRST_COMPLETED)
+    if stopped.is_set():
+        return
+    await joining
     acceptors = [
         Acceptor(bind(address), driver, loop, context.scoreboard, limit - reserve_fds(limit))
         for address in settings.http_port
@@ -65,7 +70,7 @@ async def _serve(settings: Settings, context: ChildContext, loop: asyncio.Abstra
     gc.collect()
     gc.freeze()
     context.report_ready()
-    await stopped.wait()
+    await stopping
     context.row[Field.STATE] = ProcessState.STOPPING
     for acceptor in acceptors:
         acceptor.close()
