@@ -14,6 +14,12 @@ SECTION = "## Differences that the conformance run shows"
 EVERYWHERE = (
     Difference(id="accept-added", reference="\nAccept: */*\n", ours="\n"),
     Difference(id="accept-encoding-added", reference="\nAccept-Encoding: deflate, gzip, br, zstd\n", ours="\n"),
+    Difference(
+        id="grip-feature",
+        reference="\nGrip-Feature: status, session, link:next, filter:skip-self, filter:skip-users, "
+        "filter:require-sub, filter:build-id, filter:var-subst\n",
+        ours="\nGrip-Feature: status\n",
+    ),
 )
 
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+from tests.conformance.errors import sized
 from tests.conformance.scenario import (
+    Difference,
     End,
     Leave,
     Publish,
@@ -269,6 +271,21 @@ SCENARIOS = [
             Publish([item("r7", "http-response", body="published\n")]),
             Receive(b"published\n"),
         ],
+    ),
+    Scenario(
+        name="stream-with-filter",
+        why="a filter decides who gets what, so a version without filters must not hold",
+        origin={"/hold": stream("f1; filter=skip-self")},
+        steps=[Send(get("/hold", host="debug.test")), Receive(b"\r\n\r\n")],
+        difference=Difference(
+            id="filters-are-refused",
+            reference="HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: Transfer-Encoding\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n[open]\n",
+            ours="HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/plain\r\n"
+            + sized(
+                "Failed to parse accept instructions: filter is not supported by this version (value: 'skip-self')"
+            ),
+        ),
     ),
     Scenario(
         name="builtin-test-target",

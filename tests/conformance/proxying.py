@@ -1,8 +1,24 @@
 """Scenarios of plain proxying: framing, versions, keep-alive, and what reaches the origin."""
 
-from tests.conformance.scenario import End, Leave, Receive, Release, Scenario, Send, get, post
+import gzip
+
+from tests.conformance.scenario import (
+    Difference,
+    End,
+    Leave,
+    Publish,
+    Receive,
+    Release,
+    Scenario,
+    Send,
+    Subscribed,
+    get,
+    item,
+    post,
+)
 from tests.integration.origin import CLOSE, SKIP_BODY, WAIT, answer
 
+GZIPPED = gzip.compress(b"hello\n", mtime=0)
 HELLO = answer("200 OK", "Content-Type: text/plain", body=b"hello\n")
 
 SCENARIOS = [
@@ -175,11 +191,124 @@ SCENARIOS = [
         why="a method nobody has heard of is the origin's business",
         origin={"/hello": HELLO},
         steps=[
-            Send(get("/hello", method="DELETE")),
-            Receive(b"hello\n"),
             Send(get("/hello", method="PURGE")),
+            Receive(b"hello\n"),
+            Send(get("/hello", method="OPTIONS")),
             Receive(b"hello\n", 2),
         ],
+    ),
+    Scenario(
+        name="delete",
+        why="a request that may have a body and has none",
+        origin={"/hello": HELLO},
+        steps=[Send(get("/hello", method="DELETE")), Receive(b"hello\n")],
+        difference=Difference(
+            id="delete-has-a-length",
+            reference="\nGrip-Feature: status\n",
+            ours="\nGrip-Feature: status\nContent-Length: 0\n",
+        ),
+    ),
+    Scenario(
+        name="head-of-an-error",
+        why="an answer to HEAD has no body, whoever makes it",
+        origin={"/hello": HELLO},
+        steps=[Send(get("/", host="unknown.test", method="HEAD", version="1.0")), End()],
+        difference=Difference(id="no-body-for-head", reference="No route for host: unknown.test\n", ours=""),
+    ),
+    Scenario(
+        name="head-of-the-builtin-target",
+        why="an answer to HEAD has no body, whoever makes it",
+        steps=[Send(get("/", host="builtin.test", method="HEAD", version="1.0")), End()],
+        difference=Difference(id="no-body-for-head", reference="Hello from the Pushpin test handler!\n", ours=""),
+    ),
+    Scenario(
+        name="head-of-a-poll",
+        why="an answer to HEAD has no body, nor has a published one",
+        origin={"/hold": answer("200 OK", "Grip-Hold: response", "Grip-Channel: h1", body=b"nothing\n")},
+        is_repeat_free=True,
+        steps=[
+            Send(get("/hold", method="HEAD", version="1.0")),
+            Subscribed("h1"),
+            Publish([item("h1", "http-response", body="published\n")]),
+            End(),
+        ],
+        difference=Difference(id="no-body-for-head", reference="published\n", ours=""),
+    ),
+    Scenario(
+        name="connection-close-in-capitals",
+        why="an option of Connection has no letter case",
+        origin={"/hello": HELLO},
+        steps=[Send(get("/hello", "Connection: Close")), Receive(b"hello\n")],
+        difference=Difference(
+            id="close-in-any-letter-case",
+            reference="Content-Length: 6\r\n\r\nhello\n<open>",
+            ours="Connection: close\r\nContent-Length: 6\r\n\r\nhello\n<ended>",
+        ),
+    ),
+    Scenario(
+        name="transfer-encoding-and-length",
+        why="with both, the chunks count; the length must not reach the origin",
+        origin={"/post": HELLO},
+        steps=[
+            Send(get("/post", "Content-Length: 3", "Transfer-Encoding: chunked", "Connection: close", method="POST")),
+            Send(b"5\r\nhello\r\n0\r\n\r\n"),
+            End(),
+        ],
+        difference=Difference(
+            id="no-length-beside-chunks",
+            reference="--- client a\nHTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+            "Content-Length: 6\r\n\r\nhello\n<ended>\n--- origin\nPOST /post HTTP/1.1\nHost: plain.test\n"
+            "Grip-Sig: <token of pushpin>\nGrip-Feature: status\nContent-Length: 3\n\nhel",
+            ours="--- client a\nHTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 80\r\n\r\n"
+            "Failed to parse request: Transfer-Encoding can't be present with Content-Length\n<ended>",
+        ),
+    ),
+    Scenario(
+        name="chunked-in-capitals",
+        why="a coding's name has no letter case",
+        origin={"/post": HELLO},
+        steps=[
+            Send(get("/post", "Transfer-Encoding: Chunked", "Connection: close", method="POST")),
+            Send(b"5\r\nhello\r\n0\r\n\r\n"),
+            End(),
+        ],
+        difference=Difference(
+            id="bad-request-answered",
+            reference="--- client a\n<ended>",
+            ours="--- client a\nHTTP/1.0 501 Not Implemented\r\nContent-Type: text/plain\r\nContent-Length: 66\r\n\r\n"
+            "Failed to parse request: unsupported transfer encoding: 'Chunked'\n<ended>",
+        ),
+    ),
+    Scenario(
+        name="absolute-target",
+        why="the host of an absolute request target counts",
+        origin={"/hello": HELLO},
+        steps=[Send(get("http://plain.test/hello", "Connection: close", host="unknown.test")), End()],
+        difference=Difference(
+            id="absolute-target-is-read",
+            reference="502 Bad Gateway\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 36\r\n\r\n"
+            "No route for host: unknown.testhttp\n<ended>",
+            ours="200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 6\r\n\r\nhello\n<ended>\n"
+            "--- origin\nGET /hello HTTP/1.1\nHost: plain.test\nGrip-Sig: <token of pushpin>\nGrip-Feature: status\n\n",
+        ),
+    ),
+    Scenario(
+        name="no-host",
+        why="an old client need not name a host",
+        origin={"/hello": HELLO},
+        steps=[Send(b"GET /hello HTTP/1.0\r\n\r\n"), End()],
+    ),
+    Scenario(
+        name="compressed-answer",
+        why="an origin that compresses without being asked to",
+        origin={"/gzip": answer("200 OK", "Content-Encoding: gzip", "X-A: 1", body=GZIPPED)},
+        steps=[Send(get("/gzip", "Accept-Encoding: gzip", "Connection: close")), End()],
+        difference=Difference(
+            id="compressed-answer-stays-compressed",
+            reference="X-A: 1\r\nConnection: close\r\nContent-Length: 6\r\n\r\nhello\n",
+            ours="Content-Encoding: gzip\r\nX-A: 1\r\nConnection: close\r\n"
+            f"Content-Length: {len(GZIPPED)}\r\n\r\n{GZIPPED.decode('latin-1')}",
+        ),
     ),
     Scenario(
         name="request-headers-removed",
@@ -242,6 +371,7 @@ SCENARIOS = [
         why="a route is found by the host alone",
         origin={"/hello": HELLO},
         steps=[Send(get("/hello", host="PLAIN.test:8000")), Receive(b"hello\n")],
+        difference=Difference(id="host-as-sent", reference="Host: plain.test:8000", ours="Host: PLAIN.test:8000"),
     ),
     Scenario(
         name="chunked-request",
@@ -251,6 +381,9 @@ SCENARIOS = [
             Send(get("/post", "Transfer-Encoding: chunked", method="POST") + b"5\r\nhello\r\n3\r\nyou\r\n0\r\n\r\n"),
             Receive(b"hello\n"),
         ],
+        difference=Difference(
+            id="chunked-request-stays-chunked", reference="Content-Length: 8\n", ours="Transfer-Encoding: chunked\n"
+        ),
     ),
     Scenario(
         name="answer-before-the-body",

@@ -2,8 +2,9 @@
 
 import json
 
+from tests.conformance.errors import sized
 from tests.conformance.holds import HELLO, held, poll, stream
-from tests.conformance.scenario import Control, Publish, Push, Receive, Scenario, item
+from tests.conformance.scenario import Control, Difference, Publish, Push, Receive, Scenario, item
 
 
 def control(body: bytes | str, *headers: str, path: str = "/publish/", method: str = "POST") -> Control:
@@ -18,7 +19,15 @@ def items(*values: object) -> str:
     return json.dumps({"items": values})
 
 
-def published(name: str, why: str, channel: str, *steps: object, kind: str = "poll", marker: bytes) -> Scenario:
+def published(
+    name: str,
+    why: str,
+    channel: str,
+    *steps: object,
+    kind: str = "poll",
+    marker: bytes,
+    difference: Difference | None = None,
+) -> Scenario:
     """Make the scenario of a hold that gets what is published."""
     answer = poll(channel, "X-Extra: yes") if kind == "poll" else stream(channel)
     return Scenario(
@@ -27,12 +36,13 @@ def published(name: str, why: str, channel: str, *steps: object, kind: str = "po
         origin={"/hold": answer},
         is_repeat_free=True,
         steps=[*held(channel), *steps, Receive(marker)],  # type: ignore[list-item]
+        difference=difference,
     )
 
 
-def refused(name: str, why: str, *values: object) -> Scenario:
+def refused(name: str, why: str, *values: object, difference: Difference | None = None) -> Scenario:
     """Make the scenario of items that the control port refuses."""
-    return Scenario(name=f"publish-refused-{name}", why=why, steps=[control(items(*values))])
+    return Scenario(name=f"publish-refused-{name}", why=why, steps=[control(items(*values))], difference=difference)
 
 
 STREAM_X = {"content": "x"}
@@ -184,8 +194,11 @@ SCENARIOS = [
                 for name, before in [("1", ""), ("3", "2"), ("2", "1")]
             ]
         ),
+        Receive(b"3\n"),
+        Publish([{**item("q12", content="last\n"), "prev-id": "3"}]),
         kind="stream",
-        marker=b"3\n",
+        marker=b"last\n",
+        difference=Difference(id="no-order-by-prev-id", reference="1\n2\n3\nlast\n", ours="1\n3\n2\nlast\n"),
     ),
     Scenario(
         name="control-answers",
@@ -243,7 +256,16 @@ SCENARIOS = [
     refused("id-type", "an id that is a number", {"channel": "c", "id": 1, "http-stream": STREAM_X}),
     refused("meta-type", "meta that is no object", {"channel": "c", "meta": [], "http-stream": STREAM_X}),
     refused("action-type", "an action that is a number", {"channel": "c", "http-stream": {"action": 1}}),
-    refused("action-unknown", "an action nobody has heard of", {"channel": "c", "http-stream": {"action": "explode"}}),
+    refused(
+        "action-unknown",
+        "an action nobody has heard of",
+        {"channel": "c", "http-stream": {"action": "explode"}},
+        difference=Difference(
+            id="refusal-names-unknown-action",
+            reference=sized("Invalid format: "),
+            ours=sized("Invalid format: 'http-stream' contains 'action' with unknown value: 'explode'"),
+        ),
+    ),
     Scenario(
         name="publish-one-bad-item",
         why="nothing of a request with a bad item is published",
@@ -254,5 +276,10 @@ SCENARIOS = [
             Publish([item("q13", content="yes\n")]),
             Receive(b"yes\n"),
         ],
+        difference=Difference(
+            id="refusal-names-item",
+            reference=sized("Invalid format: no formats specified"),
+            ours=sized("Invalid format: no formats specified in item 2 of 2"),
+        ),
     ),
 ]

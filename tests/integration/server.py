@@ -62,9 +62,11 @@ class ServerPlan:
 
 
 def program_argv(console_script: str, module: str) -> list[str]:
-    """Give the command for one of gripproxy's programs: the installed script, else the module in the source tree."""
+    """Give the command for one of gripproxy's programs: the installed script, else what that does, on the source."""
     script = Path(sys.executable).with_name(console_script)
-    return [str(script)] if script.exists() else [sys.executable, "-m", module]
+    if script.exists():
+        return [str(script)]
+    return [sys.executable, "-c", f"import sys; from {module} import main; sys.exit(main())"]
 
 
 def source_env() -> dict[str, str]:
