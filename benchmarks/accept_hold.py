@@ -11,7 +11,6 @@ from benchmarks.sizes import Sizes
 from benchmarks.watch import Watch
 
 CHANNEL_COUNT = 1000
-SETTLE_S = 0.5  # work put off until after the response (parking, statistics) belongs to the hold
 
 
 def cases(sizes: Sizes) -> tuple[str, ...]:
@@ -24,11 +23,11 @@ def measure(server: Server, sizes: Sizes, case: str, watch: Watch) -> dict[str, 
     target = HoldTarget((server.http_port,), server.hold_path(), min(CHANNEL_COUNT, sizes.accept_count))
     with HoldSwarm(target, sizes.client_processes) as swarm:
         swarm.open(sizes.accept_warm_count, watch)
-        time.sleep(SETTLE_S)
+        time.sleep(sizes.settle_s)
         cpu_before, before = server.tree.cpu_s(), time.monotonic()
         swarm.open(sizes.accept_warm_count + sizes.accept_count, watch)
         elapsed = time.monotonic() - before
-        time.sleep(SETTLE_S)
+        time.sleep(sizes.settle_s)
         cpu = server.tree.cpu_s() - cpu_before
     return {"cpu_us": cpu / sizes.accept_count * 1e6, "rate": sizes.accept_count / elapsed}
 

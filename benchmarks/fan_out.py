@@ -12,8 +12,6 @@ from benchmarks.servers.server import Server
 from benchmarks.sizes import Sizes
 from benchmarks.watch import Watch
 
-SETTLE_S = 0.5
-
 
 def cases(sizes: Sizes) -> tuple[str, ...]:
     """One case for each number of subscribers."""
@@ -31,18 +29,18 @@ def measure(server: Server, sizes: Sizes, case: str, watch: Watch) -> dict[str, 
     target = HoldTarget((server.http_port,), server.hold_path(), channels)
     with HoldSwarm(target, sizes.client_processes) as swarm:
         swarm.open(connections, watch)
-        time.sleep(SETTLE_S)
+        time.sleep(sizes.settle_s)
         publisher = server.publisher(channels)
         pump = ItemPump(publisher, swarm, channels, subscribers)
         pump.publish(connections, sizes.fan_out_seconds, watch)
-        time.sleep(SETTLE_S)
+        time.sleep(sizes.settle_s)
         received_before = pump.received
         cpu_before, before = server.tree.cpu_s(), time.monotonic()
         pump.publish(sizes.fan_out_deliveries_max, sizes.fan_out_seconds, watch)
         elapsed = pump.last_delivery_at - before
         deliveries = pump.received - received_before
         publisher.close()
-        time.sleep(SETTLE_S)
+        time.sleep(sizes.settle_s)
         cpu = server.tree.cpu_s() - cpu_before
         missing, lost = pump.due - pump.received, swarm.count(Counter.LOST)
     if not deliveries:

@@ -11,7 +11,6 @@ from benchmarks.sizes import Sizes
 from benchmarks.watch import Watch
 
 CHANNEL_COUNT = 1000  # as in the reference's own benchmark of a million streams
-SETTLE_S = 2.0  # what a request needed and a held stream does not is given back by then
 
 
 def cases(sizes: Sizes) -> tuple[str, ...]:
@@ -28,7 +27,7 @@ def measure(server: Server, sizes: Sizes, case: str, watch: Watch) -> dict[str, 
         pss = []
         for count in (sizes.memory_low_count, sizes.memory_high_count):
             swarm.open(count, watch)
-            time.sleep(SETTLE_S)
+            time.sleep(sizes.settle_s)
             pss.append(server.tree.pss_bytes())
     slope = (pss[1] - pss[0]) / (sizes.memory_high_count - sizes.memory_low_count)
     return {

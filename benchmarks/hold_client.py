@@ -5,6 +5,7 @@ import os
 import select
 import socket
 import struct
+import sys
 from dataclasses import dataclass
 from enum import IntEnum
 from multiprocessing.connection import Connection
@@ -122,6 +123,8 @@ class HoldClient:
             self._counts[Counter.HELD] += 1
             self._counts[Counter.RECEIVED] += head.count(MARK)
         else:
+            if not self._counts[Counter.FAILED]:
+                print(f"the first connection that is not held was answered with {head[:120]!r}", file=sys.stderr)
             self._counts[Counter.FAILED] += 1
             os.close(fd)
 

@@ -18,6 +18,8 @@ class Sizes:
     plain_connections: int
     plain_seconds: float
     client_processes: int = 1
+    # Before each reading: work put off until after a response, and memory that only a request needs, are done with.
+    settle_s: float = 1.0
     measure_limit_s: float = 100.0  # one server in one case
 
 
@@ -33,6 +35,7 @@ SIZES = {
         fan_out_deliveries_max=400,
         plain_connections=4,
         plain_seconds=1.0,
+        settle_s=0.1,
         measure_limit_s=30.0,
     ),
     "modest": Sizes(
@@ -59,5 +62,6 @@ SIZES = {
         fan_out_deliveries_max=600_000,
         plain_connections=64,
         plain_seconds=8.0,
+        settle_s=2.0,
     ),
 }
