@@ -167,7 +167,8 @@ class ClientConn:
         self._body_left = head.content_length
         self._phase = BODY
         self._take_first_body(head)
-        self._driver.dispatch(self, RequestArrived(self.fd, head, self.client_ip))
+        is_done = self._phase is DONE
+        self._driver.dispatch(self, RequestArrived(self.fd, head, self.client_ip, is_request_done=is_done))
         return True
 
     def _take_first_body(self, head: RequestHead) -> None:

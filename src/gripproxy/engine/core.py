@@ -17,6 +17,7 @@ from gripproxy.engine.events import (
 )
 from gripproxy.engine.exchange import Exchange, ExchangeState, ProxyRules
 from gripproxy.engine.hold_table import HoldTable
+from gripproxy.errors import InternalError
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.routes import RouteTable
 from gripproxy.settings import Settings
@@ -59,12 +60,16 @@ class Core:
         return name in self.holds.subscriptions.channels
 
     def _on_request(self, event: RequestArrived, now: float) -> list[Effect]:
+        if event.conn_id in self.exchanges or self.holds.is_held(event.conn_id):
+            raise InternalError(f"connection {event.conn_id} got RequestArrived before its last request was answered")
         exchange = Exchange(event, self._rules)
         self.exchanges[event.conn_id] = exchange
         return self._settle(exchange, exchange.start(now))
 
     def _on_origin(self, event: Any, now: float) -> list[Effect]:
-        exchange = self.exchanges[event.conn_id]
+        exchange = self.exchanges.get(event.conn_id)
+        if exchange is None:
+            raise InternalError(f"connection {event.conn_id} without a request got {type(event).__name__}")
         return self._settle(exchange, exchange.handle(event, now))
 
     def _settle(self, exchange: Exchange, effects: list[Effect]) -> list[Effect]:

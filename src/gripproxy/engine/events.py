@@ -19,12 +19,13 @@ class OriginFailure(IntEnum):
 
 @dataclass(slots=True)
 class RequestArrived:
-    """A client sent a request head that passed `check_request`; its body may still be coming."""
+    """A client sent a request head that passed `check_request`; without `is_request_done` its body is still coming."""
 
     conn_id: int
     head: RequestHead
     client_ip: str
     is_https: bool = False
+    is_request_done: bool = True
 
 
 @dataclass(slots=True)

@@ -62,10 +62,22 @@ class ProxyRules:
     holds: HoldTable
 
 
+def refuse_filters(instruct: Instruct) -> None:
+    """Refuse channels with filters: without them a client would get what it must not see.
+
+    Raises:
+        OriginError: names the first filter.
+    """
+    for channel in instruct.channels:
+        if channel.filters:
+            raise OriginError(f"filter is not supported by this version (value: {channel.filters[0]!r})")
+
+
 class Exchange:
     """One request: from its head to the end of the response, or to the hold."""
 
     __slots__ = (
+        "_is_request_done",
         "_on",
         "_response",
         "_rules",
@@ -86,6 +98,7 @@ class Exchange:
             rules.settings.accept_x_forwarded_protocol and is_marked_https(event.head.headers)
         )
         self.route: Route | None = None
+        self._is_request_done = event.is_request_done
         self._rules = rules
         self._targets_tried = 0
         self._response: ResponseHead | None = None  # the head that came with the instruct
@@ -95,10 +108,10 @@ class Exchange:
         """Choose the route and ask its first target."""
         head = self.head
         if head.upgrade is not None and head.upgrade.lower() == b"websocket":
-            return self._answer_text(501, "WebSocket is not supported by this version.")
+            return self._answer_unasked(501, "WebSocket is not supported by this version.")
         self.route = self._rules.routes.find(head.host_name, self.is_https, head.path, False)
         if self.route is None:
-            return self._answer_text(502, f"No route for host: {head.host_name}")
+            return self._answer_unasked(502, f"No route for host: {head.host_name}")
         return self._ask(now)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -123,14 +136,20 @@ class Exchange:
         self._targets_tried += 1
         origin_target = route.rewrite_path(head.target)
         if target.is_test:
-            if head.framing is not BodyFraming.NONE:
-                head.is_keep_alive = False  # nobody reads the body
+            self._leave_body()
             status, reason, headers, body = test_target.answer(origin_target, route.path_beg, head.content_length)
+            if route.no_grip:
+                return self._respond(status, reason, headers, body)
             return self._interpret(status, reason, headers, body, now)
         headers, server_name = self._rules.requests.headers(head, route, target, self.client_ip, self.is_https, now)
         framing, length = head.framing, head.content_length
         payload = encode_request_head(head.method, origin_target, headers, framing, length)
         return [AskOrigin(self.conn_id, target, server_name, payload, head.is_head, framing)]
+
+    def _leave_body(self) -> None:
+        """Nobody will read what is still to come of the request: no other can follow it."""
+        if not self._is_request_done:
+            self.head.is_keep_alive = False
 
     def _on_origin_answered(self, event: OriginAnswered, now: float) -> list[Effect]:
         assert self.route is not None
@@ -193,6 +212,7 @@ class Exchange:
     def _interpret(self, status: int, reason: bytes, headers: Headers, body: bytes, now: float) -> list[Effect]:
         try:
             instruct = decode_instruct(status, reason, headers, body)
+            refuse_filters(instruct)
         except OriginError as error:
             log = Log(LOG_WARNING, f"bad instruct for {self.head.host_name}{self.head.path!r}: {error}", self.conn_id)
             return [log, *self._answer_error(f"Failed to parse accept instructions: {error}")]
@@ -203,10 +223,7 @@ class Exchange:
             return self._rules.holds.hold_response(self.conn_id, names, instruct, self.head, now)
         if instruct.hold is HoldMode.STREAM and not is_bodiless:
             return self._hold_stream(instruct, now)
-        payload, is_persistent = encode_response(
-            self.head, instruct.status, instruct.reason, instruct.headers, instruct.body
-        )
-        return [Respond(self.conn_id, payload, is_persistent)]
+        return self._respond(instruct.status, instruct.reason, instruct.headers, instruct.body)
 
     def _hold_stream(self, instruct: Instruct, now: float) -> list[Effect]:
         framing = BodyFraming.CHUNKED if self.head.is_http11 else BodyFraming.UNTIL_CLOSE
@@ -223,9 +240,19 @@ class Exchange:
         allowed = instruct.channels[: self._rules.settings.connection_subscription_max]
         return [*route.targets[self._targets_tried - 1].subs, *[route.prefix + channel.name for channel in allowed]]
 
+    def _respond(self, status: int, reason: bytes, headers: Headers, body: bytes) -> list[Effect]:
+        self._enter(CLOSED)
+        payload, is_persistent = encode_response(self.head, status, reason, headers, body)
+        return [Respond(self.conn_id, payload, is_persistent)]
+
     def _answer_error(self, debug_text: str) -> list[Effect]:
         """Answer 502; only a debug route tells the client what was wrong."""
         return self._answer_text(502, debug_text if self._is_debug else "Error while proxying to origin.")
+
+    def _answer_unasked(self, status: int, text: str) -> list[Effect]:
+        """Answer without an origin."""
+        self._leave_body()
+        return self._answer_text(status, text)
 
     def _answer_text(self, status: int, text: str) -> list[Effect]:
         self._enter(CLOSED)

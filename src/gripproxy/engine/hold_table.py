@@ -69,6 +69,9 @@ class HoldTable:
         effects.append(Park(conn_id, b""))
         return effects
 
+    def is_held(self, conn_id: int) -> bool:
+        return conn_id < len(self.holds) and self.holds[conn_id] is not None
+
     def release(self, conn_id: int, now: float) -> list[Effect]:
         """Forget the hold of a client that is gone, or that the caller answers; no hold is no error."""
         hold = self.holds[conn_id] if conn_id < len(self.holds) else None
@@ -173,14 +176,13 @@ class HoldTable:
         channels = self.subscriptions.channels_of(names) if names else ()
         effects: list[Effect] = []
         for channel in channels:
-            if channel.slot is not None:
-                self.wheel.cancel(channel)
-            elif channel.is_empty:
+            if channel.slot is None and channel.is_empty:
                 effects.append(OpenChannel(channel.name))
         return channels, effects
 
     def _linger(self, channel: Channel, now: float, effects: list[Effect]) -> None:
-        if self._linger_s > 0 and channel.is_empty:
+        """Keep a channel whose last long-poll ended. Whoever subscribes meanwhile does not stop the time."""
+        if self._linger_s > 0:
             self.wheel.schedule(channel, now + self._linger_s)
         else:
             self._drop_if_empty(channel, effects)

@@ -172,8 +172,13 @@ def _on_connection(head: RequestHead, value: bytes, host: bytes | None) -> bytes
     if b"close" in tokens:
         head.is_keep_alive = False
     elif b"keep-alive" in tokens and not head.is_http11:
-        head.is_keep_alive = True
+        head.is_keep_alive = not _names_close(head.headers)
     return host
+
+
+def _names_close(headers: Headers) -> bool:
+    lines = [value.lower().split(b",") for name, value in headers if name.lower() == b"connection"]
+    return any(token.strip() == b"close" for tokens in lines for token in tokens)
 
 
 def _on_expect(head: RequestHead, value: bytes, host: bytes | None) -> bytes | None:
@@ -200,24 +205,25 @@ def check_response(status: int, reason: bytes, headers: Headers, is_head: bool) 
     """Make a `ResponseHead` of an origin's tokens and decide how its body ends (RFC 9112 section 6.3).
 
     Raises:
-        OriginError: a Transfer-Encoding other than ``chunked``, or a Content-Length that is not one number.
+        OriginError: a Transfer-Encoding other than one ``chunked``, or a Content-Length that is not one number.
     """
     head = ResponseHead(status, reason, headers, BodyFraming.UNTIL_CLOSE)
     for name, value in headers:
         lower_name = name.lower()
         if lower_name == b"transfer-encoding":
-            if value.lower() != b"chunked":
+            if value.lower() != b"chunked" or head.framing is BodyFraming.CHUNKED:
                 raise OriginError(f"origin's Transfer-Encoding is not chunked: {_shown(value)}")
             head.framing = BodyFraming.CHUNKED
         elif lower_name == b"content-length":
             if _DIGITS.fullmatch(value) is None:
                 raise OriginError(f"origin's Content-Length is not a number: {_shown(value)}")
+            length = int(value)
             if head.framing is BodyFraming.UNTIL_CLOSE:
                 head.framing = BodyFraming.SIZED
-                head.content_length = int(value)
-    if has_no_body(status):
-        head.framing = BodyFraming.NONE
-    elif is_head and head.framing is not BodyFraming.SIZED:
+                head.content_length = length
+            elif head.framing is BodyFraming.SIZED and length != head.content_length:
+                raise OriginError(f"origin's Content-Length is given twice: {head.content_length} and {length}")
+    if has_no_body(status) or is_head and head.framing is not BodyFraming.SIZED:
         head.framing = BodyFraming.NONE
     return head
 
@@ -233,9 +239,11 @@ def encode_response_head(
     """Write a response head for the client that sent `head`; give the bytes and whether the connection persists.
 
     `headers` come without framing headers. Their order is Pushpin's: the response's own, then Connection,
-    Content-Length, Transfer-Encoding. A body of unknown length for an HTTP/1.0 client ends with the connection.
+    Content-Length, Transfer-Encoding. A body of unknown length for an HTTP/1.0 client ends with the connection. So
+    does a status below 200, which an origin or a publisher may ask for: the client waits for the final response and
+    would take the next request's for it.
     """
-    is_persistent = head.is_keep_alive and framing is not BodyFraming.UNTIL_CLOSE
+    is_persistent = head.is_keep_alive and framing is not BodyFraming.UNTIL_CLOSE and status >= 200
     lines = [b"HTTP/1.1 %d %s" % (status, reason) if head.is_http11 else b"HTTP/1.0 %d %s" % (status, reason)]
     lines += [name + b": " + value for name, value in headers]
     if head.is_http11:
@@ -253,9 +261,7 @@ def encode_response_head(
     return b"\r\n".join(lines), is_persistent
 
 
-def encode_response(
-    head: RequestHead, status: int, reason: bytes, headers: Headers, body: bytes
-) -> tuple[bytes, bool]:
+def encode_response(head: RequestHead, status: int, reason: bytes, headers: Headers, body: bytes) -> tuple[bytes, bool]:
     """Write a whole response; give the bytes and whether the connection persists. HEAD gets no body."""
     if has_no_body(status):
         return encode_response_head(head, status, reason, headers, BodyFraming.NONE)
