@@ -1,0 +1,124 @@
+"""Lets a test of the engine read like a conversation: short words for requests, answers and items."""
+
+from collections.abc import Collection
+
+from gripproxy.engine.core import Core
+from gripproxy.engine.effects import Effect
+from gripproxy.engine.events import (
+    ClientGone,
+    ClockTicked,
+    ItemPublished,
+    OriginAnswered,
+    OriginBodyCollected,
+    OriginFailed,
+    OriginFailure,
+    RequestArrived,
+)
+from gripproxy.protocol.http1 import BodyFraming, Headers, RequestHead, ResponseHead, check_response
+from gripproxy.protocol.instruct import ChannelInstruct, HoldMode, Instruct, KeepAlive
+from gripproxy.protocol.origin_request import OriginRequests
+from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpStreamFormat
+from gripproxy.protocol.publish_item import PublishItem
+from gripproxy.protocol.routes import parse_routes
+from gripproxy.settings import Settings
+
+STREAM: Headers = [(b"Content-Type", b"text/plain"), (b"Grip-Hold", b"stream"), (b"Grip-Channel", b"news")]
+LONG_POLL: Headers = [(b"Content-Type", b"text/plain"), (b"Grip-Hold", b"response"), (b"Grip-Channel", b"news")]
+
+
+def request(
+    target: bytes = b"/",
+    method: bytes = b"GET",
+    is_http11: bool = True,
+    is_keep_alive: bool = True,
+    framing: BodyFraming = BodyFraming.NONE,
+    content_length: int = 0,
+    upgrade: bytes | None = None,
+    headers: Headers | None = None,
+) -> RequestHead:
+    """Make a checked request head for the host d.test."""
+    return RequestHead(
+        method,
+        target,
+        is_http11,
+        headers or [],
+        b"d.test",
+        framing,
+        content_length,
+        is_keep_alive,
+        upgrade=upgrade,
+    )
+
+
+def response(status: int = 200, headers: Headers | None = None, is_head: bool = False) -> ResponseHead:
+    return check_response(status, b"OK", headers or [], is_head)
+
+
+def instruct(
+    hold: HoldMode = HoldMode.STREAM,
+    channels: Collection[str] = ("news",),
+    keep_alive: KeepAlive | None = None,
+    timeout_s: int = 55,
+    headers: Headers | None = None,
+    body: bytes = b"",
+) -> Instruct:
+    named = [ChannelInstruct(name) for name in channels]
+    return Instruct(200, b"OK", headers or [], body, hold, named, timeout_s, keep_alive)
+
+
+def content(text: bytes, channel: str = "news", action: Action = Action.SEND) -> PublishItem:
+    """Make an item for streams."""
+    return PublishItem(channel, http_stream=HttpStreamFormat(action, text))
+
+
+def answer(text: bytes, channel: str = "news", action: Action = Action.SEND, code: int = 200) -> PublishItem:
+    """Make an item for long-polls."""
+    return PublishItem(channel, http_response=HttpResponseFormat(action, code, body=text))
+
+
+class Conversation:
+    """A core and its clock. Each method is an event; it gives the effects."""
+
+    def __init__(self, routes: str = "* origin:80", settings: Settings | None = None) -> None:
+        settings = settings or Settings(subscription_linger=0)
+        self.now = 1000.0
+        table, warnings = parse_routes(routes, "routes")
+        assert not warnings
+        self.core = Core(settings, table, OriginRequests(settings, {}, lambda: 0.0), self.now, lambda: 0.0)
+
+    def asks(
+        self, conn_id: int, head: RequestHead | None = None, is_done: bool = True, is_https: bool = False
+    ) -> list[Effect]:
+        event = RequestArrived(conn_id, head or request(), "10.0.0.9", is_https, is_done)
+        return self.core.handle(event, self.now)
+
+    def origin_answers(
+        self, conn_id: int, headers: Headers | None = None, status: int = 200, is_done: bool = True
+    ) -> list[Effect]:
+        return self.core.handle(OriginAnswered(conn_id, response(status, headers), is_done), self.now)
+
+    def origin_sent(self, conn_id: int, body: bytes | None, is_replayable: bool = True) -> list[Effect]:
+        return self.core.handle(OriginBodyCollected(conn_id, body, is_replayable), self.now)
+
+    def origin_fails(
+        self, conn_id: int, failure: OriginFailure = OriginFailure.BROKEN, is_done: bool = True
+    ) -> list[Effect]:
+        return self.core.handle(OriginFailed(conn_id, failure, "it broke", is_done), self.now)
+
+    def gets_held(
+        self, conn_id: int, headers: Headers, body: bytes = b"", head: RequestHead | None = None
+    ) -> list[Effect]:
+        """Go all the way from the request to the hold; give the last step's effects."""
+        self.asks(conn_id, head)
+        self.origin_answers(conn_id, headers)
+        return self.origin_sent(conn_id, body)
+
+    def publish(self, item: PublishItem) -> list[Effect]:
+        return self.core.handle(ItemPublished(item), self.now)
+
+    def leaves(self, conn_id: int) -> list[Effect]:
+        return self.core.handle(ClientGone(conn_id), self.now)
+
+    def passes(self, seconds: float) -> list[Effect]:
+        self.now += seconds
+        return self.core.handle(ClockTicked(), self.now)

@@ -1,0 +1,127 @@
+"""From an item to the bytes that each subscriber gets."""
+
+import pytest
+
+from gripproxy.engine.delivery import answer_responses, close_streams, deliver_content, merge_headers
+from gripproxy.engine.effects import Deliver, Finish
+from gripproxy.engine.holds import ResponseHold, StreamHold, StreamShapes
+from gripproxy.engine.subscriptions import Channel
+from gripproxy.protocol.http1 import Headers, RequestHead
+from gripproxy.protocol.publish_format import HttpResponseFormat
+from tests.engine.conversation import request
+
+SHAPES = StreamShapes()
+
+
+def channel(chunked: set[int] | None = None, raw: set[int] | None = None) -> Channel:
+    return Channel("news", chunked, raw)
+
+
+def long_poll(conn_id: int, head: RequestHead | None = None, headers: Headers | None = None) -> ResponseHold:
+    return ResponseHold(conn_id, (), head or request(), 200, b"OK", headers or [], b"nothing new")
+
+
+def stream(conn_id: int, is_chunked: bool = True, is_persistent: bool = True) -> StreamHold:
+    return StreamHold(conn_id, SHAPES.shape(is_chunked, is_persistent, b"", 0, False), ())
+
+
+def test_content_is_framed_once_for_each_transport() -> None:
+    """HTTP/1.1 clients get a chunk, HTTP/1.0 clients the bytes as they are."""
+    effects = deliver_content(channel({1, 2}, {3}), b"hello\n")
+    assert effects == [Deliver(b"6\r\nhello\n\r\n", {1, 2}), Deliver(b"hello\n", {3})]
+
+
+def test_subscribers_are_not_copied() -> None:
+    """A copy of a hundred thousand ids for each item would cost more than the item."""
+    listeners = {1, 2}
+    (effect,) = deliver_content(channel(listeners), b"x")
+    assert isinstance(effect, Deliver)
+    assert effect.conn_ids is listeners
+
+
+def test_empty_content_writes_nothing() -> None:
+    """An empty chunk is the end of the body: publishing nothing must not close everybody's stream."""
+    assert deliver_content(channel({1}, {2}), b"") == []
+
+
+def test_large_content_is_one_delivery_of_several_chunks() -> None:
+    """Other receivers read a chunk size of at most four digits."""
+    (effect,) = deliver_content(channel({1}), b"x" * 0x1_0001)
+    assert isinstance(effect, Deliver)
+    assert effect.payload == b"ffff\r\n" + b"x" * 0xFFFF + b"\r\n2\r\nxx\r\n"
+
+
+def test_close_ends_each_stream_its_own_way() -> None:
+    """A chunked body has a last chunk and its connection lives on; without chunks the connection is the body's end."""
+    effects = close_streams([stream(1), stream(2, is_persistent=False), stream(3, False, False), stream(4)])
+    assert effects == [
+        Finish(b"0\r\n\r\n", [1, 4], True),
+        Finish(b"0\r\n\r\n", [2], False),
+        Finish(b"", [3], False),
+    ]
+
+
+def test_published_response_replaces_the_held_one() -> None:
+    """The example of the reference's documentation, byte for byte."""
+    published = HttpResponseFormat(code=202, headers=[(b"X-P", b"1"), (b"x-extra", b"new")], body=b"pubbed\n")
+    held = long_poll(7, headers=[(b"Content-Type", b"text/plain"), (b"X-Extra", b"yes")])
+    payload = (
+        b"HTTP/1.1 202 Accepted\r\nContent-Type: text/plain\r\nX-P: 1\r\nx-extra: new\r\n"
+        b"Content-Length: 7\r\n\r\npubbed\n"
+    )
+    assert answer_responses([held], published) == [Finish(payload, [7], True)]
+
+
+def test_published_reason_wins_over_the_standard_phrase() -> None:
+    """A publisher may say it in its own words."""
+    (effect,) = answer_responses([long_poll(1)], HttpResponseFormat(code=200, reason=b"Fine"))
+    assert isinstance(effect, Finish)
+    assert effect.payload.startswith(b"HTTP/1.1 200 Fine\r\n")
+
+
+def test_clients_that_get_the_same_bytes_are_one_effect() -> None:
+    """Ten thousand long-polls are ten thousand writes, not ten thousand answers to make."""
+    closing = request(is_keep_alive=False)
+    old = request(is_http11=False, is_keep_alive=False)
+    holds = [long_poll(1), long_poll(2, closing), long_poll(3), long_poll(4, old), long_poll(5, headers=[(b"A", b"b")])]
+    effects = answer_responses(holds, HttpResponseFormat(body=b"x"))
+    assert effects == [
+        Finish(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", [1, 3], True),
+        Finish(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", [2], False),
+        Finish(b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", [4], False),
+        Finish(b"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 1\r\n\r\nx", [5], True),
+    ]
+
+
+def test_held_head_request_gets_no_body() -> None:
+    """The body would be read as the next response. (The reference sends it.)"""
+    effects = answer_responses([long_poll(1, request(method=b"HEAD")), long_poll(2)], HttpResponseFormat(body=b"x"))
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"
+    assert effects == [Finish(head, [1], True), Finish(head + b"x", [2], True)]
+
+
+@pytest.mark.parametrize("code", [204, 304])
+def test_bodiless_status_has_no_body_whatever_was_published(code: int) -> None:
+    """204 and 304 end with their head."""
+    (effect,) = answer_responses([long_poll(1)], HttpResponseFormat(code=code, body=b"x"))
+    assert isinstance(effect, Finish)
+    assert effect.payload.endswith(b"\r\n\r\n")
+    assert b"Content-Length" not in effect.payload
+
+
+@pytest.mark.parametrize(
+    ("held", "published", "merged"),
+    [
+        ([(b"A", b"1")], [], [(b"A", b"1")]),
+        ([(b"A", b"1"), (b"B", b"2")], [(b"a", b"3")], [(b"B", b"2"), (b"a", b"3")]),
+        ([(b"A", b"1"), (b"A", b"2")], [], [(b"A", b"1"), (b"A", b"2")]),
+        ([], [(b"B", b"3"), (b"B", b"4")], [(b"B", b"3"), (b"B", b"4")]),
+        ([(b"A", b"1")], [(b"Content-Length", b"9"), (b"Transfer-Encoding", b"chunked")], [(b"A", b"1")]),
+        ([(b"A", b"1")], [(b"Connection", b"close"), (b"B", b"2")], [(b"A", b"1"), (b"B", b"2")]),
+        ([(b"A", b"1")], [(b"Grip-Hold", b"stream"), (b"grip-x", b"2")], [(b"A", b"1")]),
+        ([(b"A", b"1"), (b"B", b"2")], [(b"Grip-Expose-Headers", b"a, C"), (b"C", b"3")], [(b"B", b"2")]),
+    ],
+)
+def test_headers_are_merged(held: Headers, published: Headers, merged: Headers) -> None:
+    """Publishers name what they replace; framing is ours alone, and Grip headers are for us."""
+    assert merge_headers(held, published) == merged
