@@ -139,7 +139,9 @@ class OriginConn(asyncio.Protocol):
         except httptools.HttpParserCallbackError as error:
             self.fail(str(error.__context__ or error))
         except httptools.HttpParserError as error:
-            if not self._is_ended:  # else: bytes after the end of the response
+            if self._is_ended:
+                self._is_kept_alive = False  # bytes after the end of the response
+            else:
                 self.fail(f"it sent garbage: {error}")
         if self._framing is None and self._head_bytes_count > RESPONSE_HEAD_MAX_BYTES:
             self.fail(f"its response head exceeds {RESPONSE_HEAD_MAX_BYTES} bytes")
@@ -147,6 +149,10 @@ class OriginConn(asyncio.Protocol):
             asker.on_origin_read()
         if self._is_ended:
             self._free(self._is_kept_alive and self._is_cleanly_ended(data))
+
+    def on_message_begin(self) -> None:
+        if self._is_ended:
+            self._is_kept_alive = False  # a response that nobody asked for
 
     def on_status(self, reason: bytes) -> None:
         self._reason += reason
@@ -159,8 +165,8 @@ class OriginConn(asyncio.Protocol):
         self._is_interim = 100 <= status < 200
         if self._is_interim or self.asker is None:
             return
-        if status < 100 or self._is_ended:
-            raise OriginError(f"its response is not wanted: status {status}")
+        if status < 100 or b"\x00" in self._reason:
+            raise OriginError(f"its status line is not one: {status} {self._reason[:100]!r}")
         head = check_response(status, self._reason, self._headers, self._is_head)
         self._framing = head.framing
         self._is_kept_alive = self._parser.should_keep_alive()  # after the end llhttp has forgotten the framing
@@ -169,7 +175,9 @@ class OriginConn(asyncio.Protocol):
             self._end()
 
     def on_body(self, part: bytes) -> None:
-        if self.asker is not None and not self._is_head:
+        if self._is_head:
+            self._is_kept_alive = False  # it does not know that HEAD has no body
+        elif self.asker is not None:
             self.asker.on_origin_body(part)
 
     def on_message_complete(self) -> None:
@@ -181,20 +189,21 @@ class OriginConn(asyncio.Protocol):
         self._end()
 
     def _end(self) -> None:
-        if not self._is_ended:
-            self._is_ended = True
-            if self.asker is not None:
-                self.asker.on_origin_end()
+        """Let the asker go: it may ask elsewhere at once, and what still comes here is not for it."""
+        self._is_ended = True
+        asker, self.asker = self.asker, None
+        if asker is not None:
+            asker.on_origin_end()
 
     def _is_cleanly_ended(self, data: bytes) -> bool:
         return not self._is_head or data.endswith(b"\r\n\r\n")
 
     def _free(self, is_reusable: bool) -> None:
-        self.asker = None
         self._keeper.on_origin_free(self, is_reusable and self._framing is not BodyFraming.UNTIL_CLOSE)
 
     def fail(self, detail: str) -> None:
         """End the present request: the origin did not keep to HTTP, or to time."""
+        self.is_reused = False  # it was alive, so asking again would bring the same
         asker, self.asker = self.asker, None
         self.abandon()
         if asker is not None:
@@ -206,10 +215,8 @@ class OriginConn(asyncio.Protocol):
         if asker is not None:
             if self._framing is BodyFraming.UNTIL_CLOSE and exc is None:
                 self._end()
-                asker.on_origin_read()
             else:
                 self.asker = None
                 when = "before" if self._framing is None else "in the middle of"
                 asker.on_origin_failed(self, f"it closed the connection {when} its response")
-        self.asker = None
         self._keeper.on_origin_free(self, is_reusable=False)
