@@ -19,21 +19,22 @@ def cases(sizes: Sizes) -> tuple[str, ...]:
 
 
 def measure(server: Server, sizes: Sizes, case: str, watch: Watch) -> dict[str, float]:
-    """Take the slope of PSS between two numbers of held streams, and the memory with none."""
+    """Take the slope of data memory between two numbers of held streams, and all memory with none and with all held."""
     channels = min(CHANNEL_COUNT, sizes.memory_low_count)
-    idle = server.tree.pss_bytes()
+    idle = server.tree.memory()
     target = HoldTarget((server.http_port,), server.hold_path(), channels)
     with HoldSwarm(target, sizes.client_processes) as swarm:
-        pss = []
+        readings = []
         for count in (sizes.memory_low_count, sizes.memory_high_count):
             swarm.open(count, watch)
             time.sleep(sizes.settle_s)
-            pss.append(server.tree.pss_bytes())
-    slope = (pss[1] - pss[0]) / (sizes.memory_high_count - sizes.memory_low_count)
+            readings.append(server.tree.memory())
+    grown = readings[1].data_bytes - readings[0].data_bytes
+    slope = grown / (sizes.memory_high_count - sizes.memory_low_count)
     return {
         "bytes_per_stream": slope,
-        "idle_mib": idle / (1 << 20),
-        "held_mib": pss[1] / (1 << 20),
+        "idle_mib": idle.pss_bytes / (1 << 20),
+        "held_mib": readings[1].pss_bytes / (1 << 20),
         "processes": len(server.tree.pids()),
     }
 

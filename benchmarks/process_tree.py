@@ -2,12 +2,25 @@
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _CPUCLOCK_SCHED = 2  # the kernel's number for "time on a CPU", user and system, of all the process's threads
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Proportional set size: all of it, and without file pages.
+
+    A page of libpython or libc counts the less the more processes of the whole machine map it, so `pss_bytes`
+    moves by megabytes when a stranger starts; what a connection needs is in `data_bytes`.
+    """
+
+    pss_bytes: int = 0
+    data_bytes: int = 0  # heap, stacks, shared anonymous memory
 
 
 class ProcessTree:
@@ -42,19 +55,20 @@ class ProcessTree:
                 continue  # ended in between: now in its parent's cutime
         return total
 
-    def pss_bytes(self) -> int:
+    def memory(self) -> "Memory":
         """Sum the proportional set sizes: a page shared by n processes counts 1/n in each, so once in the sum.
 
         Raises:
             BenchmarkError: no process of the tree could be read.
         """
-        total = 0
+        total = Memory()
         for pid in self.pids():
             try:
-                total += decode_pss_bytes(Path(f"/proc/{pid}/smaps_rollup").read_text())
+                one = decode_rollup(Path(f"/proc/{pid}/smaps_rollup").read_text())
             except OSError:
                 continue
-        if not total:
+            total = Memory(total.pss_bytes + one.pss_bytes, total.data_bytes + one.data_bytes)
+        if not total.pss_bytes:
             raise BenchmarkError(f"no memory figure for process {self.root_pid}: it is gone or not ours")
         return total
 
@@ -65,16 +79,21 @@ def ended_children_cpu_s(stat: str) -> float:
     return (int(fields[13]) + int(fields[14])) / TICKS_PER_S
 
 
-def decode_pss_bytes(rollup: str) -> int:
-    """Decode the ``Pss:`` line of /proc/PID/smaps_rollup, in bytes.
+def decode_rollup(rollup: str) -> Memory:
+    """Decode the text of /proc/PID/smaps_rollup.
 
     Raises:
-        BenchmarkError: there is no such line.
+        BenchmarkError: a line is missing.
     """
+    sizes: dict[str, int] = {}
     for line in rollup.splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    raise BenchmarkError("smaps_rollup has no Pss line")
+        name, _, value = line.partition(":")
+        if name.startswith("Pss"):
+            sizes[name] = int(value.split()[0]) * 1024
+    try:
+        return Memory(sizes["Pss"], sizes["Pss_Anon"] + sizes["Pss_Shmem"])
+    except KeyError as error:
+        raise BenchmarkError(f"smaps_rollup has no line {error}") from error
 
 
 def _is_alive(pid: int) -> bool:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.process_tree import TICKS_PER_S, ProcessTree, decode_pss_bytes, ended_children_cpu_s
+from benchmarks.process_tree import TICKS_PER_S, Memory, ProcessTree, decode_rollup, ended_children_cpu_s
 
 
 def test_ended_children_are_read_past_a_name_with_spaces_and_parentheses() -> None:
@@ -16,15 +16,16 @@ def test_ended_children_are_read_past_a_name_with_spaces_and_parentheses() -> No
     assert ended_children_cpu_s(stat) == 42 / TICKS_PER_S
 
 
-def test_pss_is_in_bytes() -> None:
-    """The kernel's kB are 1,024 bytes, and lines such as Pss_Anon are not the sum."""
-    assert decode_pss_bytes("5581 ---p [rollup]\nRss: 9 kB\nPss: 7 kB\nPss_Anon: 5 kB\n") == 7 * 1024
+def test_memory_is_in_bytes_and_data_leaves_files_out() -> None:
+    """The kernel's kB are 1,024 bytes, and a library's pages are not what a connection needs."""
+    rollup = "5581 ---p [rollup]\nRss: 9 kB\nPss: 7 kB\nPss_Anon: 3 kB\nPss_File: 2 kB\nPss_Shmem: 2 kB\n"
+    assert decode_rollup(rollup) == Memory(7 * 1024, 5 * 1024)
 
 
 def test_a_rollup_without_pss_is_refused() -> None:
     """A figure of 0 bytes must not pass for a measurement."""
     with pytest.raises(BenchmarkError):
-        decode_pss_bytes("5581 ---p [rollup]\nRss: 9 kB\n")
+        decode_rollup("5581 ---p [rollup]\nRss: 9 kB\n")
 
 
 def test_grandchildren_count() -> None:
@@ -37,7 +38,7 @@ def test_grandchildren_count() -> None:
         while len(tree.pids()) < 2:
             assert process.poll() is None
         assert tree.pids()[0] == process.pid
-        assert tree.pss_bytes() > 1 << 20
+        assert tree.memory().data_bytes > 1 << 20
         assert tree.cpu_s() > 0
         process.stdin.close()
     assert tree.pids() == []
