@@ -104,6 +104,7 @@ class Acceptor:
         if self._driver.sockets.count >= self._worker_max:
             return False
         if self._budget <= 0:
+            self._driver.row[Field.CONNECTIONS] = self._driver.sockets.count
             room = self._driver.settings.client_maxconn - self._scoreboard.total(Field.CONNECTIONS)
             self._budget = min(TOTAL_CHECK_COUNT, room)
         self._budget -= 1

@@ -5,6 +5,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from gripproxy.engine.timer_wheel import TimerWheel
 from gripproxy.protocol.routes import Target
@@ -61,7 +62,7 @@ class OriginPool:
         self._inactive_max_s = inactive_max_s
         self._connections_max = connections_max
         self._idle: dict[OriginKey, list[OriginConn]] = {}
-        self._open_count = 0
+        self._open: set[OriginConn] = set()  # and those that are being made
         self._waiting: deque[Ask] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._contexts: dict[bool, ssl.SSLContext] = {}
@@ -76,17 +77,16 @@ class OriginPool:
                 origin.is_reused = True
                 self._hand_over(ask, origin)
                 return
-        if self._open_count < self._connections_max:
+        if len(self._open) < self._connections_max:
             self._connect_for(ask)
         else:
             self._waiting.append(ask)
             self._close_an_idle_one()
 
-    async def _connect(self, ask: Ask) -> None:
+    async def _connect(self, ask: Ask, origin: OriginConn) -> None:
         target = ask.target
-        origin = OriginConn(ask.key, self)
-        context = self._context(target.insecure) if target.is_ssl else None
         try:
+            context = self._context(target.insecure) if target.is_ssl else None
             async with asyncio.timeout(self._connect_timeout_s):
                 await self._loop.create_connection(
                     lambda: origin,
@@ -97,12 +97,14 @@ class OriginPool:
                 )
         except TimeoutError:
             self._fail(ask, origin, f"no connection within {self._connect_timeout_s:g} s")
-        except (OSError, ssl.SSLError) as error:
+        except OSError as error:
             self._fail(ask, origin, f"cannot connect: {error.strerror or error}")
-        except asyncio.CancelledError:
-            self._fail(ask, origin, "")
+        except ValueError as error:  # a name that cannot be looked up, or be asked of a certificate
+            self._fail(ask, origin, f"cannot connect: {error}")
         else:
-            if ask.is_cancelled:
+            if origin.transport is None:
+                self._fail(ask, origin, "it closed the connection at once")
+            elif ask.is_cancelled:
                 self._keep(origin)
             else:
                 self._hand_over(ask, origin)
@@ -115,8 +117,7 @@ class OriginPool:
         if origin.transport is not None:
             origin.abandon()  # it is counted off when it is closed
         else:
-            self._open_count -= 1
-            self._serve_waiting()
+            self._forget(origin)
         if not ask.is_cancelled:
             ask.on_error(reason)
 
@@ -156,6 +157,7 @@ class OriginPool:
 
     def close(self) -> None:
         """Close every connection that is not in use and stop connecting."""
+        self._waiting.clear()
         for task in self._tasks:
             task.cancel()
         for origins in list(self._idle.values()):
@@ -176,7 +178,7 @@ class OriginPool:
             self._close_an_idle_one()
 
     def _forget(self, origin: OriginConn) -> None:
-        self._open_count -= 1
+        self._open.discard(origin)
         self._wheel.cancel(origin)
         idle = self._idle.get(origin.key)
         if idle is not None and origin in idle:
@@ -184,7 +186,7 @@ class OriginPool:
         self._serve_waiting()
 
     def _serve_waiting(self) -> None:
-        while self._waiting and self._open_count < self._connections_max:
+        while self._waiting and len(self._open) < self._connections_max:
             ask = self._waiting.popleft()
             if not ask.is_cancelled:
                 self._connect_for(ask)
@@ -197,7 +199,14 @@ class OriginPool:
                 return
 
     def _connect_for(self, ask: Ask) -> None:
-        self._open_count += 1
-        ask.task = self._loop.create_task(self._connect(ask))
+        origin = OriginConn(ask.key, self)
+        self._open.add(origin)
+        ask.task = self._loop.create_task(self._connect(ask, origin))
         self._tasks.add(ask.task)
-        ask.task.add_done_callback(self._tasks.discard)
+        ask.task.add_done_callback(partial(self._on_task_done, ask, origin))
+
+    def _on_task_done(self, ask: Ask, origin: OriginConn, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():  # perhaps before its first step
+            ask.is_cancelled = True
+            self._fail(ask, origin, "cancelled")

@@ -12,7 +12,7 @@ import httptools
 from gripproxy.errors import ClientError
 from gripproxy.protocol.http1 import BodyFraming, Headers, RequestHead, check_request, split_request_line
 
-CHUNK_OVERHEAD_MAX_BYTES = 16_384  # of chunk sizes, extensions and trailers in one read without any content
+CHUNK_OVERHEAD_MAX_BYTES = 16_384  # of chunk sizes, extensions and trailers without any content between
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
@@ -42,12 +42,13 @@ class _Tokens:
 class ChunkedBody:
     """Decode one chunked body; `feed` until `is_complete`."""
 
-    __slots__ = ("_parser", "_tail", "_tokens")
+    __slots__ = ("_overhead_bytes", "_parser", "_tail", "_tokens")
 
     def __init__(self, parser: httptools.HttpRequestParser, tokens: _Tokens) -> None:
         self._parser = parser
         self._tokens = tokens
         self._tail = b""
+        self._overhead_bytes = 0
 
     @property
     def is_complete(self) -> bool:
@@ -62,21 +63,21 @@ class ChunkedBody:
             ClientError: a chunk is malformed.
         """
         tokens = self._tokens
-        position = 0
-        while position < len(data) and not tokens.is_complete:
-            seam = self._tail + data[position:]
-            end = seam.find(b"\r\n\r\n")
-            cut = len(data) if end < 0 else position + end + 4 - len(self._tail)
-            part = data[position:cut]
-            self._feed(part)
-            self._tail = (self._tail + part)[-3:]
+        seam = self._tail + data
+        start = position = len(self._tail)
+        while position < len(seam) and not tokens.is_complete:
+            end = seam.find(b"\r\n\r\n", max(0, position - 3))
+            cut = len(seam) if end < 0 else end + 4
+            self._feed(seam[position:cut])
             position = cut
+        self._tail = seam[-3:]
         content = b"".join(tokens.parts)
         tokens.parts.clear()
         tokens.headers.clear()
-        if not content and len(data) > CHUNK_OVERHEAD_MAX_BYTES:
+        self._overhead_bytes = 0 if content else self._overhead_bytes + position - start
+        if self._overhead_bytes > CHUNK_OVERHEAD_MAX_BYTES:
             raise ClientError(f"Failed to parse request: chunk overhead exceeds {CHUNK_OVERHEAD_MAX_BYTES} bytes")
-        return content, data[position:]
+        return content, seam[position:]
 
     def _feed(self, part: bytes) -> None:
         try:
@@ -92,7 +93,7 @@ def head_end(buffer: bytes) -> tuple[int, int] | None:
     """
     end = buffer.find(b"\r\n\r\n")
     bare = buffer.find(b"\n\n", 0, end if end >= 0 else len(buffer))
-    if bare < 0 and end >= 0 and buffer.find(b"\n\r\n", 0, end) < 0:
+    if bare < 0 and end >= 0 and buffer.find(b"\n\r\n", 0, end + 2) < 0:
         return end, end + 4
     match = _HEAD_END.search(buffer)
     return match.span() if match is not None else None
@@ -117,6 +118,8 @@ def read_head(head: bytes) -> tuple[RequestHead, ChunkedBody | None]:
         is_upgrade = True
     except httptools.HttpParserError as error:
         raise ClientError(f"Failed to parse request: {error}") from None
+    if b" \r\n" in fields or b"\t\r\n" in fields or fields[-1:] in b" \t":
+        tokens.headers = [(name, value.rstrip(b" \t")) for name, value in tokens.headers]
     request = check_request(method, target, is_http11, tokens.headers)
     if request.framing is not _CHUNKED:
         return request, None
