@@ -170,7 +170,7 @@ def test_forwarded_protocol_counts_only_where_it_is_accepted() -> None:
 
 def test_next_target_is_asked_only_when_nothing_was_sent() -> None:
     """A request that an origin may have acted upon is not repeated."""
-    talk = Conversation("* a:1 b:2")
+    talk = Conversation("* a:1 b:2 c:3")
     (first,) = talk.asks(1)
     log, second = talk.origin_fails(1, OriginFailure.CONNECT)
     assert isinstance(first, AskOrigin) and isinstance(second, AskOrigin) and isinstance(log, Log)
