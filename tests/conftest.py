@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import zmq
 
 from tests.integration import php_site as php
 from tests.integration.process import output_tails
@@ -81,6 +82,14 @@ def new_server(plan: ServerPlan, directory: Path) -> Server:
         pytest.skip("Debian's pushpin and zurl are not installed")
     directory.mkdir()
     return Server(plan, directory)
+
+
+@pytest.fixture
+def context() -> Iterator["zmq.Context[zmq.Socket[bytes]]"]:
+    """A ZeroMQ context of the test's own; its sockets end with the test, whatever they have not sent."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    yield context
+    context.destroy(linger=0)
 
 
 @pytest.fixture(scope="session")

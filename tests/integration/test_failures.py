@@ -48,15 +48,13 @@ def clients(server: Server) -> Iterator[list[RawClient]]:
 
 
 @pytest.fixture
-def push(server: Server) -> Iterator["zmq.Socket[bytes]"]:
-    """A publisher's PUSH socket that has been connected for a while."""
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+def push(server: Server, context: "zmq.Context[zmq.Socket[bytes]]") -> "zmq.Socket[bytes]":
+    """A publisher's PUSH socket."""
     push = context.socket(zmq.PUSH)
     push.setsockopt(zmq.SNDHWM, 0)
     push.setsockopt(zmq.RECONNECT_IVL, 50)
     push.connect(f"tcp://127.0.0.1:{server.push_port}")
-    yield push
-    context.destroy(linger=0)
+    return push
 
 
 def push_line(push: "zmq.Socket[bytes]", number: int) -> None:
@@ -115,6 +113,7 @@ def test_next_connection_after_a_killed_worker_is_served_within_a_second(server:
     """No connection is left hanging on the dead worker's listener, and the new worker takes its part."""
     victim, other = server.child_pids("gripproxy: worker")
     killed_at = kill(victim)
+    wait_until(lambda: victim not in server.child_pids("gripproxy: worker"), "the worker is gone")
     answers = [fetch(server.http_port, "/plain") for _ in range(10)]
     assert all(answer.endswith(b"plain\n") for answer in answers)
     assert time.monotonic() - killed_at < RESTART_MAX_S

@@ -43,14 +43,6 @@ def stream(server: Server) -> Iterator[RawClient]:
         yield client
 
 
-@pytest.fixture
-def context() -> Iterator["zmq.Context[zmq.Socket[bytes]]"]:
-    """A ZeroMQ context of the test's own, for clients that would share the process's."""
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    yield context
-    context.destroy(linger=0)
-
-
 def pushpin_publish(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Debian's publishing tool."""
     return subprocess.run(["pushpin-publish", *arguments], capture_output=True, text=True, timeout=20)

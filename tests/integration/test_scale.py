@@ -78,14 +78,6 @@ def load(server: Server) -> Iterator[Load]:
     load.stop()
 
 
-@pytest.fixture
-def context() -> Iterator["zmq.Context[zmq.Socket[bytes]]"]:
-    """A ZeroMQ context."""
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    yield context
-    context.destroy(linger=0)
-
-
 def push_item(socket: "zmq.Socket[bytes]", item: int) -> None:
     """Publish one item to each channel."""
     for number in range(STREAMS_COUNT):
