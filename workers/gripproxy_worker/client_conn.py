@@ -167,6 +167,7 @@ class ClientConn:
         self._body_left = head.content_length
         self._phase = BODY
         self._take_first_body(head)
+        self._driver.requests_count += 1
         is_done = self._phase is DONE
         self._driver.dispatch(self, RequestArrived(self.fd, head, self.client_ip, is_request_done=is_done))
         return True
@@ -255,9 +256,17 @@ class ClientConn:
         backlog = sockets.backlogs.get(self.fd)
         if backlog is not None and backlog.bytes_count > BACKLOG_PAUSE_BYTES and self._origin is not None:
             self._origin.pause_reading()
+            self._await_reader()
+
+    def _await_reader(self) -> None:
+        """Nothing goes on until the client reads: it has so long for that."""
+        self.active_at = self._driver.clock()
+        self._driver.rest(self)
 
     def on_origin_end(self) -> None:
-        self._origin = None
+        origin, self._origin = self._origin, None
+        if self._phase is not DONE and origin is not None:
+            origin.abandon()  # it would take the next request for the rest of this one's body
         if self._collected is not None:
             self._finish_collecting(b"".join(self._collected))
         elif self._relay_framing is not None:
@@ -330,9 +339,11 @@ class ClientConn:
             self._advance()
         else:
             self._phase = DONE  # the next request has to wait until this response is read
+            self._await_reader()
 
     def on_drained(self) -> None:
         """The client read everything that waited."""
+        self.active_at = self._driver.clock()
         if self._origin is not None and self._origin.is_paused:
             self._origin.resume_reading()
         elif self._phase is DONE and self._head is None:
@@ -348,6 +359,7 @@ class ClientConn:
         """Answer with `payload` and close; once the response has begun nothing truthful can be said any more."""
         self._drop_origin()
         if self._relay_framing is not None:
+            self._driver.wheel.cancel(self)
             self._driver.sockets.close(self.fd)
             return
         self._driver.sockets.write(self.fd, payload)
@@ -355,7 +367,8 @@ class ClientConn:
 
     def on_deadline(self, now: float) -> None:
         """Close when the client was silent for too long; while a response is on its way that is the origin's part."""
-        if self._origin is not None or now - self.active_at < IDLE_MAX_S:
+        is_origin_awaited = self._origin is not None and not self._origin.is_paused
+        if is_origin_awaited or now - self.active_at < IDLE_MAX_S:
             self._driver.wheel.schedule(self, max(now, self.active_at) + IDLE_MAX_S)
         else:
             self.on_gone()

@@ -5,6 +5,7 @@ connection costs a system call to enter. What the fd is doing is told by its rec
 record of its own here, only the marker `HELD`, and its hold in the engine.
 """
 
+import logging
 import os
 import select
 from collections import deque
@@ -12,6 +13,8 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from gripproxy.scoreboard import Field
+
+log = logging.getLogger("gripproxy.worker")
 
 READ_MAX_BYTES = 65_536  # what one read takes at the most, into a buffer that all connections share
 READY_MAX_COUNT = 512  # sockets served before the loop's other work gets its turn
@@ -48,14 +51,13 @@ HELD = HeldMarker()
 
 
 class Backlog:
-    """What a client has not read yet. `is_last`: close the connection once it is written."""
+    """What a client has not read yet."""
 
-    __slots__ = ("bytes_count", "is_last", "payloads")
+    __slots__ = ("bytes_count", "payloads")
 
     def __init__(self, payload: bytes | memoryview) -> None:
         self.payloads: deque[bytes | memoryview] = deque((payload,))
         self.bytes_count = len(payload)
-        self.is_last = False
 
 
 class ClientSockets:
@@ -109,14 +111,18 @@ class ClientSockets:
             record = records[fd]
             if record is None:
                 continue
-            if mask & GONE:
-                self._gone(fd, record)
-                continue
-            if mask & select.EPOLLOUT and fd in backlogs:
-                self._flush(fd, backlogs[fd])
-                record = records[fd]
-            if mask & select.EPOLLIN and record is not None:
-                record.on_readable()
+            try:
+                if mask & GONE:
+                    self._gone(fd, record)
+                    continue
+                if mask & select.EPOLLOUT and fd in backlogs:
+                    self._flush(fd, backlogs[fd])
+                    record = records[fd]
+                if mask & select.EPOLLIN and record is not None:
+                    record.on_readable()
+            except Exception:  # a bug of ours: the rest of the batch will not be reported a second time
+                self._row[Field.INTERNAL_ERRORS] += 1
+                log.exception("internal error while serving a client's socket")
 
     def read(self, fd: int) -> bytes | None:
         """Read what is there, at most READ_MAX_BYTES: None for nothing yet, ``b""`` for the end or a broken socket."""
@@ -171,15 +177,6 @@ class ClientSockets:
         self._row[Field.DELIVERIES] -= len(idle_fds)
         self._row[Field.KEEP_ALIVES] += len(idle_fds)
 
-    def close_when_written(self, fd: int) -> None:
-        """Close after what waits is written, or now if nothing does."""
-        backlog = self.backlogs.get(fd)
-        if backlog is None:
-            self.close(fd)
-        else:
-            backlog.is_last = True
-            self.records[fd] = HELD  # nothing else happens to it, except that the client may leave
-
     def _append(self, backlog: Backlog, payload: bytes) -> None:
         waits_count = len(backlog.payloads)
         if waits_count >= BACKLOG_MAX_COUNT or backlog.bytes_count + len(payload) > BACKLOG_MAX_BYTES:
@@ -206,9 +203,7 @@ class ClientSockets:
             payloads.popleft()
         del self.backlogs[fd]
         record = self.records[fd]
-        if backlog.is_last:
-            self.close(fd)
-        elif record is not None:
+        if record is not None:
             record.on_drained()
 
     def _gone(self, fd: int, record: Record) -> None:

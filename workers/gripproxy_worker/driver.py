@@ -66,6 +66,7 @@ class Driver:
             loop, self.wheel, settings.origin_connect_timeout, settings.origin_timeout, origin_connections_max
         )
         self.feed: Feed | None = None
+        self.requests_count = 0  # since the last tick
         self._early_input: dict[int, bytes] = {}  # of held clients that sent more than their request
         self._loop = loop
         loop.add_reader(self.sockets.epoll.fileno(), self.sockets.on_ready)
@@ -102,6 +103,8 @@ class Driver:
         holds, row = self.core.holds, self.row
         row[Field.HEARTBEAT_MS] = int(now * 1000)
         row[Field.CONNECTIONS] = self.sockets.count
+        row[Field.REQUESTS] += self.requests_count
+        self.requests_count = 0
         row[Field.HELD_STREAMS] = holds.streams_count
         row[Field.HELD_RESPONSES] = holds.responses_count
         row[Field.CHANNELS] = len(holds.subscriptions.channels)
@@ -150,10 +153,10 @@ class Driver:
     def close_gently(self, conn: ClientConn, is_input_unread: bool) -> None:
         """Close after everything is written. Unread input would turn the close into a reset, so it is read first."""
         self.wheel.cancel(conn)
-        if is_input_unread:
+        if is_input_unread or conn.fd in self.sockets.backlogs:
             ClosingConn(self, conn.fd).start()
         else:
-            self.sockets.close_when_written(conn.fd)
+            self.sockets.close(conn.fd)
 
     def forget(self, conn: ClientConn) -> None:
         """A busy client left."""
@@ -206,12 +209,12 @@ class Driver:
             early_input = self._early_input.pop(fd, b"")
             if effect.is_persistent:
                 # Its next request may change the same channels, so it waits until this batch of effects is done.
-                idle = IdleConn(self, fd, client_ip_of(fd))
+                idle = IdleConn(self, fd, client_ip_of(fd), early_input)
                 self.sockets.records[fd] = idle
                 self.wheel.schedule(idle, self.clock() + IDLE_MAX_S)
-                self._loop.call_soon(idle.wake, early_input)
+                self._loop.call_soon(idle.wake)
             else:
-                self.sockets.close_when_written(fd)
+                ClosingConn(self, fd).start()
 
     def _open_channel(self, conn: None, effect: OpenChannel) -> None:
         if self.feed is not None:

@@ -5,12 +5,12 @@ import socket
 from typing import TYPE_CHECKING
 
 from gripproxy.engine.timer_wheel import Slot
-from gripproxy_worker.client_conn import ClientConn
+from gripproxy_worker.client_conn import IDLE_MAX_S, ClientConn
 
 if TYPE_CHECKING:
     from gripproxy_worker.driver import Driver
 
-CLOSING_MAX_S = 2.0  # for a client to take our last answer before the connection is reset
+CLOSING_MAX_S = 2.0  # for a client to stop sending, once our last answer is with the kernel
 DISCARD_MAX_BYTES = 1_048_576  # of unread input that we read for that
 
 
@@ -26,26 +26,27 @@ def client_ip_of(fd: int) -> str:
 
 
 class IdleConn:
-    """A new client, or one between two requests: no parser, no buffer."""
+    """A new client, or one between two requests: no parser, no buffer. `early_input` was read before."""
 
-    __slots__ = ("_driver", "client_ip", "fd", "slot")
+    __slots__ = ("_driver", "_early_input", "client_ip", "fd", "slot")
 
-    def __init__(self, driver: "Driver", fd: int, client_ip: str) -> None:
+    def __init__(self, driver: "Driver", fd: int, client_ip: str, early_input: bytes = b"") -> None:
         self.fd = fd
         self.client_ip = client_ip
         self.slot: Slot | None = None
         self._driver = driver
+        self._early_input = early_input
 
     def on_readable(self) -> None:
         self.wake()
 
-    def wake(self, early_input: bytes = b"") -> None:
-        """Become a busy connection that reads; `early_input` was read before. Nothing, if that happened already."""
+    def wake(self) -> None:
+        """Become a busy connection that reads. Nothing, if that happened already."""
         driver = self._driver
         if driver.sockets.records[self.fd] is not self:
             return
         driver.wheel.cancel(self)
-        conn = ClientConn(driver, self.fd, self.client_ip, early_input)
+        conn = ClientConn(driver, self.fd, self.client_ip, self._early_input)
         driver.sockets.records[self.fd] = conn
         conn.on_readable()
 
@@ -79,8 +80,9 @@ class ClosingConn:
         """Take the place of the connection's record."""
         driver = self._driver
         driver.sockets.records[self._fd] = self
-        driver.wheel.schedule(self, driver.clock() + CLOSING_MAX_S)
-        if self._fd not in driver.sockets.backlogs:
+        if self._fd in driver.sockets.backlogs:
+            driver.wheel.schedule(self, driver.clock() + IDLE_MAX_S)
+        else:
             self.on_drained()
 
     def on_drained(self) -> None:
@@ -89,6 +91,7 @@ class ClosingConn:
         with contextlib.suppress(OSError):
             client.shutdown(socket.SHUT_WR)
         client.detach()
+        self._driver.wheel.schedule(self, self._driver.clock() + CLOSING_MAX_S)
         self.on_readable()
 
     def on_readable(self) -> None:
