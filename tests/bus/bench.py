@@ -46,6 +46,10 @@ class BusBench:
 
         self.run(watch())
 
+    def turn(self) -> None:
+        """Turn the loop once: what was arranged for its next turn has happened then."""
+        self.run(asyncio.sleep(0))
+
     def socket(self, kind: int) -> AnySocket:
         zmq_socket = self.zmq_context.socket(kind)
         self.opened.callback(zmq_socket.close, 0)

@@ -6,7 +6,7 @@ import zmq
 from gripproxy.bus.feed import Feed
 from gripproxy.bus.outlet import Outlet
 from gripproxy.bus.worker_notice import ChannelsChanged
-from gripproxy.protocol.bus_frame import decode_bus_item, encode_bus_frame
+from gripproxy.protocol.bus_frame import decode_bus_item, encode_bus_frame, encode_bus_message
 from gripproxy.scoreboard import Field
 from tests.bus.bench import BusBench, stream_item
 
@@ -105,6 +105,6 @@ def test_lost_items_are_counted(bench: BusBench) -> None:
     worker = Worker(bench, 0)
     assert hub.recv() == b"\x01"
     for sequence in (4, 5, 9):
-        hub.send(encode_bus_frame(7, sequence, stream_item("c", b"x")))
+        hub.send(encode_bus_message([encode_bus_frame(7, sequence, stream_item("c", b"x"))]))
     bench.run_until(lambda: len(worker.contents) == 3)
     assert worker.row[Field.BUS_GAPS] == 3

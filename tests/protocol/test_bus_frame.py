@@ -10,7 +10,9 @@ from gripproxy.protocol.bus_frame import (
     decode_bus_head,
     decode_bus_item,
     encode_bus_frame,
+    encode_bus_message,
     encode_hello,
+    split_bus_message,
 )
 from gripproxy.protocol.publish_format import (
     Action,
@@ -97,3 +99,18 @@ def test_cut_off_frame_is_our_own_error(size: int) -> None:
         decode_bus_head(frame[:size])
     with pytest.raises(InternalError, match="cut off"):
         decode_bus_head(encode_hello(1, 1, 3)[: min(size, 24)])
+
+
+def test_frames_of_a_message_come_out_as_they_went_in() -> None:
+    """Frames of any size, empty ones too, in order."""
+    frames = [b"a", b"", b"x" * 70_000, b"\x00\x01"]
+    assert split_bus_message(encode_bus_message(frames)) == frames
+    assert split_bus_message(b"") == []
+
+
+@pytest.mark.parametrize("cut", [1, 3, 4, 5, 9, 11])
+def test_message_that_is_cut_off_is_refused(cut: int) -> None:
+    """Half a frame must not pass for an item."""
+    message = encode_bus_message([b"ab", b"cd"])
+    with pytest.raises(InternalError, match="cut off"):
+        split_bus_message(message[:cut])

@@ -11,13 +11,12 @@ import zmq
 from gripproxy.bus.sequence_watch import SequenceWatch
 from gripproxy.bus.watched_socket import AnySocket, WatchedSocket, connect
 from gripproxy.bus.worker_notice import ALL_ITEMS, SUBSCRIBE, encode_channels, encode_join_topic
-from gripproxy.protocol.bus_frame import BusHead, decode_bus_head
+from gripproxy.protocol.bus_frame import BusHead, decode_bus_head, split_bus_message
 from gripproxy.scoreboard import Field
 
-FRAMES_HWM = 1_000  # as the hub's side: past both the hub stops reading its inputs
-BATCH_MAX_COUNT = 200
-BATCH_MAX_S = 0.002  # a client's request waits for no more than this
-BATCH_LOOK_COUNT = 8  # frames between two looks at the clock
+MESSAGES_HWM = 250  # as the hub's side: past both the hub stops reading its inputs
+BATCH_MAX_COUNT = 20  # messages, each of 32 frames at the most
+BATCH_MAX_S = 0.002  # a client's request waits for no more than this and one message
 RECONNECT_MS = 20  # a new hub is joined this soon after it listens
 REPORT_MAX_COUNT = 5_000  # channels in one report after a new hub was joined: about 2 ms
 
@@ -52,7 +51,7 @@ class Feed:
         xsub = self._zmq_context.socket(zmq.XSUB)
         # ZeroMQ silently drops what exceeds this limit; what waits is bounded by the number of channels.
         xsub.setsockopt(zmq.SNDHWM, 0)
-        xsub.setsockopt(zmq.RCVHWM, FRAMES_HWM)
+        xsub.setsockopt(zmq.RCVHWM, MESSAGES_HWM)
         xsub.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         connect(xsub, "rundir", f"ipc://{bus_path}")
         # In this order: once the hub knows of the join, every item comes.
@@ -116,9 +115,10 @@ class Feed:
     def _read_batch(self) -> bool:
         deadline = time.monotonic() + BATCH_MAX_S
         try:
-            for count in range(1, BATCH_MAX_COUNT + 1):
-                self._handle(self._recv(zmq.NOBLOCK))
-                if count % BATCH_LOOK_COUNT == 0 and time.monotonic() > deadline:
+            for _ in range(BATCH_MAX_COUNT):
+                for frame in split_bus_message(self._recv(zmq.NOBLOCK)):
+                    self._handle(frame)
+                if time.monotonic() > deadline:
                     return True
         except zmq.Again:
             return False

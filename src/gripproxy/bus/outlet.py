@@ -11,15 +11,18 @@ import zmq
 from gripproxy.bus.watched_socket import BATCH_MAX_COUNT, WatchedSocket, bind
 from gripproxy.bus.worker_notice import ChannelsChanged, Notice, WorkerJoined, WorkerLeft, decode_notice
 from gripproxy.errors import InternalError
-from gripproxy.protocol.bus_frame import encode_bus_frame, encode_hello
+from gripproxy.protocol.bus_frame import encode_bus_frame, encode_bus_message, encode_hello
 from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.scoreboard import Field
 
 _LOG = logging.getLogger("gripproxy.hub")
 
-# Frames that may wait for one worker inside of ZeroMQ, on each side. It rides out a worker's pause of some ten
+# Messages that may wait for one worker inside of ZeroMQ, on each side. It rides out a worker's pause of some ten
 # milliseconds at full speed; past it the hub stops reading its inputs, so that publishers wait and nothing is dropped.
-FRAMES_HWM = 1_000
+MESSAGES_HWM = 250
+# Items of one turn of the loop share a message: ZeroMQ, its threads and their switches cost more than an item does.
+MESSAGE_MAX_COUNT = 32
+MESSAGE_MAX_BYTES = 65_536  # past this a message costs by its bytes; one larger item goes alone
 # What may wait in front of a blocked bus: a control request is all or nothing, so it may overshoot a full bus.
 WAITING_MAX_COUNT = 10_000
 WAITING_MAX_BYTES = 16 * 1024 * 1024
@@ -53,6 +56,9 @@ class Outlet:
         self._row = row
         self._workers_count = workers_count
         self._next_sequence = 0
+        self._is_open = True
+        self._gathered: list[bytes] = []
+        self._gathered_bytes = 0
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._retry: asyncio.TimerHandle | None = None
@@ -60,7 +66,7 @@ class Outlet:
         self._join_happened = asyncio.Event()
         xpub = zmq_context.socket(zmq.XPUB)
         xpub.setsockopt(zmq.XPUB_NODROP, 1)
-        xpub.setsockopt(zmq.SNDHWM, FRAMES_HWM)
+        xpub.setsockopt(zmq.SNDHWM, MESSAGES_HWM)
         bind(xpub, "rundir", f"ipc://{path}", file_mode=0o600)
         self._send = xpub.send
         self._recv = xpub.recv
@@ -81,7 +87,7 @@ class Outlet:
         sequence = self._next_sequence
         self._next_sequence = sequence + 1
         self._row[Field.ITEMS_SENT] += 1
-        self._send_in_order(encode_bus_frame(self.epoch, sequence, item))
+        self._gather(encode_bus_frame(self.epoch, sequence, item))
 
     async def wait_joined(self, worker_indices: Collection[int], timeout_s: float) -> set[int]:
         """Wait until all these workers have joined; give those that have not after `timeout_s`."""
@@ -97,19 +103,37 @@ class Outlet:
     def close(self) -> None:
         if self._retry is not None:
             self._retry.cancel()
+        self._send_gathered()
+        self._is_open = False
         self._socket.close(LINGER_MS)
 
-    def _send_in_order(self, frame: bytes) -> None:
+    def _gather(self, frame: bytes) -> None:
+        """Let a frame wait for the others of this turn of the loop, as many as fit into a message."""
+        if not self._gathered:
+            self._loop.call_soon(self._send_gathered)
+        self._gathered.append(frame)
+        self._gathered_bytes += len(frame)
+        if len(self._gathered) >= MESSAGE_MAX_COUNT or self._gathered_bytes >= MESSAGE_MAX_BYTES:
+            self._send_gathered()
+
+    def _send_gathered(self) -> None:
+        if self._gathered and self._is_open:
+            message = encode_bus_message(self._gathered)
+            self._gathered.clear()
+            self._gathered_bytes = 0
+            self._send_in_order(message)
+
+    def _send_in_order(self, message: bytes) -> None:
         if not self._waiting:
             try:
-                self._send(frame, zmq.NOBLOCK)
+                self._send(message, zmq.NOBLOCK)
             except zmq.Again:
                 pass
             else:
                 self._socket.wake()
                 return
-        self._waiting.append(frame)
-        self._waiting_bytes += len(frame)
+        self._waiting.append(message)
+        self._waiting_bytes += len(message)
         self._retry_later()
 
     def _retry_later(self) -> None:
@@ -160,7 +184,7 @@ class Outlet:
         elif isinstance(notice, WorkerJoined):
             self._joined[notice.worker_index] = notice.topic
             self._forget_channels(notice.worker_index)
-            self._send_in_order(encode_hello(self.epoch, self._next_sequence, notice.worker_index))
+            self._gather(encode_hello(self.epoch, self._next_sequence, notice.worker_index))
             self._join_happened.set()
         elif isinstance(notice, WorkerLeft) and self._joined.get(notice.worker_index) == notice.topic:
             del self._joined[notice.worker_index]
