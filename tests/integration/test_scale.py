@@ -11,11 +11,11 @@ import zmq
 from tests.integration.deadline import wait_until
 from tests.integration.php_site import PhpSite
 from tests.integration.process_view import established, fd_count_without, private_memory_bytes
-from tests.integration.raw_client import fetch
 from tests.integration.server import SOURCE_ROOT, Server, ServerPlan
 from tests.integration.subscription_watch import SubscriptionWatch
 
 STREAMS_COUNT = 10_000
+WARM_UP_COUNT = 100  # both workers have then served and held
 LEAVING_COUNT = STREAMS_COUNT // 6  # of each way to leave; three ways make the half
 MEMORY_SLACK_BYTES = 6_000_000  # per worker, for allocator fragments; ten thousand leaked holds would take more
 ANSWER_TIMEOUT_S = 90.0
@@ -95,12 +95,24 @@ def wait_for_held(server: Server, count: int) -> None:
     wait_until(lambda: sum(held(server)) == count, f"{count} connections; there are {held(server)}", 20.0)
 
 
+def fds(server: Server, php_site: PhpSite) -> list[int]:
+    """Count the fds of each holding process, the pooled connections to the origin left out."""
+    return [fd_count_without(pid, php_site.port) for pid in server.holding_pids()]
+
+
+def wait_for_fds(server: Server, php_site: PhpSite, count: int) -> None:
+    """Wait until there are not more than so many fds."""
+    wait_until(lambda: sum(fds(server, php_site)) <= count, f"{count} fds; there are {fds(server, php_site)}", 20.0)
+
+
 def test_all_delivered_once_and_nothing_left(
     server: Server, load: Load, php_site: PhpSite, context: "zmq.Context[zmq.Socket[bytes]]"
 ) -> None:
     """Deliver to all, lose half in three ways, deliver to the rest, lose the rest; twice, to see memory come back."""
-    fetch(server.http_port, "/")
-    fds_before = sum(fd_count_without(pid, php_site.port) for pid in server.holding_pids())
+    load.open(2 * STREAMS_COUNT, WARM_UP_COUNT)
+    load.do("leave", how="fin", first=2 * STREAMS_COUNT, count=WARM_UP_COUNT)
+    wait_for_held(server, 0)
+    fds_before = sum(fds(server, php_site))
     watch = SubscriptionWatch(context, server.sub_port)
     push = context.socket(zmq.PUSH)
     push.setsockopt(zmq.SNDHWM, 0)
@@ -130,10 +142,7 @@ def test_all_delivered_once_and_nothing_left(
 
     load.do("leave", how="fin", first=3 * LEAVING_COUNT, count=left)
     watch.wait_for_count(0, 20.0)
-    wait_until(
-        lambda: sum(fd_count_without(pid, php_site.port) for pid in server.holding_pids()) <= fds_before,
-        "as many fds as before",
-    )
+    wait_for_fds(server, php_site, fds_before)
     load.open(STREAMS_COUNT, STREAMS_COUNT)
     load.expect(items=0, streams=STREAMS_COUNT)
     grown_bytes = sum(map(private_memory_bytes, server.holding_pids())) - memory_bytes
