@@ -14,6 +14,10 @@ from tests.integration.server import GRIPPROXY, PUSHPIN, Server, ServerKind, Ser
 
 StartServer = Callable[[ServerPlan], Server]
 
+# A busy machine is slow now and then: no test fails for the time it takes.
+hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("untimed")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
