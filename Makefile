@@ -5,7 +5,7 @@ VENV := .venv
 
 # What the integration, conformance and browser tests drive, by Debian's package names.
 TEST_PACKAGES := \
-	chromium chromium-driver curl iproute2 libnginx-mod-nchan nginx php-fpm procps pushpin
+	chromium chromium-driver curl iproute2 libnginx-mod-nchan nginx php-fpm procps pushpin wrk
 
 .PHONY: help run install test test-packages bench clean
 

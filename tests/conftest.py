@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 import zmq
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
+from tests.installed import require
 from tests.integration import php_site as php
 from tests.integration.process import output_tails
-from tests.integration.server import GRIPPROXY, PUSHPIN, Server, ServerKind, ServerPlan, is_pushpin_available
+from tests.integration.server import GRIPPROXY, PUSHPIN, Server, ServerKind, ServerPlan
 
 StartServer = Callable[[ServerPlan], Server]
 
@@ -81,9 +84,9 @@ def start_server(short_path: Path, server_kind: ServerKind) -> Iterator[StartSer
 
 
 def new_server(plan: ServerPlan, directory: Path) -> Server:
-    """Make a server in its own directory, or skip the test where the reference is not installed."""
-    if plan.kind is PUSHPIN and not is_pushpin_available():
-        pytest.skip("Debian's pushpin and zurl are not installed")
+    """Make a server in its own directory."""
+    if plan.kind is PUSHPIN:
+        require("pushpin", "zurl")
     directory.mkdir()
     return Server(plan, directory)
 
@@ -99,8 +102,7 @@ def context() -> Iterator["zmq.Context[zmq.Socket[bytes]]"]:
 @pytest.fixture(scope="session")
 def php_site() -> Iterator[php.PhpSite]:
     """The PHP site of the walkthrough, one for the whole run."""
-    if not php.is_available():
-        pytest.skip("nginx and php-fpm are not installed")
+    require("nginx", php.find_php_fpm() or "php-fpm")
     directory = Path(tempfile.mkdtemp(prefix="gp-php-", dir="/tmp"))
     site = php.PhpSite(directory)
     try:

@@ -11,6 +11,7 @@ from gripproxy.config_file import Overrides, default_rundir, load_settings, read
 from gripproxy.config_values import cores_count
 from gripproxy.errors import ConfigError
 from gripproxy.settings import ForwardedProtocol, ListenAddress, Settings
+from tests.installed import require
 
 # Debian's file in what matters: an include that is not there, keys of processes that are not here.
 PUSHPIN_CONF = """\
@@ -91,9 +92,9 @@ def test_pushpin_conf_loads_without_a_word(directory: Path) -> None:
     )
 
 
-@pytest.mark.skipif(not os.path.exists("/etc/pushpin/pushpin.conf"), reason="Debian's pushpin is not installed")
 def test_file_of_debians_package_loads_without_a_word(tmp_path: Path) -> None:
     """The real one, with the real internal.conf included."""
+    require("/etc/pushpin/pushpin.conf")
     text = Path("/etc/pushpin/pushpin.conf").read_text()
     assert "[global]\n" in text
     settings, warnings = load(tmp_path, text.replace("[global]\n", "[global]\nlibdir=/usr/lib/pushpin\n", 1))

@@ -1,7 +1,4 @@
-"""Every benchmark runs through at its smallest size, with what is installed here."""
-
-import shutil
-from pathlib import Path
+"""Every benchmark runs through at its smallest size."""
 
 import pytest
 
@@ -9,26 +6,19 @@ from benchmarks.__main__ import BENCHMARKS, parse_arguments
 from benchmarks.benchmark import run_benchmark
 from benchmarks.servers.nginx import NCHAN_MODULE
 from benchmarks.sizes import SIZES
+from tests.installed import require
 
-pytestmark = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is the origin of every benchmark")
-INSTALLED = tuple(
-    name
-    for name, is_installed in (
-        ("pushpin", bool(shutil.which("pushpin"))),
-        ("nchan", Path(NCHAN_MODULE).exists()),
-        ("nginx", True),
-    )
-    if is_installed
-)
+PEERS = ("pushpin", "nchan", "nginx")
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_benchmark_gives_a_value_for_each_column(name: str) -> None:
     """A benchmark that broke would only be noticed when its figures are needed."""
+    require("nginx", "pushpin", "zurl", "wrk", NCHAN_MODULE)
     benchmark = BENCHMARKS[name]
-    report = run_benchmark(benchmark, SIZES["tiny"], INSTALLED)
+    report = run_benchmark(benchmark, SIZES["tiny"], PEERS)
     assert [figure.failure for figure in report.figures if figure.failure] == []
-    assert {"gripproxy", *INSTALLED} & set(benchmark.servers) == {figure.server for figure in report.figures} - {
+    assert {"gripproxy", *PEERS} & set(benchmark.servers) == {figure.server for figure in report.figures} - {
         "write loop"
     }
     keys = {column.key for column in benchmark.columns}

@@ -83,11 +83,6 @@ def find_php_fpm() -> str | None:
     return None
 
 
-def is_available() -> bool:
-    """Say whether nginx and php-fpm are installed."""
-    return bool(find_php_fpm() and shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:" + os.environ["PATH"]))
-
-
 class PhpSite:
     """``/`` and ``/stream.php`` by PHP; ``/hold?channel=C`` is a stream hold that nginx answers by itself, for load."""
 

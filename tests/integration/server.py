@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,11 +72,6 @@ def source_env() -> dict[str, str]:
     """Give the environment in which the modules of the source tree are found."""
     roots = [str(SOURCE_ROOT / "src"), str(SOURCE_ROOT / "workers"), os.environ.get("PYTHONPATH", "")]
     return {"PYTHONPATH": os.pathsep.join(root for root in roots if root), "PYTHONUNBUFFERED": "1"}
-
-
-def is_pushpin_available() -> bool:
-    """Say whether Debian's pushpin with its HTTP client is installed."""
-    return bool(shutil.which("pushpin") and shutil.which("zurl"))
 
 
 class Server:

@@ -13,6 +13,7 @@ from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
+from tests.installed import require
 from tests.integration.deadline import wait_until
 from tests.integration.ports import free_ports
 from tests.integration.process import Process
@@ -71,8 +72,7 @@ def demo(short_path: Path) -> Iterator[Demo]:
 @pytest.fixture
 def browser(short_path: Path) -> Iterator[Chrome]:
     """A Chromium with a fresh profile."""
-    missing = [path for path in (CHROMIUM, CHROMEDRIVER) if not Path(path).exists()]
-    assert not missing, f"not installed: {', '.join(missing)}; run: make test-packages"
+    require(CHROMIUM, CHROMEDRIVER)
     options = ChromeOptions()
     options.binary_location = CHROMIUM
     for argument in (*ARGUMENTS, f"--user-data-dir={short_path / 'profile'}"):

@@ -1,7 +1,6 @@
 """Publishers that people have already: Debian's pushpin-publish, the PyPI packages, curl. None of them is changed."""
 
 import json
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 
@@ -10,6 +9,7 @@ import zmq
 from gripcontrol import GripPubControl, HttpResponseFormat, HttpStreamFormat
 from pubcontrol import Item, PubControl
 
+from tests.installed import require
 from tests.integration.deadline import wait_until
 from tests.integration.origin import ScriptedOrigin, answer
 from tests.integration.raw_client import RawClient
@@ -18,10 +18,6 @@ from tests.integration.subscription_watch import SubscriptionWatch
 
 STREAM = answer("200 OK", "Content-Type: text/plain", "Grip-Hold: stream", "Grip-Channel: news", body=b"[open]\n")
 POLL = answer("200 OK", "Content-Type: text/plain", "Grip-Hold: response", "Grip-Channel: news", body=b"nothing\n")
-
-needs_pushpin_publish = pytest.mark.skipif(
-    not shutil.which("pushpin-publish"), reason="pushpin-publish is not installed"
-)
 
 
 @pytest.fixture
@@ -45,10 +41,10 @@ def stream(server: Server) -> Iterator[RawClient]:
 
 def pushpin_publish(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Debian's publishing tool."""
+    require("pushpin-publish")
     return subprocess.run(["pushpin-publish", *arguments], capture_output=True, text=True, timeout=20)
 
 
-@needs_pushpin_publish
 def test_pushpin_publish_over_http(server: Server, stream: RawClient) -> None:
     """The tool's default way, with the newline it adds and without."""
     spec = ["--spec", server.control_uri]
@@ -57,7 +53,6 @@ def test_pushpin_publish_over_http(server: Server, stream: RawClient) -> None:
     stream.receive_until(b"[open]\none\ntwo")
 
 
-@needs_pushpin_publish
 def test_pushpin_publish_over_zeromq(server: Server, stream: RawClient) -> None:
     """The same tool through the PUSH socket."""
     done = pushpin_publish("--spec", f"tcp://127.0.0.1:{server.push_port}", "news", "one")
@@ -65,7 +60,6 @@ def test_pushpin_publish_over_zeromq(server: Server, stream: RawClient) -> None:
     stream.receive_until(b"[open]\none\n")
 
 
-@needs_pushpin_publish
 def test_pushpin_publish_answers_a_poll(server: Server, context: "zmq.Context[zmq.Socket[bytes]]") -> None:
     """Code and headers of the tool arrive with a long-poll's answer."""
     watch = SubscriptionWatch(context, server.sub_port)
@@ -80,14 +74,12 @@ def test_pushpin_publish_answers_a_poll(server: Server, context: "zmq.Context[zm
     watch.close()
 
 
-@needs_pushpin_publish
 def test_pushpin_publish_closes_a_stream(server: Server, stream: RawClient) -> None:
     """`--close` ends the stream, and the HTTP/1.0 connection with it."""
     pushpin_publish("--spec", server.control_uri, "--close", "news")
     assert stream.receive_all().endswith(b"[open]\n")
 
 
-@needs_pushpin_publish
 def test_pushpin_publish_shows_the_refusal(server: Server) -> None:
     """What the control port says about a bad item is what the tool prints."""
     done = pushpin_publish("--spec", f"{server.control_uri}/nowhere", "news", "one")

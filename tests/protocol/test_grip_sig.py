@@ -23,8 +23,7 @@ def decode_part(part: bytes) -> bytes:
 
 
 def pem_key(kind: str) -> bytes:
-    """Make a private key; needs the optional package."""
-    pytest.importorskip("cryptography")
+    """Make a private key."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
