@@ -9,8 +9,6 @@ import pytest
 import zmq
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
-from hypothesis import HealthCheck
-from hypothesis import settings as hypothesis_settings
 
 from tests.installed import require
 from tests.integration import php_site as php
