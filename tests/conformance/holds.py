@@ -142,6 +142,12 @@ SCENARIOS = [
         steps=[*held("s12"), Receive(b"z", count=60_000), Publish([item("s12", content="!one\n")]), Receive(b"!one\n")],
     ),
     Scenario(
+        name="stream-with-more-than-an-instruct-may-have",
+        why="a stream's initial body has no limit: it goes to the client as it comes, and then the stream is held",
+        origin={"/hold": stream("s20", body=b"z" * 300_000)},
+        steps=[*held("s20"), Receive(b"z", count=300_000), Publish([item("s20", content="!one\n")]), Receive(b"!one\n")],
+    ),
+    Scenario(
         name="stream-of-a-post",
         why="any method can be held",
         origin={"/hold": stream("s13")},

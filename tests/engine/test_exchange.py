@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from gripproxy.engine.effects import AskOrigin, Collect, Cut, Effect, Log, OpenChannel, Park, Relay, Respond
+from gripproxy.engine.effects import AskOrigin, Collect, Cut, Deliver, Effect, Log, OpenChannel, Park, Relay, Respond
 from gripproxy.engine.events import (
     ClientGone,
     ClockTicked,
@@ -26,7 +26,7 @@ from gripproxy.protocol.routes import parse_routes
 from gripproxy.settings import Settings
 from tests.engine.conversation import LONG_POLL, STREAM, Conversation, content, request, response
 
-ASKING, RELAYING, COLLECTING, CLOSED = ExchangeState
+ASKING, RELAYING, COLLECTING, OPENING, CLOSED = ExchangeState
 GENERIC = b"Error while proxying to origin.\n"
 
 EVENTS: list[Event] = [
@@ -46,6 +46,8 @@ NEXT_STATE = {
     (RELAYING, OriginFailed): CLOSED,
     (COLLECTING, OriginBodyCollected): CLOSED,
     (COLLECTING, OriginFailed): CLOSED,
+    (OPENING, RelayDone): CLOSED,
+    (OPENING, OriginFailed): CLOSED,
 }
 
 
@@ -55,8 +57,10 @@ def exchange_in(state: ExchangeState) -> Exchange:
     rules = ProxyRules(Settings(), table, OriginRequests(Settings(), {}, lambda: 0.0), HoldTable(0.0, 0.0, lambda: 0.0))
     exchange = Exchange(RequestArrived(1, request(), "10.0.0.9"), rules)
     exchange.start(0.0)
-    if state is COLLECTING:
+    if state in (COLLECTING, OPENING):
         exchange.handle(OriginAnswered(1, response(headers=STREAM)), 0.0)
+        if state is OPENING:
+            exchange.handle(OriginBodyCollected(1, None), 0.0)
     elif state is not ASKING:
         exchange.handle(OriginAnswered(1, response()), 0.0)
     if state is CLOSED:
@@ -359,6 +363,48 @@ def test_too_large_an_instruct_is_a_502(routes: str, text: bytes) -> None:
     talk.asks(1)
     talk.origin_answers(1, LONG_POLL)
     assert status_and_body(talk.origin_sent(1, None)) == (502, text)
+
+
+def test_stream_with_too_large_a_body_is_relayed_and_then_held() -> None:
+    """Its instruct is all in its headers: the body need not be gathered, and is not limited."""
+    talk = Conversation()
+    talk.asks(1)
+    talk.origin_answers(1, [*STREAM, (b"Grip-Status", b"201 Made"), (b"Grip-Expose-Headers", b"X-Other")])
+    (relay,) = talk.origin_sent(1, None)
+    assert isinstance(relay, Relay)
+    assert relay.is_opening
+    assert relay.framing is BodyFraming.CHUNKED
+    assert relay.head.startswith(b"HTTP/1.1 201 Made\r\nContent-Type: text/plain\r\n")
+    assert talk.publish(content(b"too early")) == []
+    assert talk.core.handle(RelayDone(1), talk.now) == [OpenChannel("news"), Park(1, b"")]
+    (deliver,) = talk.publish(content(b"hi"))
+    assert deliver == Deliver(b"2\r\nhi\r\n", {1})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"Grip-Hold", b"stream "), (b"Grip-Channel", b"a")],
+        [(b"Grip-Hold", b"stream"), (b"Content-Type", b"application/grip-instruct")],
+        [(b"Grip-Channel", b"a")],
+    ],
+)
+def test_only_a_stream_by_headers_may_begin_with_a_large_body(headers: Headers) -> None:
+    """Everything else has to be known as a whole before the client gets its first byte."""
+    talk = Conversation()
+    talk.asks(1)
+    talk.origin_answers(1, headers)
+    assert status_and_body(talk.origin_sent(1, None))[0] == 502
+
+
+def test_origin_that_breaks_off_while_a_stream_opens_cuts_the_client() -> None:
+    """Half an initial body must not pass for all of it."""
+    talk = Conversation()
+    talk.asks(1)
+    talk.origin_answers(1, STREAM)
+    talk.origin_sent(1, None)
+    assert Cut(1) in talk.origin_fails(1)
+    assert talk.publish(content(b"x")) == []
 
 
 def test_instruct_for_too_large_a_request_is_a_400() -> None:

@@ -61,6 +61,7 @@ class ClientConn:
         "_head",
         "_is_advancing",
         "_is_input_waiting",
+        "_is_opening",
         "_is_persistent",
         "_kept_body",
         "_origin",
@@ -96,6 +97,7 @@ class ClientConn:
         self._origin: OriginConn | None = None
         self._relay_framing: BodyFraming | None = None
         self._is_persistent = False
+        self._is_opening = False
         self._collected: list[bytes] | None = None
         self._collected_bytes = 0
         self._collect_max = 0
@@ -270,11 +272,13 @@ class ClientConn:
         if self._collected is not None:
             self._finish_collecting(b"".join(self._collected))
         elif self._relay_framing is not None:
-            if self._relay_framing is CHUNKED:
+            if self._relay_framing is CHUNKED and not self._is_opening:
                 self._out.append(LAST_CHUNK)
             self.on_origin_read()
+            is_opening = self._is_opening
             self._driver.dispatch(self, RelayDone(self.fd))
-            self.finish(self._is_persistent)
+            if not is_opening:
+                self.finish(self._is_persistent)
 
     def on_origin_failed(self, origin: OriginConn, detail: str) -> None:
         self._origin = None
@@ -298,10 +302,11 @@ class ClientConn:
 
     # What the engine decided.
 
-    def relay(self, head: bytes, framing: BodyFraming, is_persistent: bool) -> None:
-        """Begin the response; the origin's body follows, framed as `framing` says."""
+    def relay(self, head: bytes, framing: BodyFraming, is_persistent: bool, is_opening: bool) -> None:
+        """Begin the response; the origin's body follows, framed as `framing` says, and then a hold if `is_opening`."""
         self._relay_framing = framing
         self._is_persistent = is_persistent
+        self._is_opening = is_opening
         self._out.append(head)
 
     def collect(self, max_bytes: int) -> None:
@@ -314,8 +319,11 @@ class ClientConn:
         self._collected_bytes += len(part)
         self._collected.append(part)
         if self._collected_bytes > self._collect_max:
-            self._drop_origin()
+            parts = self._collected
             self._finish_collecting(None)
+            if self._relay_framing is not None:
+                for gathered in parts:
+                    self.on_origin_body(gathered)
 
     def _finish_collecting(self, body: bytes | None) -> None:
         self._collected = None

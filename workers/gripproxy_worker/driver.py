@@ -175,7 +175,7 @@ class Driver:
         conn.ask(effect)
 
     def _relay(self, conn: ClientConn, effect: Relay) -> None:
-        conn.relay(effect.head, effect.framing, effect.is_persistent)
+        conn.relay(effect.head, effect.framing, effect.is_persistent, effect.is_opening)
 
     def _collect(self, conn: ClientConn, effect: Collect) -> None:
         conn.collect(effect.max_bytes)

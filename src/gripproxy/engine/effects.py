@@ -24,12 +24,17 @@ class AskOrigin:
 
 @dataclass(slots=True)
 class Relay:
-    """Send `head` to the client and then the origin's body as it comes, framed as `framing` says (pass-through)."""
+    """Send `head` to the client and then the origin's body as it comes, framed as `framing` says (pass-through).
+
+    What a `Collect` has gathered before comes first. With `is_opening` the body is the beginning of a stream that
+    will be held: at the origin's end the client's body is not ended.
+    """
 
     conn_id: int
     head: bytes
     framing: BodyFraming
     is_persistent: bool
+    is_opening: bool = False
 
 
 @dataclass(slots=True)

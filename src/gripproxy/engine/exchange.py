@@ -46,10 +46,11 @@ class ExchangeState(IntEnum):
     ASKING = 0  # a target was asked, no answer yet
     RELAYING = 1  # its response goes to the client as it comes
     COLLECTING = 2  # its response carries an instruct, the body is gathered
-    CLOSED = 3
+    OPENING = 3  # the body is too large to gather: it goes to the client as it comes, and then the stream is held
+    CLOSED = 4
 
 
-ASKING, RELAYING, COLLECTING, CLOSED = ExchangeState
+ASKING, RELAYING, COLLECTING, OPENING, CLOSED = ExchangeState
 
 
 @dataclass(slots=True)
@@ -73,10 +74,22 @@ def refuse_filters(instruct: Instruct) -> None:
             raise OriginError(f"filter is not supported by this version (value: {channel.filters[0]!r})")
 
 
+def is_large_stream(headers: Headers) -> bool:
+    """Whether a response that is too large to gather may still begin a stream: its instruct is all in its headers.
+
+    Source: grip-http.md section 1.
+    """
+    holds = [value for name, value in headers if name.lower() == b"grip-hold"]
+    types = [value for name, value in headers if name.lower() == b"content-type"]
+    is_json = bool(types) and types[0].partition(b";")[0].strip() == b"application/grip-instruct"
+    return holds[:1] == [b"stream"] and not is_json
+
+
 class Exchange:
     """One request: from its head to the end of the response, or to the hold."""
 
     __slots__ = (
+        "_instruct",
         "_is_request_done",
         "_on",
         "_response",
@@ -102,6 +115,7 @@ class Exchange:
         self._rules = rules
         self._targets_tried = 0
         self._response: ResponseHead | None = None  # the head that came with the instruct
+        self._instruct: Instruct | None = None  # of the stream that is opening
         self._enter(ASKING)
 
     def start(self, now: float) -> list[Effect]:
@@ -204,18 +218,44 @@ class Exchange:
         assert response is not None and route is not None
         if not event.is_replayable:
             return self._answer_text(400, "Request too large to accept GRIP instruct.")
+        if event.body is None and is_large_stream(response.headers):
+            return self._open_stream(response)
         if event.body is None:
             label = route.targets[self._targets_tried - 1].label
             return self._answer_error(f"GRIP instruct response too large from {label}")
         return self._interpret(response.status, response.reason, response.headers, event.body, now)
 
+    def _open_stream(self, response: ResponseHead) -> list[Effect]:
+        """Begin a stream whose first body is too large to gather; Grip-Expose-Headers does not apply to it."""
+        headers = [header for header in response.headers if header[0].lower() != b"grip-expose-headers"]
+        try:
+            self._instruct = self._decode(response.status, response.reason, headers, b"")
+        except OriginError as error:
+            return self._refuse_instruct(error)
+        payload, framing = self._encode_stream_head(self._instruct)
+        self._enter(OPENING)
+        return [Relay(self.conn_id, payload, framing, is_persistent=False, is_opening=True)]
+
+    def _on_opened(self, event: RelayDone, now: float) -> list[Effect]:
+        assert self._instruct is not None
+        self._enter(CLOSED)
+        names = self._channel_names(self._instruct)
+        return self._rules.holds.hold_stream(self.conn_id, names, self._instruct, self.head, b"", now)
+
+    def _decode(self, status: int, reason: bytes, headers: Headers, body: bytes) -> Instruct:
+        instruct = decode_instruct(status, reason, headers, body)
+        refuse_filters(instruct)
+        return instruct
+
+    def _refuse_instruct(self, error: OriginError) -> list[Effect]:
+        log = Log(LOG_WARNING, f"bad instruct for {self.head.host_name}{self.head.path!r}: {error}", self.conn_id)
+        return [log, *self._answer_error(f"Failed to parse accept instructions: {error}")]
+
     def _interpret(self, status: int, reason: bytes, headers: Headers, body: bytes, now: float) -> list[Effect]:
         try:
-            instruct = decode_instruct(status, reason, headers, body)
-            refuse_filters(instruct)
+            instruct = self._decode(status, reason, headers, body)
         except OriginError as error:
-            log = Log(LOG_WARNING, f"bad instruct for {self.head.host_name}{self.head.path!r}: {error}", self.conn_id)
-            return [log, *self._answer_error(f"Failed to parse accept instructions: {error}")]
+            return self._refuse_instruct(error)
         self._enter(CLOSED)
         is_bodiless = self.head.is_head or has_no_body(instruct.status)
         if instruct.hold is HoldMode.RESPONSE:
@@ -226,12 +266,16 @@ class Exchange:
         return self._respond(instruct.status, instruct.reason, instruct.headers, instruct.body)
 
     def _hold_stream(self, instruct: Instruct, now: float) -> list[Effect]:
-        framing = BodyFraming.CHUNKED if self.head.is_http11 else BodyFraming.UNTIL_CLOSE
-        payload, _ = encode_response_head(self.head, instruct.status, instruct.reason, instruct.headers, framing)
+        payload, framing = self._encode_stream_head(instruct)
         if instruct.body:
             payload += encode_chunk(instruct.body) if framing is BodyFraming.CHUNKED else instruct.body
         names = self._channel_names(instruct)
         return self._rules.holds.hold_stream(self.conn_id, names, instruct, self.head, payload, now)
+
+    def _encode_stream_head(self, instruct: Instruct) -> tuple[bytes, BodyFraming]:
+        framing = BodyFraming.CHUNKED if self.head.is_http11 else BodyFraming.UNTIL_CLOSE
+        head, _ = encode_response_head(self.head, instruct.status, instruct.reason, instruct.headers, framing)
+        return head, framing
 
     def _channel_names(self, instruct: Instruct) -> list[str]:
         """Name what to subscribe: the target's own channels, then the instruct's behind the route's prefix."""
@@ -266,5 +310,6 @@ _ON: dict[ExchangeState, dict[type, Handler]] = {
     ASKING: {OriginAnswered: Exchange._on_origin_answered, OriginFailed: Exchange._on_origin_failed},
     RELAYING: {RelayDone: Exchange._on_relay_done, OriginFailed: Exchange._on_relay_broken},
     COLLECTING: {OriginBodyCollected: Exchange._on_body_collected, OriginFailed: Exchange._on_origin_failed},
+    OPENING: {RelayDone: Exchange._on_opened, OriginFailed: Exchange._on_relay_broken},
     CLOSED: {},
 }
