@@ -12,6 +12,7 @@ CLOSE = "close"  # end the connection with a FIN
 RESET = "reset"  # end it with a RST
 WAIT = "wait"  # go on when the test says `release()`
 SKIP_BODY = "skip-body"  # as the first part: answer without reading the request's body
+READ_BODY = "read-body"  # after SKIP_BODY: read it now
 
 Part = bytes | str
 Answer = bytes | Sequence[Part]
@@ -53,10 +54,15 @@ class _Reader:
         return found
 
     def exactly(self, count: int) -> bytes:
-        while len(self.pending) < count:
+        parts, missing = [self.pending], count - len(self.pending)
+        while missing > 0:
+            self.pending = b""
             self._more()
-        found, self.pending = self.pending[:count], self.pending[count:]
-        return found
+            parts.append(self.pending)
+            missing -= len(self.pending)
+        whole = b"".join(parts)
+        self.pending = whole[count:]
+        return whole[:count]
 
     def _more(self) -> None:
         try:
@@ -170,7 +176,12 @@ class ScriptedOrigin:
             parts.pop(0)
         else:
             request.body = reader.body(request)
-        return all(self._do(connection, part) for part in parts)
+        for part in parts:
+            if part == READ_BODY:
+                request.body = reader.body(request)
+            elif not self._do(connection, part):
+                return False
+        return True
 
     def _parts(self, request: OriginRequest) -> Sequence[Part]:
         path = re.split(r"[?#]", request.target)[0]
