@@ -1,0 +1,150 @@
+"""Effects carried out over real sockets: holding, delivering, finishing, and what a hold leaves behind."""
+
+import pytest
+
+from gripproxy.engine.events import RelayDone
+from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpStreamFormat
+from gripproxy.protocol.publish_item import PublishItem
+from gripproxy.scoreboard import Field
+from gripproxy_worker.client_sockets import HELD
+from tests.worker.bench import Client, WorkerBench
+from tests.worker.conftest import MakeBench
+
+LONG_POLL = b"GET /response?channel=a HTTP/1.1\r\n\r\n"
+STREAM = b"GET /stream?channel=a HTTP/1.1\r\n\r\n"
+TEST_ANSWER = b"Hello from the Pushpin test handler!\n"
+
+
+def response_item(body: bytes) -> PublishItem:
+    return PublishItem(channel="a", http_response=HttpResponseFormat(Action.SEND, 200, b"OK", [], body))
+
+
+def stream_item(content: bytes, action: Action = Action.SEND) -> PublishItem:
+    return PublishItem(channel="a", http_stream=HttpStreamFormat(action, content))
+
+
+@pytest.fixture
+def bench(make_bench: MakeBench) -> WorkerBench:
+    return make_bench("* test", subscription_linger=0)
+
+
+def held(bench: WorkerBench, request: bytes) -> Client:
+    """Connect a client and wait until it is held."""
+    count = bench.core.holds.responses_count + bench.core.holds.streams_count
+    client = bench.client(request)
+    bench.until(lambda: bench.core.holds.responses_count + bench.core.holds.streams_count == count + 1)
+    return client
+
+
+def test_long_poll_is_answered_and_the_connection_goes_on(bench: WorkerBench) -> None:
+    client = held(bench, LONG_POLL)
+    assert [record for record in bench.driver.sockets.records if record is not None] == [HELD]
+    bench.publish(response_item(b"news"))
+    bench.until(lambda: client.received.endswith(b"\r\n\r\nnews"))
+    bench.exchange(client, b"GET / HTTP/1.1\r\n\r\n", TEST_ANSWER)
+
+
+def test_stream_gets_every_item_in_order(bench: WorkerBench) -> None:
+    clients = [held(bench, STREAM) for _ in range(3)]
+    for number in range(100):
+        bench.publish(stream_item(b"<%d>" % number))
+    for client in clients:
+        bench.until(lambda client=client: client.received.endswith(b"<99>\r\n"))  # type: ignore[misc]
+        positions = [client.received.index(b"<%d>" % number) for number in range(100)]
+        assert positions == sorted(positions)
+    assert bench.row[Field.DELIVERIES] == 300
+
+
+def test_closed_stream_is_finished_properly(bench: WorkerBench) -> None:
+    client = held(bench, STREAM)
+    bench.publish(stream_item(b"", Action.CLOSE))
+    bench.until(lambda: client.received.endswith(b"0\r\n\r\n"))
+    bench.exchange(client, b"GET / HTTP/1.1\r\n\r\n", TEST_ANSWER)
+
+
+def test_requests_behind_a_hold_are_served_after_it(bench: WorkerBench) -> None:
+    """They came in the same read, or while it was held; either way after the answer and in order."""
+    client = held(bench, LONG_POLL + b"GET / HTTP/1.1\r\n\r\n")
+    client.send(b"GET /late HTTP/1.1\r\n\r\n")
+    bench.turn()
+    bench.publish(response_item(b"news"))
+    bench.driver.sockets.on_ready()
+    bench.until(lambda: client.received.endswith(b"no such test resource\n"))
+    assert client.received.index(b"news") < client.received.index(TEST_ANSWER)
+    assert client.received.count(b"HTTP/1.1 ") == 3
+
+
+def test_early_input_survives_input_that_comes_first(bench: WorkerBench) -> None:
+    """The client's socket may be reported before the woken connection has its turn."""
+    client = held(bench, LONG_POLL + b"GET /early HT")
+    bench.publish(response_item(b"news"))
+    client.send(b"TP/1.1\r\n\r\n")
+    bench.driver.sockets.on_ready()
+    bench.until(lambda: client.received.endswith(b"no such test resource\n"))
+
+
+def test_early_input_is_not_the_next_clients(bench: WorkerBench) -> None:
+    """The next client gets the same descriptor."""
+    first = held(bench, LONG_POLL + b"GET /early HT")
+    first.sock.close()
+    bench.clients.clear()
+    bench.until(lambda: bench.driver.sockets.count == 0)
+    second = held(bench, LONG_POLL)
+    bench.publish(response_item(b"news"))
+    bench.until(lambda: second.received.endswith(b"news"))
+    bench.exchange(second, b"GET / HTTP/1.1\r\n\r\n", TEST_ANSWER)
+
+
+def test_held_client_that_leaves_is_forgotten(bench: WorkerBench) -> None:
+    client = held(bench, STREAM)
+    client.sock.close()
+    bench.clients.clear()
+    bench.until(lambda: bench.driver.sockets.count == 0)
+    assert bench.core.holds.streams_count == 0
+    assert not bench.core.has_channel("a")
+
+
+def test_hold_that_ends_with_its_connection_is_closed_after_the_answer(bench: WorkerBench) -> None:
+    client = held(bench, b"GET /response?channel=a HTTP/1.1\r\nConnection: close\r\n\r\n")
+    client.send(b"unread")
+    bench.publish(response_item(b"news" * 10))
+    bench.until(lambda: client.is_closed)
+    assert client.received.endswith(b"news" * 10)
+
+
+def test_slow_held_client_gets_its_answer_before_it_is_closed(bench: WorkerBench) -> None:
+    client = bench.client(receive_bytes=4096)
+    client.is_reading = False
+    client.send(b"GET /stream?channel=a HTTP/1.0\r\n\r\n")
+    bench.until(lambda: bench.core.holds.streams_count == 1)
+    content = bytes(range(256)) * 200
+    bench.publish(stream_item(content))
+    bench.publish(stream_item(b"", Action.CLOSE))
+    client.is_reading = True
+    bench.until(lambda: client.is_closed)
+    assert client.received.endswith(b"\r\n\r\n[stream opened]\n" + content)
+
+
+def test_bug_in_the_engine_ends_one_connection_only(make_bench: MakeBench) -> None:
+    """The worker goes on, and the bug is counted and logged."""
+    bench = make_bench()
+    client, other = bench.client(b"GET / HTTP/1.1\r\n\r\n"), bench.client(b"GET / HTTP/1.1\r\n\r\n")
+    bench.origin(1)
+    conn = next(record for record in bench.driver.sockets.records if record is not None)
+    bench.driver.dispatch(conn, RelayDone(conn.fd))  # type: ignore[arg-type, attr-defined]
+    bench.until(lambda: client.is_closed or other.is_closed)
+    assert bench.row[Field.INTERNAL_ERRORS] == 1
+    bench.row[Field.INTERNAL_ERRORS] = 0
+    assert client.is_closed is not other.is_closed
+
+
+def test_tick_counts_what_is_there(bench: WorkerBench) -> None:
+    held(bench, STREAM)
+    held(bench, LONG_POLL)
+    bench.driver.tick()
+    row = bench.row
+    assert (row[Field.CONNECTIONS], row[Field.HELD_STREAMS], row[Field.HELD_RESPONSES]) == (2, 1, 1)
+    assert (row[Field.REQUESTS], row[Field.CHANNELS], row[Field.ACCEPTED]) == (2, 1, 2)
+    bench.driver.tick()
+    assert row[Field.REQUESTS] == 2
+    assert row[Field.HEARTBEAT_MS] > 0

@@ -1,0 +1,77 @@
+"""Clients between requests and clients that are let go."""
+
+import socket
+
+from gripproxy_worker.client_conn import IDLE_MAX_S
+from gripproxy_worker.idle_conn import CLOSING_MAX_S, ClosingConn, IdleConn, client_ip_of
+from tests.worker.bench import WorkerBench
+from tests.worker.conftest import MakeBench
+
+TEST_ANSWER = b"Hello from the Pushpin test handler!\n"
+
+
+def pass_time(bench: WorkerBench, seconds: float) -> None:
+    """Let every deadline of the next `seconds` come."""
+    now = bench.loop.time() + seconds
+    for record in bench.driver.wheel.due(now):
+        record.on_deadline(now)
+
+
+def test_address_of_a_client_is_read_off_its_descriptor() -> None:
+    """A held client's is not stored: it is rarely asked for."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+        served, _ = listener.accept()
+        assert client_ip_of(served.fileno()) == "127.0.0.1"
+        assert served.fileno() >= 0, "only looked at, not taken over"
+        served.close()
+        assert client.fileno() >= 0
+
+
+def test_client_that_says_nothing_is_closed(bench: WorkerBench) -> None:
+    client = bench.client()
+    pass_time(bench, IDLE_MAX_S - 2)
+    assert bench.driver.sockets.count == 1
+    pass_time(bench, IDLE_MAX_S + 2)
+    bench.until(lambda: client.is_closed)
+
+
+def test_connection_shrinks_between_requests(make_bench: MakeBench) -> None:
+    """A waiting client owns no parser and no buffer."""
+    bench = make_bench("* test")
+    client = bench.client(b"GET / HTTP/1.1\r\n\r\n")
+    bench.until(lambda: client.received.endswith(TEST_ANSWER))
+    assert [type(record) for record in bench.driver.sockets.records if record is not None] == [IdleConn]
+
+
+def test_bare_line_ends_between_requests_are_skipped(make_bench: MakeBench) -> None:
+    """Some old clients send one after a body."""
+    bench = make_bench("* test")
+    client = bench.client(b"\r\n\r\n")
+    bench.exchange(client, b"\r\n\nGET / HTTP/1.1\r\n\r\n", TEST_ANSWER)
+
+
+def test_refused_client_that_still_sends_gets_its_answer(bench: WorkerBench) -> None:
+    """Closing with unread input would make the kernel throw the answer away."""
+    client = bench.client(b"GET / HTTP/9.9\r\n\r\n" + b"x" * 200_000)
+    bench.until(lambda: client.is_closed)
+    assert client.received.startswith(b"HTTP/1.0 505 ")
+
+
+def test_refused_client_that_does_not_leave_is_reset(bench: WorkerBench) -> None:
+    bench.client(b"bad\r\n\r\n").is_reading = False
+    bench.until(lambda: any(isinstance(record, ClosingConn) for record in bench.driver.sockets.records))
+    pass_time(bench, CLOSING_MAX_S + 1)
+    assert bench.driver.sockets.count == 0
+
+
+def test_slow_reader_gets_its_last_answer_whole(bench: WorkerBench) -> None:
+    """The short deadline begins when everything is written: a response may take longer than that."""
+    client = bench.client(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", receive_bytes=4096)
+    client.is_reading = False
+    body = b"x" * 50_000
+    bench.origin().send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    bench.until(lambda: any(isinstance(record, ClosingConn) for record in bench.driver.sockets.records))
+    pass_time(bench, CLOSING_MAX_S + 1)
+    client.is_reading = True
+    bench.until(lambda: client.is_closed)
+    assert client.received.endswith(body)

@@ -1,0 +1,280 @@
+"""An origin's response, whatever comes and wherever it is cut off, over a transport that only writes down."""
+
+from typing import Any
+
+import pytest
+
+from gripproxy.protocol.http1 import BodyFraming, ResponseHead
+from gripproxy_worker.origin_conn import OriginConn
+
+
+class Transport:
+    """What a connection does to its socket."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.is_aborted = False
+        self.is_reading = True
+
+    def write(self, payload: bytes) -> None:
+        self.written += payload
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+    def is_closing(self) -> bool:
+        return self.is_aborted
+
+    def pause_reading(self) -> None:
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        self.is_reading = True
+
+
+class Bench:
+    """Both sides of a connection: who asked, and who takes it back."""
+
+    def __init__(self, is_head: bool = False, is_asked: bool = True) -> None:
+        self.transport: Any = Transport()
+        self.heads: list[ResponseHead] = []
+        self.body = b""
+        self.ends_count = 0
+        self.failures: list[str] = []
+        self.reads_count = 0
+        self.writables_count = 0
+        self.freed: list[bool] = []
+        self.origin = OriginConn(("h", 80, False, False, ""), self)
+        self.origin.connection_made(self.transport)
+        if is_asked:
+            self.origin.ask(self, b"request", is_head)
+
+    def clock(self) -> float:
+        return 5.0
+
+    def on_origin_free(self, origin: OriginConn, is_reusable: bool) -> None:
+        self.freed.append(is_reusable)
+
+    def on_origin_head(self, head: ResponseHead) -> None:
+        self.heads.append(head)
+
+    def on_origin_body(self, part: bytes) -> None:
+        self.body += part
+
+    def on_origin_end(self) -> None:
+        self.ends_count += 1
+
+    def on_origin_failed(self, origin: OriginConn, detail: str) -> None:
+        self.failures.append(detail)
+
+    def on_origin_writable(self) -> None:
+        self.writables_count += 1
+
+    def on_origin_read(self) -> None:
+        self.reads_count += 1
+
+    def receive(self, *parts: bytes) -> "Bench":
+        for part in parts:
+            if not self.transport.is_aborted:
+                self.origin.data_received(part)
+        return self
+
+    def outcome(self) -> tuple[list[int], bytes, int, list[bool]]:
+        return [head.status for head in self.heads], self.body, self.ends_count, self.freed
+
+
+SIZED = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+CHUNKED = b"HTTP/1.1 201 Made\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\nT: r\r\n\r\n"
+EMPTY = b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n"
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" + SIZED
+
+
+@pytest.mark.parametrize(
+    ("response", "status", "body", "is_head"),
+    [
+        (SIZED, 200, b"hello", False),
+        (CHUNKED, 201, b"hello", False),
+        (EMPTY, 204, b"", False),
+        (INTERIM, 200, b"hello", False),
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", 304, b"", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 200, b"", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 200, b"", True),
+        (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\n\0", 200, b"\0", False),
+    ],
+)
+def test_delimited_response_ends_and_frees_a_usable_connection(
+    response: bytes, status: int, body: bytes, is_head: bool
+) -> None:
+    """Whole, in two parts cut anywhere, and byte by byte."""
+    bytewise = [response[position : position + 1] for position in range(len(response))]
+    splits = [[response[:position], response[position:]] for position in range(1, len(response))]
+    for parts in [[response], bytewise, *splits]:
+        bench = Bench(is_head).receive(*parts)
+        statuses, got, ends_count, _ = bench.outcome()
+        assert (statuses, got, ends_count, bench.failures) == ([status], body, 1, [])
+        # Only the last bytes tell that nothing follows the head of an answer to HEAD.
+        assert bench.freed == [not is_head or parts[-1].endswith(b"\r\n\r\n")]
+        assert bench.heads[0].reason == response.rpartition(b"HTTP/1.")[2].split(b"\r\n")[0][6:]
+
+
+def test_interim_headers_are_not_the_responses() -> None:
+    """They are swallowed, as in Pushpin."""
+    assert Bench().receive(INTERIM).heads[0].headers == [(b"Content-Length", b"5")]
+
+
+@pytest.mark.parametrize("response", [SIZED, CHUNKED, INTERIM])
+def test_response_cut_off_anywhere_is_a_failure(response: bytes) -> None:
+    """Before its head nothing was said to the client; after it the client must be cut off too."""
+    for position in range(len(response)):
+        bench = Bench()
+        if position:
+            bench.receive(response[:position])
+        bench.origin.connection_lost(None)
+        assert len(bench.failures) == 1 and bench.ends_count == 0
+        assert ("before" in bench.failures[0]) is (not bench.heads)
+        assert bench.origin.has_answered is (position > 0)
+        assert bench.freed == [False]
+
+
+def test_end_of_file_ends_an_undelimited_body() -> None:
+    bench = Bench().receive(b"HTTP/1.1 200 OK\r\n\r\nhel", b"lo")
+    assert bench.outcome() == ([200], b"hello", 0, [])
+    bench.origin.connection_lost(None)
+    assert bench.outcome() == ([200], b"hello", 1, [False])
+
+
+def test_reset_does_not_end_an_undelimited_body() -> None:
+    """What is missing cannot be known."""
+    bench = Bench().receive(b"HTTP/1.1 200 OK\r\n\r\nhel")
+    bench.origin.connection_lost(ConnectionResetError())
+    assert (bench.ends_count, len(bench.failures)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"garbage\r\n\r\n",
+        b"\0",
+        b"HTTP/1.1 20 OK\r\n\r\n",
+        b"HTTP/1.1 099 No\r\n\r\n",
+        b"HTTP/1.1 1000 No\r\n\r\n",
+        b"HTTP/1.1 200 O\0K\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA: b\0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+        b"HTTP/1.1 200 OK\nA: b\n\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+        b"HTTP/1.1 101 Switching\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_garbage_fails_once_and_closes(response: bytes) -> None:
+    bench = Bench().receive(response)
+    bench.origin.connection_lost(None)
+    assert (len(bench.failures), bench.ends_count, bench.transport.is_aborted) == (1, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("response", "extra", "is_head"),
+    [
+        (SIZED, b"X", False),
+        (SIZED, SIZED, False),
+        (SIZED, b"HTTP/1.1 3", False),
+        (CHUNKED, b"HTTP/1.1 100 Continue\r\n\r\n", False),
+        (EMPTY, b"hello", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"hello", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", True),
+    ],
+)
+def test_bytes_after_the_end_spoil_the_connection_and_nothing_else(
+    response: bytes, extra: bytes, is_head: bool
+) -> None:
+    """They would be taken for the answer to the next request, which may be another client's."""
+    bench = Bench(is_head).receive(response + extra)
+    assert (bench.ends_count, bench.failures, len(bench.heads)) == (1, [], 1)
+    assert bench.freed == [False] or bench.transport.is_aborted
+    later = Bench(is_head).receive(response, extra)
+    assert later.transport.is_aborted and later.failures == []
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+def test_origin_that_says_so_is_not_used_again(response: bytes) -> None:
+    assert Bench().receive(response).freed == [False]
+
+
+def test_upgrade_offer_in_a_plain_response_is_no_upgrade() -> None:
+    """Apache offers h2c with every response."""
+    bench = Bench().receive(b"HTTP/1.1 200 OK\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nok")
+    assert bench.outcome() == ([200], b"ok", 1, [True])
+
+
+def test_endless_head_is_a_failure() -> None:
+    bench = Bench().receive(b"HTTP/1.1 200 OK\r\n", *[b"A: %s\r\n" % (b"a" * 1000)] * 300)
+    assert bench.failures == ["its response head exceeds 262144 bytes"]
+
+
+def test_asker_may_ask_elsewhere_from_the_end() -> None:
+    """By then this connection has let it go: a later failure here is not its failure there."""
+    bench = Bench().receive(SIZED)
+    bench.origin.fail("late")
+    bench.origin.connection_lost(None)
+    assert bench.failures == []
+
+
+def test_connection_can_be_asked_again() -> None:
+    bench = Bench().receive(SIZED)
+    bench.origin.ask(bench, b"again", is_head=False)
+    assert not bench.origin.has_answered
+    bench.receive(CHUNKED)
+    assert bench.outcome() == ([200, 201], b"hellohello", 2, [True, True])
+    assert bench.transport.written == b"requestagain"
+
+
+def test_silent_origin_is_not_taken_for_a_stale_connection() -> None:
+    """Asking again would double the wait."""
+    bench = Bench()
+    bench.origin.is_reused = True
+    bench.origin.fail("it was silent")
+    assert not bench.origin.is_reused and bench.failures == ["it was silent"]
+
+
+def test_abandoned_connection_tells_nobody() -> None:
+    bench = Bench()
+    bench.origin.abandon()
+    bench.origin.data_received(SIZED)
+    bench.origin.connection_lost(None)
+    assert bench.outcome() == ([], b"", 0, [False]) and bench.failures == []
+
+
+def test_unasked_bytes_close_the_connection() -> None:
+    bench = Bench(is_asked=False).receive(b"x")
+    assert bench.transport.is_aborted
+
+
+def test_writing_resumes_with_the_asker() -> None:
+    bench = Bench()
+    bench.origin.pause_writing()
+    assert not bench.origin.is_writable
+    bench.origin.resume_writing()
+    assert bench.origin.is_writable and bench.writables_count == 1
+
+
+def test_reading_pauses_and_resumes() -> None:
+    bench = Bench()
+    bench.origin.pause_reading()
+    assert bench.origin.is_paused and not bench.transport.is_reading
+    bench.origin.resume_reading()
+    assert not bench.origin.is_paused and bench.transport.is_reading
+
+
+def test_no_body_is_named_none() -> None:
+    assert Bench().receive(EMPTY).heads[0].framing is BodyFraming.NONE
