@@ -35,6 +35,10 @@ class Client:
     def send(self, payload: bytes) -> None:
         self.sock.sendall(payload)
 
+    def close(self) -> None:
+        self.sock.close()
+        self.is_closed = True
+
     def pump(self) -> None:
         while self.is_reading and not self.is_closed:
             try:
@@ -150,7 +154,7 @@ class WorkerBench:
     def check_nothing_left(self) -> None:
         """Once every client and origin has left, nothing of them may be kept: no deadline, no count, no exchange."""
         for client in self.clients:
-            client.sock.close()
+            client.close()
         self.clients.clear()
         self.until(lambda: self.driver.sockets.count == 0)
         for origin in self.origins:
@@ -167,7 +171,7 @@ class WorkerBench:
 
     def close(self) -> None:
         for client in self.clients:
-            client.sock.close()
+            client.close()
         self.driver.close()
         self.server.close()
         self.listener.close()

@@ -209,8 +209,7 @@ def test_client_that_leaves_lets_the_origin_go(bench: WorkerBench) -> None:
     """Nobody wants that response any more."""
     client = bench.client(GET)
     bench.origin()
-    client.sock.close()
-    bench.clients.clear()
+    client.close()
     bench.until(lambda: bench.origins[0].is_closed)
 
 
@@ -229,10 +228,9 @@ def test_client_that_leaves_before_the_connection_is_made(bench: WorkerBench) ->
         client = bench.client(GET)
         while not bench.core.exchanges:
             bench.driver.sockets.on_ready()
-        client.sock.close()
+        client.close()
         bench.driver.sockets.on_ready()
         assert not bench.core.exchanges
-        bench.clients.clear()
 
 
 def test_bad_chunk_after_the_response_began_leaves_no_deadline(bench: WorkerBench) -> None:

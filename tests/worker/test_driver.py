@@ -86,8 +86,7 @@ def test_early_input_survives_input_that_comes_first(bench: WorkerBench) -> None
 def test_early_input_is_not_the_next_clients(bench: WorkerBench) -> None:
     """The next client gets the same descriptor."""
     first = held(bench, LONG_POLL + b"GET /early HT")
-    first.sock.close()
-    bench.clients.clear()
+    first.close()
     bench.until(lambda: bench.driver.sockets.count == 0)
     second = held(bench, LONG_POLL)
     bench.publish(response_item(b"news"))
@@ -97,8 +96,7 @@ def test_early_input_is_not_the_next_clients(bench: WorkerBench) -> None:
 
 def test_held_client_that_leaves_is_forgotten(bench: WorkerBench) -> None:
     client = held(bench, STREAM)
-    client.sock.close()
-    bench.clients.clear()
+    client.close()
     bench.until(lambda: bench.driver.sockets.count == 0)
     assert bench.core.holds.streams_count == 0
     assert not bench.core.has_channel("a")

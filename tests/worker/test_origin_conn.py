@@ -1,5 +1,6 @@
 """An origin's response, whatever comes and wherever it is cut off, over a transport that only writes down."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -8,15 +9,16 @@ from gripproxy.protocol.http1 import BodyFraming, ResponseHead
 from gripproxy_worker.origin_conn import OriginConn
 
 
-class Transport:
+class Transport(asyncio.Transport):
     """What a connection does to its socket."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.written = b""
         self.is_aborted = False
-        self.is_reading = True
+        self.is_fed = True
 
-    def write(self, payload: bytes) -> None:
+    def write(self, payload: Any) -> None:
         self.written += payload
 
     def abort(self) -> None:
@@ -26,17 +28,17 @@ class Transport:
         return self.is_aborted
 
     def pause_reading(self) -> None:
-        self.is_reading = False
+        self.is_fed = False
 
     def resume_reading(self) -> None:
-        self.is_reading = True
+        self.is_fed = True
 
 
 class Bench:
     """Both sides of a connection: who asked, and who takes it back."""
 
     def __init__(self, is_head: bool = False, is_asked: bool = True) -> None:
-        self.transport: Any = Transport()
+        self.transport = Transport()
         self.heads: list[ResponseHead] = []
         self.body = b""
         self.ends_count = 0
@@ -271,9 +273,9 @@ def test_writing_resumes_with_the_asker() -> None:
 def test_reading_pauses_and_resumes() -> None:
     bench = Bench()
     bench.origin.pause_reading()
-    assert bench.origin.is_paused and not bench.transport.is_reading
+    assert bench.origin.is_paused and not bench.transport.is_fed
     bench.origin.resume_reading()
-    assert not bench.origin.is_paused and bench.transport.is_reading
+    assert not bench.origin.is_paused and bench.transport.is_fed
 
 
 def test_no_body_is_named_none() -> None:

@@ -56,17 +56,28 @@ async def _serve(settings: Settings, context: ChildContext, loop: asyncio.Abstra
     driver.feed = feed
     joining = loop.create_task(feed.join(JOIN_TIMEOUT_S))
     stopping = loop.create_task(stopped.wait())
-    await asyncio.wait((joining, stopping), return_when=asyncio.FIRST_COMPLETED)
-    if stopped.is_set():
-        return
-    await joining
+    try:
+        await asyncio.wait((joining, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not stopped.is_set():
+            joining.result()
+            loop.add_signal_handler(signal.SIGHUP, _reload_routes, settings, core, requests)
+            await _accept_until(stopping, settings, context, driver, limit - reserve_fds(limit))
+    finally:  # an open bus would keep the process from ending
+        joining.cancel()
+        stopping.cancel()
+        driver.close()
+        feed.close()
+
+
+async def _accept_until(
+    stopping: "asyncio.Task[bool]", settings: Settings, context: ChildContext, driver: Driver, worker_max: int
+) -> None:
+    loop = asyncio.get_running_loop()
     acceptors = [
-        Acceptor(bind(address), driver, loop, context.scoreboard, limit - reserve_fds(limit))
-        for address in settings.http_port
+        Acceptor(bind(address), driver, loop, context.scoreboard, worker_max) for address in settings.http_port
     ]
     for acceptor in acceptors:
         acceptor.start()
-    loop.add_signal_handler(signal.SIGHUP, _reload_routes, settings, core, requests)
     gc.collect()
     gc.freeze()
     context.report_ready()
@@ -74,8 +85,6 @@ async def _serve(settings: Settings, context: ChildContext, loop: asyncio.Abstra
     context.row[Field.STATE] = ProcessState.STOPPING
     for acceptor in acceptors:
         acceptor.close()
-    driver.close()
-    feed.close()
 
 
 def _reload_routes(settings: Settings, core: Core, requests: OriginRequests) -> None:

@@ -1,0 +1,218 @@
+"""Connections to origins: kept, counted, waited for, and never leaked, however they end."""
+
+import asyncio
+import ssl
+from typing import Any
+
+import pytest
+
+from gripproxy.protocol.http1 import ResponseHead
+from gripproxy.protocol.routes import Target
+from gripproxy_worker.origin_conn import OriginConn
+from gripproxy_worker.origin_pool import IDLE_MAX_S, Ask, OriginPool
+from tests.worker.bench import WorkerBench
+from tests.worker.conftest import MakeBench
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class Wanter:
+    """One request for a connection, and what became of it."""
+
+    def __init__(self, bench: WorkerBench, target: Target | None = None, server_name: str = "", **options: Any) -> None:
+        self.conns: list[OriginConn] = []
+        self.errors: list[str] = []
+        self.failures: list[str] = []
+        self.ends_count = 0
+        target = target or Target(host="127.0.0.1", port=bench.origin_port)
+        self.ask = Ask(target, server_name, self.on_conn, self.errors.append, **options)
+        bench.driver.pool.get(self.ask)
+
+    def on_conn(self, origin: OriginConn) -> None:
+        self.conns.append(origin)
+        origin.ask(self, b"GET / HTTP/1.1\r\n\r\n", is_head=False)
+
+    def on_origin_head(self, head: ResponseHead) -> None: ...
+
+    def on_origin_body(self, part: bytes) -> None: ...
+
+    def on_origin_end(self) -> None:
+        self.ends_count += 1
+
+    def on_origin_failed(self, origin: OriginConn, detail: str) -> None:
+        self.failures.append(detail)
+
+    def on_origin_writable(self) -> None: ...
+
+    def on_origin_read(self) -> None: ...
+
+
+def pool_of(bench: WorkerBench) -> OriginPool:
+    return bench.driver.pool
+
+
+def test_kept_connection_is_used_again(bench: WorkerBench) -> None:
+    bench.answer = OK
+    first = Wanter(bench)
+    bench.until(lambda: first.ends_count == 1)
+    second = Wanter(bench)
+    bench.until(lambda: second.ends_count == 1)
+    assert first.conns == second.conns and second.conns[0].is_reused
+    assert len(bench.origins) == 1
+
+
+def test_fresh_ask_gets_a_new_connection(bench: WorkerBench) -> None:
+    """The kept one has just proved to be stale; its like may be too."""
+    bench.answer = OK
+    first = Wanter(bench)
+    bench.until(lambda: first.ends_count == 1)
+    second = Wanter(bench, is_fresh=True)
+    bench.until(lambda: second.ends_count == 1)
+    assert first.conns != second.conns
+
+
+def test_more_requests_than_connections_wait_their_turn(make_bench: MakeBench) -> None:
+    bench = make_bench(connections_max=2)
+    bench.answer = OK
+    wanters = [Wanter(bench) for _ in range(20)]
+    assert len(pool_of(bench)._open) == 2
+    bench.until(lambda: all(wanter.ends_count == 1 for wanter in wanters))
+    assert len(bench.origins) == 2
+
+
+def test_waiting_request_gets_the_room_of_an_idle_connection_elsewhere(make_bench: MakeBench) -> None:
+    """Else kept connections to one origin would shut every other origin out."""
+    bench = make_bench(connections_max=1)
+    bench.answer = OK
+    first = Wanter(bench)
+    bench.until(lambda: first.ends_count == 1)
+    second = Wanter(bench, Target(host="localhost", port=bench.origin_port))
+    bench.until(lambda: second.ends_count == 1)
+
+
+def test_cancelled_waiting_request_is_passed_over(make_bench: MakeBench) -> None:
+    bench = make_bench(connections_max=1)
+    first, second, third = Wanter(bench), Wanter(bench), Wanter(bench)
+    second.ask.cancel()
+    bench.origin().send(OK)
+    bench.until(lambda: third.conns)
+    assert first.ends_count == 1 and second.conns == []
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_cancelling_while_connecting_keeps_the_count(bench: WorkerBench, turns: int) -> None:
+    """Before the task's first step, in the middle, or when it is made: each connection is counted off once."""
+    wanter = Wanter(bench)
+    for _ in range(turns):
+        bench.turn()
+    wanter.ask.cancel()
+    for conn in wanter.conns:
+        conn.abandon()
+    bench.until(lambda: not pool_of(bench)._tasks)
+    assert len(wanter.conns) <= 1 and wanter.errors == []
+    bench.until(lambda: len(pool_of(bench)._open) == sum(map(len, pool_of(bench)._idle.values())))
+
+
+@pytest.mark.parametrize(
+    ("target", "server_name", "text"),
+    [
+        (Target(host="127.0.0.1", port=1), "", "Connection refused"),
+        (Target(host="x" * 70, port=80), "", "cannot connect"),
+        (Target(host="a\0b", port=80), "", "cannot connect"),
+        (Target(host="127.0.0.1", port=1, is_ssl=True), ".h", "cannot connect"),
+    ],
+)
+def test_connection_that_cannot_be_made_is_said_and_counted_off(
+    bench: WorkerBench, target: Target, server_name: str, text: str
+) -> None:
+    """Whatever kind of error it is: else the client would wait forever and the room would be lost."""
+    wanter = Wanter(bench, target, server_name)
+    bench.until(lambda: wanter.errors)
+    assert len(wanter.errors) == 1 and text in wanter.errors[0]
+    assert pool_of(bench)._open == set()
+
+
+@pytest.mark.parametrize("server_name", ["h", "", ".h"])
+def test_origin_that_does_not_speak_tls(bench: WorkerBench, server_name: str) -> None:
+    """Also with names that no certificate can carry: a client chooses the Host."""
+    bench.answer = b"plain"
+    wanter = Wanter(bench, Target(host="127.0.0.1", port=bench.origin_port, is_ssl=True), server_name)
+    for _ in range(20):
+        bench.turn()
+    for origin in bench.origins:
+        origin.transport.close()
+    bench.until(lambda: wanter.errors)
+    bench.until(lambda: not pool_of(bench)._open)
+
+
+def test_connection_closed_before_it_is_handed_over(bench: WorkerBench) -> None:
+    """Nobody would ever tell a request on it that it is closed."""
+    pool = pool_of(bench)
+
+    async def create_connection(factory: Any, *arguments: Any, **options: Any) -> tuple[Any, Any]:
+        origin = factory()
+        transport = asyncio.Transport()
+        origin.connection_made(transport)
+        origin.connection_lost(None)
+        return transport, origin
+
+    class Loop:
+        time = bench.loop.time
+        create_task = bench.loop.create_task
+
+    loop: Any = Loop()
+    loop.create_connection = create_connection
+    pool._loop = loop
+    wanter = Wanter(bench)
+    bench.until(lambda: wanter.errors)
+    assert wanter.conns == [] and pool._open == set()
+    pool._loop = bench.loop
+
+
+def test_idle_connection_is_closed_in_time(bench: WorkerBench) -> None:
+    bench.answer = OK
+    wanter = Wanter(bench)
+    bench.until(lambda: wanter.ends_count == 1)
+    now = bench.loop.time() + IDLE_MAX_S + 1
+    for record in bench.driver.wheel.due(now):
+        pool_of(bench).on_deadline(record, now)
+    bench.until(lambda: bench.origins[0].is_closed and not pool_of(bench)._open)
+
+
+def test_idle_connection_that_the_origin_closes_is_forgotten(bench: WorkerBench) -> None:
+    bench.answer = OK
+    wanter = Wanter(bench)
+    bench.until(lambda: wanter.ends_count == 1)
+    bench.origins[0].transport.close()
+    bench.until(lambda: not pool_of(bench)._open)
+    assert not any(pool_of(bench)._idle.values())
+
+
+def test_silent_origin_fails_its_request(bench: WorkerBench) -> None:
+    """And one that is only paused, because the client does not read, does not."""
+    wanter = Wanter(bench)
+    bench.until(lambda: wanter.conns)
+    conn = wanter.conns[0]
+    conn.pause_reading()
+    later = bench.loop.time() + bench.settings.origin_timeout + 1
+    for record in bench.driver.wheel.due(later):
+        pool_of(bench).on_deadline(record, later)
+    assert wanter.failures == [] and conn.slot is not None
+    conn.resume_reading()
+    pool_of(bench).on_deadline(conn, later)
+    assert wanter.failures == ["it was silent for 601 s"]
+
+
+def test_closed_pool_connects_no_more(bench: WorkerBench) -> None:
+    """At the end of the process nobody is told: there is nobody left."""
+    wanters = [Wanter(bench) for _ in range(20)]
+    pool_of(bench).close()
+    bench.until(lambda: not pool_of(bench)._tasks)
+    assert not any(wanter.conns or wanter.errors for wanter in wanters)
+
+
+def test_certificates_are_checked_unless_the_route_says_otherwise(bench: WorkerBench) -> None:
+    pool = pool_of(bench)
+    assert pool._context(False).verify_mode is ssl.CERT_REQUIRED
+    assert pool._context(True).verify_mode is ssl.CERT_NONE
+    assert pool._context(True) is pool._context(True)
