@@ -20,6 +20,14 @@ def children(pid: int) -> list[int]:
     return sorted(found)
 
 
+def is_gone(pid: int) -> bool:
+    """Say whether a process has ended and its sockets are closed, be it reaped or not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 def title(pid: int) -> str:
     """Give the command line, which is where a process title is written; empty when the process is gone."""
     try:
