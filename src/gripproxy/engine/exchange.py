@@ -248,7 +248,7 @@ class Exchange:
         return instruct
 
     def _refuse_instruct(self, error: OriginError) -> list[Effect]:
-        log = Log(LOG_WARNING, f"bad instruct for {self.head.host_name}{self.head.path!r}: {error}", self.conn_id)
+        log = Log(LOG_WARNING, f"bad instruct for {self.head.host_name}{self.head.path.decode()}: {error}", self.conn_id)
         return [log, *self._answer_error(f"Failed to parse accept instructions: {error}")]
 
     def _interpret(self, status: int, reason: bytes, headers: Headers, body: bytes, now: float) -> list[Effect]:
