@@ -17,7 +17,7 @@ from tests.conformance.scenario import (
     item,
     post,
 )
-from tests.integration.origin import answer
+from tests.integration.origin import CLOSE, answer
 
 HELLO = answer("200 OK", "Content-Type: text/plain", body=b"hello\n")
 TEXT = "Content-Type: text/plain"
@@ -145,7 +145,94 @@ SCENARIOS = [
         name="stream-with-more-than-an-instruct-may-have",
         why="a stream's initial body has no limit: it goes to the client as it comes, and then the stream is held",
         origin={"/hold": stream("s20", body=b"z" * 300_000)},
-        steps=[*held("s20"), Receive(b"z", count=300_000), Publish([item("s20", content="!one\n")]), Receive(b"!one\n")],
+        steps=[
+            *held("s20"),
+            Receive(b"z", count=300_000),
+            Publish([item("s20", content="!one\n")]),
+            Receive(b"!one\n"),
+        ],
+    ),
+    Scenario(
+        name="stream-body-over-the-instruct-limit",
+        why="a stream may begin with more than an instruct may hold",
+        origin={"/hold": stream("s12b", body=b"z" * 250_000)},
+        steps=[
+            *held("s12b"),
+            Receive(b"z", count=250_000),
+            Publish([item("s12b", content="!one\n")]),
+            Receive(b"!one\n"),
+        ],
+    ),
+    Scenario(
+        name="stream-for-two",
+        why="an item goes to everybody on the channel, and the end of one is not the end of the other",
+        origin={"/hold": stream("s12c"), "/hello": HELLO},
+        steps=[
+            *held("s12c"),
+            Receive(b"[open]\n"),
+            Send(get("/hold", version="1.0"), client="b"),
+            Receive(b"[open]\n", client="b"),
+            Publish([item("s12c", content="one\n")]),
+            Receive(b"one\n"),
+            Receive(b"one\n", client="b"),
+            Leave(client="b"),
+            Publish([item("s12c", content="two\n")]),
+            Receive(b"two\n"),
+        ],
+    ),
+    Scenario(
+        name="stream-http-1.0-keep-alive",
+        why="a stream to an old client that asks for keep-alive",
+        origin={"/hold": stream("s12d")},
+        steps=[
+            Send(get("/hold", "Connection: keep-alive", version="1.0")),
+            Receive(b"[open]\n"),
+            Publish([item("s12d", content="one\n")]),
+            Receive(b"one\n"),
+            close("s12d"),
+        ],
+    ),
+    Scenario(
+        name="stream-chunked-by-the-origin",
+        why="the framing between origin and proxy is no matter to the client",
+        origin={
+            "/hold": b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nGrip-Hold: stream\r\nGrip-Channel: s12e\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n7\r\n[open]\n\r\n0\r\n\r\n"
+        },
+        steps=[*held("s12e"), Receive(b"[open]\n"), Publish([item("s12e", content="one\n")]), Receive(b"one\n")],
+    ),
+    Scenario(
+        name="stream-until-eof-by-the-origin",
+        why="an origin that marks the end of its body by the end of its connection",
+        origin={
+            "/hold": [
+                b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nGrip-Hold: stream\r\nGrip-Channel: s12f\r\n\r\n[open]\n",
+                CLOSE,
+            ]
+        },
+        steps=[*held("s12f"), Receive(b"[open]\n"), Publish([item("s12f", content="one\n")]), Receive(b"one\n")],
+    ),
+    Scenario(
+        name="stream-empty-item",
+        why="an item of no bytes must not look like the end of the body",
+        origin={"/hold": stream("s12g")},
+        steps=[
+            *held("s12g"),
+            Receive(b"[open]\n"),
+            Publish([item("s12g", content=""), item("s12g", content="one\n")]),
+            Receive(b"one\n"),
+        ],
+    ),
+    Scenario(
+        name="stream-item-larger-than-the-buffer",
+        why="an item of any size arrives whole",
+        origin={"/hold": stream("s12h")},
+        steps=[
+            *held("s12h"),
+            Receive(b"[open]\n"),
+            Publish([item("s12h", content="y" * 300_000 + "!\n")]),
+            Receive(b"y!\n"),
+        ],
     ),
     Scenario(
         name="stream-of-a-post",
@@ -214,6 +301,73 @@ SCENARIOS = [
             Receive(b"published\n"),
             Send(get("/hello")),
             Receive(b"hello\n"),
+        ],
+    ),
+    Scenario(
+        name="poll-by-json",
+        why="the same hold asked for in a body",
+        origin={
+            "/hold": answer(
+                "200 OK",
+                "Content-Type: application/grip-instruct",
+                body=b'{"hold":{"mode":"response","channels":[{"name":"r1b"}],"timeout":"60"},'
+                b'"response":{"headers":{"X-A":"1"},"body-bin":"AAE="}}',
+            )
+        },
+        is_repeat_free=True,
+        steps=[*held("r1b"), Publish([item("r1b", "http-response", body="published\n")]), Receive(b"published\n")],
+    ),
+    Scenario(
+        name="poll-answered-without-a-body",
+        why="a published 204 has no body and no length",
+        origin={"/hold": poll("r1c"), "/hello": HELLO},
+        is_repeat_free=True,
+        steps=[
+            *held("r1c"),
+            Publish([item("r1c", "http-response", code=204, body="dropped\n")]),
+            Receive(b"\r\n\r\n"),
+            Send(get("/hello")),
+            Receive(b"hello\n"),
+        ],
+    ),
+    Scenario(
+        name="poll-answered-with-a-large-body",
+        why="a published answer of any size arrives whole",
+        origin={"/hold": poll("r1d")},
+        is_repeat_free=True,
+        is_framing_free=True,
+        steps=[
+            *held("r1d"),
+            Publish([item("r1d", "http-response", body="y" * 300_000 + "!\n")]),
+            Receive(b"y!\n"),
+        ],
+    ),
+    Scenario(
+        name="poll-again-on-one-connection",
+        why="the next long-poll of a connection is held like the first",
+        origin={"/hold": poll("r1e"), "/hold2": poll("r1f")},
+        is_repeat_free=True,
+        steps=[
+            *held("r1e"),
+            Publish([item("r1e", "http-response", body="first\n")]),
+            Receive(b"first\n"),
+            *held("r1f", "/hold2"),
+            Publish([item("r1f", "http-response", body="second\n")]),
+            Receive(b"second\n"),
+        ],
+    ),
+    Scenario(
+        name="poll-for-two",
+        why="one item answers everybody who waits",
+        origin={"/hold": poll("r1g"), "/hold2": poll("r1g, r1h")},
+        is_repeat_free=True,
+        steps=[
+            *held("r1g"),
+            Send(get("/hold2", "Connection: close"), client="b"),
+            Subscribed("r1h"),
+            Publish([item("r1g", "http-response", body="published\n")]),
+            Receive(b"published\n"),
+            End(client="b"),
         ],
     ),
     Scenario(

@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from random import randrange
 
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions
@@ -15,7 +14,7 @@ from selenium.webdriver.common.by import By
 
 from tests.installed import require
 from tests.integration.deadline import wait_until
-from tests.integration.ports import free_ports
+from tests.integration.ports import free_instance, free_ports
 from tests.integration.process import Process
 from tests.integration.raw_client import fetch
 from tests.integration.server import program_argv, source_env
@@ -46,7 +45,7 @@ class Demo:
     def __init__(self, directory: Path) -> None:
         (self.port,) = free_ports(1)
         self.url = f"http://localhost:{self.port}/"
-        self.instance = randrange(200, 1400)
+        self.instance = free_instance()
         argv = [*program_argv("gripproxy", "gripproxy.cli"), "demo", "--workers", "2", "--rundir", str(directory)]
         argv += ["--port", str(self.port), "--id", str(self.instance)]
         self.process = Process("gripproxy demo", argv, directory / "demo.output", source_env())

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import StartServer
 from tests.integration.deadline import wait_until
-from tests.integration.ports import can_connect, free_ports
+from tests.integration.ports import can_connect, free_instance, free_ports
 from tests.integration.process import Process
 from tests.integration.server import Server, ServerPlan, program_argv, source_env
 
@@ -106,7 +106,7 @@ def test_logfile_takes_the_lines_of_all_processes(short_path: Path) -> None:
     port = free_ports(1)[0]
     log_path = short_path / "log"
     arguments = ["--port", f"127.0.0.1:{port}", "--route", "* test", "--workers", "1", "--rundir", str(short_path)]
-    arguments += ["--id", str(2000 + port % 3000), "--logfile", str(log_path), "--verbose"]
+    arguments += ["--id", str(free_instance()), "--logfile", str(log_path), "--verbose"]
     argv = [*program_argv("gripproxy", "gripproxy.cli"), *arguments]
     process = Process("gripproxy", argv, short_path / "output", source_env())
     try:
