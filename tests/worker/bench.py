@@ -28,7 +28,7 @@ class Client:
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self.sock = sock
-        self.received = b""
+        self.received = bytearray()
         self.is_closed = False
         self.is_reading = True
 
@@ -42,7 +42,7 @@ class Client:
     def pump(self) -> None:
         while self.is_reading and not self.is_closed:
             try:
-                data = self.sock.recv(1_000_000)
+                data = self.sock.recv(65_536)
             except BlockingIOError:
                 return
             except ConnectionResetError:
@@ -56,7 +56,7 @@ class OriginSide(asyncio.Protocol):
 
     def __init__(self, bench: "WorkerBench") -> None:
         self.bench = bench
-        self.received = b""
+        self.received = bytearray()
         self.is_closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -67,7 +67,7 @@ class OriginSide(asyncio.Protocol):
         self.received += data
         if self.bench.answer is not None:
             count = self.received.count(b"\r\n\r\n")
-            self.received = b""
+            self.received = bytearray()
             self.send(self.bench.answer * count)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -115,7 +115,7 @@ class WorkerBench:
         """Turn the loop until `condition` holds."""
         deadline = time.monotonic() + WAIT_MAX_S
         while not condition():
-            assert time.monotonic() < deadline, [client.received[-300:] for client in self.clients]
+            assert time.monotonic() < deadline, [bytes(client.received[-300:]) for client in self.clients]
             self.turn()
 
     def client(self, payload: bytes = b"", receive_bytes: int | None = None) -> Client:
@@ -141,10 +141,10 @@ class WorkerBench:
 
     def exchange(self, client: Client, request: bytes, ends: bytes) -> bytes:
         """Send a request and give what comes back, up to `ends`."""
-        client.received = b""
+        client.received = bytearray()
         client.send(request)
         self.until(lambda: client.received.endswith(ends))
-        return client.received
+        return bytes(client.received)
 
     def publish(self, item: PublishItem) -> None:
         """Let an item come over the bus."""
