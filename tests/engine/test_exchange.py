@@ -423,3 +423,13 @@ def test_instruct_that_breaks_off_is_a_502() -> None:
     talk.origin_answers(1, STREAM)
     assert status_and_body(talk.origin_fails(1)) == (502, GENERIC)
     assert not talk.core.holds.is_held(1)
+
+
+def test_failover_while_the_body_comes_keeps_the_connection() -> None:
+    """The second target gets the whole body: the client notices nothing of the first one."""
+    talk = Conversation("* down:80 up:80")
+    talk.asks(1, request(method=b"POST", framing=BodyFraming.SIZED, content_length=9), is_done=False)
+    talk.origin_fails(1, OriginFailure.CONNECT, is_done=False)
+    (relay,) = talk.origin_answers(1, [(b"Content-Length", b"2")])
+    assert isinstance(relay, Relay)
+    assert relay.is_persistent

@@ -195,12 +195,13 @@ class Exchange:
         assert route is not None
         target = route.targets[self._targets_tried - 1].label
         log = Log(LOG_WARNING, f"origin {target}: {event.detail}", self.conn_id)
+        is_unreachable = event.failure is OriginFailure.CONNECT
+        if is_unreachable and self._targets_tried < len(route.targets):
+            return [log, *self._ask(now)]
         if not event.is_request_done:
             self.head.is_keep_alive = False
-        if event.failure is not OriginFailure.CONNECT:
+        if not is_unreachable:
             return [log, *self._answer_error("Error while proxying to origin.")]
-        if self._targets_tried < len(route.targets):
-            return [log, *self._ask(now)]
         tried = ", ".join(target.label for target in route.targets)
         return [log, *self._answer_error(f"Unable to connect to any targets. Tried: {tried}")]
 
