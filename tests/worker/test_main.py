@@ -117,3 +117,23 @@ def test_reload_uses_the_new_routes_or_keeps_the_old(tmp_path: Path, caplog: pyt
     _reload_routes(settings, core, requests)
     assert core._rules.routes.find("new.test", False, b"/", False) is not None
     assert "routes not reloaded, the old ones stay" in caplog.text
+
+
+def test_reload_without_the_key_file_keeps_the_old_routes_and_key(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Half a reload would send requests unsigned to origins that then refuse them."""
+    routes_path, key_path = tmp_path / "routes", tmp_path / "key"
+    routes_path.write_text("old.test test\n")
+    key_path.write_text("00ff")
+    settings = Settings(routesfile=str(routes_path), sig_key=f"file:{key_path}")
+    routes, _ = read_routes(settings)
+    requests = OriginRequests(settings, read_signing_keys(settings, routes.routes)[0], time.time)
+    core = Core(settings, routes, requests, 0.0, random.random)
+
+    routes_path.write_text("new.test test\n")
+    key_path.unlink()
+    _reload_routes(settings, core, requests)
+    assert core._rules.routes.find("old.test", False, b"/", False) is not None
+    assert requests._keys.keys() == {f"file:{key_path}"}
+    assert "routes not reloaded, the old ones stay: " in caplog.text and "cannot read the key file" in caplog.text

@@ -45,7 +45,8 @@ async def _serve(settings: Settings, context: ChildContext, loop: asyncio.Abstra
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
     loop.add_reader(context.lifeline_fd, stopped.set)
-    routes, _ = read_routes(settings)  # the warnings were said at start-up
+    # The warnings of both were said at start-up.
+    routes, _ = read_routes(settings)
     keys, _ = read_signing_keys(settings, routes.routes)
     requests = OriginRequests(settings, keys, time.time)
     core = Core(settings, routes, requests, loop.time(), random.random)
@@ -88,14 +89,14 @@ async def _accept_until(
 
 
 def _reload_routes(settings: Settings, core: Core, requests: OriginRequests) -> None:
-    """Use the routes as they are in the file now; a file that cannot be read changes nothing."""
+    """Use the routes and keys as they are in their files now; one that cannot be read changes nothing."""
     started = time.monotonic()
     try:
         routes, warnings = read_routes(settings, is_reload=True)
+        keys, key_warnings = read_signing_keys(settings, routes.routes)
     except ConfigError as error:
         log.error("routes not reloaded, the old ones stay: %s", error)
         return
-    keys, key_warnings = read_signing_keys(settings, routes.routes)
     requests.reload(keys)
     core.replace_routes(routes)
     for warning in warnings + key_warnings:
