@@ -309,6 +309,7 @@ def test_file_without_routes_says_so(directory: Path) -> None:
         ("qqqqqq=1", "unknown key qqqqqq in [proxy]"),
         ("upstream_key=k", "upstream_key is not supported by this version and has no effect"),
         ("auto_cross_origin=true", "auto_cross_origin is not supported by this version and has no effect"),
+        ("debug=no ; for now", "debug=no means true, as in Pushpin: only false, 0 and nothing are false"),
         ("debug=no", "debug=no means true, as in Pushpin: only false, 0 and nothing are false"),
     ],
 )
@@ -318,7 +319,15 @@ def test_key_without_the_effect_it_seems_to_have_is_remarked(directory: Path, li
 
 
 @pytest.mark.parametrize(
-    "line", ["[handler]\nmessage_rate=-1", "[handler]\nmessage_rate=2500", "[handler]\nstate_spec="]
+    "line",
+    [
+        "[handler]\nmessage_rate=-1",
+        "[handler]\nmessage_rate=2500",
+        "[handler]\nstate_spec=",
+        "[handler]\nstate_spec=  ; none",
+        "[runner]\nallow_compression=false ; costs CPU",
+        '[handler]\nmessage_rate="2500" ; items',
+    ],
 )
 def test_unsupported_key_that_asks_for_nothing_is_quiet(directory: Path, line: str) -> None:
     """Shipped files hold most keys with their defaults."""

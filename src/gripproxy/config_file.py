@@ -241,17 +241,26 @@ def _override_listener(text: str) -> ListenAddress:
 def _remarks(value: IniValue) -> list[str]:
     """Say what of a value has no effect, or another one than it seems to have."""
     key = KEYS.get((value.section, value.key))
+    asked = _plain_text(value)
     text = ""
     if key is None:
         if os.path.basename(value.path) != INTERNAL_FILE and not is_private_endpoint(value.key):
             text = _unknown_key_remark(value)
-    elif key.status is Status.UNSUPPORTED and _asks_for_something(key, value.text):
+    elif key.status is Status.UNSUPPORTED and _asks_for_something(key, asked):
         text = f"{key.name} is not supported by this version and has no effect"
-    elif key.status is not Status.UNUSED and key.kind is Kind.BOOLEAN and value.text.lower() in MISLEADING_BOOLEANS:
-        text = f"{key.name}={value.text} means true, as in Pushpin: only false, 0 and nothing are false"
+    elif key.status is not Status.UNUSED and key.kind is Kind.BOOLEAN and asked.lower() in MISLEADING_BOOLEANS:
+        text = f"{key.name}={asked} means true, as in Pushpin: only false, 0 and nothing are false"
     elif (value.section, value.key) == ("runner", "rundir"):
         text = "rundir in [runner] is deprecated: move it to [global]"
     return [f"{value.where}: {text}"] if text else []
+
+
+def _plain_text(value: IniValue) -> str:
+    """Give a value without its comment and quotes; as it stands if it is broken, which keys without use may be."""
+    try:
+        return ",".join(split_value(value.text))
+    except ValueError:
+        return value.text
 
 
 def _asks_for_something(key: Key, text: str) -> bool:
