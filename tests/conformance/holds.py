@@ -191,6 +191,11 @@ SCENARIOS = [
             Receive(b"one\n"),
             close("s12d"),
         ],
+        difference=Difference(
+            id="body-without-end-closes",
+            reference="Connection: keep-alive\r\n\r\n[open]\none\n<open>",
+            ours="\r\n[open]\none\n<ended>",
+        ),
     ),
     Scenario(
         name="stream-chunked-by-the-origin",
@@ -206,7 +211,8 @@ SCENARIOS = [
         why="an origin that marks the end of its body by the end of its connection",
         origin={
             "/hold": [
-                b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nGrip-Hold: stream\r\nGrip-Channel: s12f\r\n\r\n[open]\n",
+                b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nGrip-Hold: stream\r\nGrip-Channel: s12f\r\n\r\n",
+                b"[open]\n",
                 CLOSE,
             ]
         },

@@ -333,6 +333,64 @@ SCENARIOS = [
         ],
     ),
     Scenario(
+        name="request-headers-of-one-hop",
+        why="what is said to the proxy, and not in Connection",
+        origin={"/hello": HELLO},
+        steps=[
+            Send(get("/hello", "TE: trailers", "Proxy-Connection: x", "Upgrade: h2c", "X-A: 1", "Authorization: b")),
+            Receive(b"hello\n"),
+        ],
+        difference=Difference(
+            id="headers-of-one-hop-stay-there",
+            reference="TE: trailers\nProxy-Connection: x\nUpgrade: h2c\nX-A: 1\nAuthorization: b\n",
+            ours="X-A: 1\nAuthorization: b\nTE: trailers\n",
+        ),
+    ),
+    Scenario(
+        name="two-hosts",
+        why="two hosts leave it open which of them is asked for",
+        origin={"/hello": HELLO},
+        steps=[Send(get("/hello", "Host: other.test", "Connection: close")), End()],
+        difference=Difference(
+            id="one-host",
+            reference="--- client a\nHTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+            "Content-Length: 6\r\n\r\nhello\n<ended>\n--- origin\nGET /hello HTTP/1.1\nHost: plain.test\n"
+            "Grip-Sig: <token of pushpin>\nGrip-Feature: status\n\n",
+            ours="--- client a\nHTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 73\r\n\r\n"
+            "Failed to parse request: Host given twice: 'plain.test' and 'other.test'\n<ended>",
+        ),
+    ),
+    Scenario(
+        name="grip-headers-without-instruct",
+        why="any Grip- header of an answer is stripped, and the length made anew",
+        origin={"/g": answer("200 OK", "Grip-Unknown: 1", "X-A: 1", body=b"hello\n")},
+        steps=[Send(get("/g")), Receive(b"hello\n")],
+    ),
+    Scenario(
+        name="answer-with-two-lengths",
+        why="an origin that repeats its Content-Length",
+        origin={"/two": b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nContent-Length: 6\r\n\r\nhello\n"},
+        steps=[Send(get("/two", "Connection: close")), End()],
+        difference=Difference(
+            id="one-length-in-answers",
+            reference="200 OK\r\nConnection: close\r\nContent-Length: 6\r\n\r\nhello\n",
+            ours="502 Bad Gateway\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 32\r\n\r\n"
+            "Error while proxying to origin.\n",
+        ),
+    ),
+    Scenario(
+        name="answer-that-closes",
+        why="an origin that ends its connection after every answer, asked twice",
+        origin={"/closing": [answer("200 OK", "Connection: close", body=b"hello\n"), CLOSE]},
+        steps=[Send(get("/closing")), Receive(b"hello\n"), Send(get("/closing")), Receive(b"hello\n", 2)],
+    ),
+    Scenario(
+        name="answer-http-1.0",
+        why="an old origin's answer goes out in the client's version",
+        origin={"/old": [b"HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nhello\n", CLOSE]},
+        steps=[Send(get("/old")), Receive(b"hello\n"), Send(get("/old", version="1.0")), End()],
+    ),
+    Scenario(
         name="response-headers-removed",
         why="what belongs to the origin's connection stays there",
         origin={
