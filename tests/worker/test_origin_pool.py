@@ -211,6 +211,19 @@ def test_closed_pool_connects_no_more(bench: WorkerBench) -> None:
     assert not any(wanter.conns or wanter.errors for wanter in wanters)
 
 
+def test_bug_while_connecting_ends_the_ask_and_is_logged(bench: WorkerBench, caplog: pytest.LogCaptureFixture) -> None:
+    """A task that dies unheard would leave its client waiting, and its connection counted for ever."""
+
+    def fail(origin: OriginConn) -> None:
+        raise KeyError("bug")
+
+    errors: list[str] = []
+    pool_of(bench).get(Ask(Target(host="127.0.0.1", port=bench.origin_port), "", fail, errors.append))
+    bench.until(lambda: not pool_of(bench)._open)
+    assert errors == ["internal error: KeyError('bug')"]
+    assert f"internal error while connecting to 127.0.0.1:{bench.origin_port}" in caplog.text
+
+
 def test_certificates_are_checked_unless_the_route_says_otherwise(bench: WorkerBench) -> None:
     pool = pool_of(bench)
     assert pool._context(False).verify_mode is ssl.CERT_REQUIRED

@@ -1,6 +1,7 @@
 """Connections to origins: made when needed, kept for the next request, and never more than a worker can afford."""
 
 import asyncio
+import logging
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from functools import partial
 from gripproxy.engine.timer_wheel import TimerWheel
 from gripproxy.protocol.routes import Target
 from gripproxy_worker.origin_conn import OriginConn, OriginKey
+
+log = logging.getLogger("gripproxy.worker")
 
 IDLE_MAX_S = 55.0  # same as Pushpin; below nginx's keepalive_timeout of 75 s
 
@@ -210,3 +213,6 @@ class OriginPool:
         if task.cancelled():  # perhaps before its first step
             ask.is_cancelled = True
             self._fail(ask, origin, "cancelled")
+        elif (error := task.exception()) is not None:  # a bug of ours, which must not leave the client waiting
+            log.error("internal error while connecting to %s", ask.target.label, exc_info=error)
+            self._fail(ask, origin, f"internal error: {error!r}")
