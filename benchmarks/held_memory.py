@@ -43,7 +43,7 @@ HELD_MEMORY = Benchmark(
     name="held_memory",
     title="Held streams: user memory (PSS of all processes of the server)",
     columns=(
-        Column("bytes_per_stream", "bytes per held stream"),
+        Column("bytes_per_stream", "bytes per held stream, without file pages"),
         Column("idle_mib", "MiB with none held", 1),
         Column("held_mib", "MiB with all held", 1),
         Column("processes", "processes"),
