@@ -243,6 +243,9 @@ def test_bug_at_one_socket_does_not_cost_the_others_their_edge(pair: Pair) -> No
     pair.sockets.on_ready()
     assert records[1].events == records[3].events == ["readable"]
     assert pair.row[Field.INTERNAL_ERRORS] == 2
+    pair.sockets._sweep()
+    assert records[0].events == records[2].events == ["gone"], "left as it is, it would wait for an edge that was eaten"
+    assert records[1].events == records[3].events == ["readable"]
     for fd, client in zip(fds, clients, strict=True):
         pair.sockets.close(fd)
         client.close()

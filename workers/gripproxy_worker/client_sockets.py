@@ -122,7 +122,9 @@ class ClientSockets:
                     record.on_readable()
             except Exception:  # a bug of ours: the rest of the batch will not be reported a second time
                 self._row[Field.INTERNAL_ERRORS] += 1
-                log.exception("internal error while serving a client's socket")
+                log.exception("internal error while serving a client's socket, which is closed")
+                if records[fd] is not None:
+                    self._break(fd)
 
     def read(self, fd: int) -> bytes | None:
         """Read what is there, at most READ_MAX_BYTES: None for nothing yet, ``b""`` for the end or a broken socket."""
