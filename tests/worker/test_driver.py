@@ -6,6 +6,7 @@ from gripproxy.engine.events import RelayDone
 from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpStreamFormat
 from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.scoreboard import Field
+from gripproxy_worker.client_conn import STEPS_MAX_COUNT
 from gripproxy_worker.client_sockets import HELD
 from tests.worker.bench import Client, WorkerBench
 from tests.worker.conftest import MakeBench
@@ -134,6 +135,17 @@ def test_bug_in_the_engine_ends_one_connection_only(make_bench: MakeBench) -> No
     assert bench.row[Field.INTERNAL_ERRORS] == 1
     bench.row[Field.INTERNAL_ERRORS] = 0
     assert client.is_closed is not other.is_closed
+
+
+def test_client_that_sends_without_end_does_not_hold_up_the_others(make_bench: MakeBench) -> None:
+    """What needs no origin is answered at once, so one pipelining client kept all others of its worker waiting."""
+    bench = make_bench("* test")
+    flooding, other = bench.client(), bench.client()
+    flooding.send(b"GET / HTTP/1.1\r\n\r\n" * 2000)
+    other.send(b"GET / HTTP/1.1\r\n\r\n")
+    bench.until(lambda: other.received)
+    assert bench.driver.requests_count <= 10 * STEPS_MAX_COUNT
+    bench.until(lambda: flooding.received.count(b"HTTP/1.1 200 OK") == 2000)
 
 
 def test_tick_counts_what_is_there(bench: WorkerBench) -> None:

@@ -224,6 +224,30 @@ def test_endless_head_is_a_failure() -> None:
     assert bench.failures == ["its response head exceeds 262144 bytes"]
 
 
+@pytest.mark.parametrize(
+    "barren", [b"0\r\nX: " + b"a" * 300_000, b"0\r\n" + b"X: a\r\n" * 50_000, b"1;" + b"a" * 300_000]
+)
+def test_endless_chunk_overhead_is_a_failure(barren: bytes) -> None:
+    """Trailers and chunk extensions bring no content, so nothing slows them down: they filled 800 MB in seconds."""
+    bench = Bench().receive(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n", barren)
+    assert bench.failures == ["its response chunk overhead exceeds 262144 bytes"]
+
+
+def test_large_body_in_tiny_chunks_is_no_endless_overhead() -> None:
+    """Only what comes without any content counts."""
+    bench = Bench().receive(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[b"1\r\na\r\n" * 10_000] * 10)
+    bench.receive(b"0\r\n\r\n")
+    assert (len(bench.body), bench.failures, bench.freed) == (100_000, [], [True])
+
+
+def test_trailer_is_not_a_header() -> None:
+    """What decides about a hold came with the head; a trailer must not change it (RFC 9110 section 6.5.1)."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nGrip-Hold: stream\r\n\r\n"
+    bench = Bench().receive(head, b"1\r\na\r\n0\r\nGrip-Channel: x\r\n\r\n")
+    assert bench.heads[0].headers == [(b"Transfer-Encoding", b"chunked"), (b"Grip-Hold", b"stream")]
+    assert bench.freed == [True]
+
+
 def test_asker_may_ask_elsewhere_from_the_end() -> None:
     """By then this connection has let it go: a later failure here is not its failure there."""
     bench = Bench().receive(SIZED)

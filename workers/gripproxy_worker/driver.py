@@ -59,6 +59,7 @@ class Driver:
         self.settings = settings
         self.core = core
         self.clock = loop.time
+        self.call_soon = loop.call_soon
         self.row = row
         self.wheel = TimerWheel(loop.time())
         self.sockets = ClientSockets(row, self._on_held_gone, loop.call_soon)

@@ -43,8 +43,8 @@ class OriginConn(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_barren_bytes_count",
         "_framing",
-        "_head_bytes_count",
         "_headers",
         "_is_ended",
         "_is_head",
@@ -89,7 +89,7 @@ class OriginConn(asyncio.Protocol):
         self._is_ended = False
         self._is_kept_alive = False
         self._framing: BodyFraming | None = None
-        self._head_bytes_count = 0
+        self._barren_bytes_count = 0
         self._headers: Headers = []
         self._reason = b""
         self.send(payload)
@@ -130,8 +130,7 @@ class OriginConn(asyncio.Protocol):
             return
         self.has_answered = True
         self.active_at = self._keeper.clock()
-        if self._framing is None:
-            self._head_bytes_count += len(data)
+        self._barren_bytes_count += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -143,8 +142,9 @@ class OriginConn(asyncio.Protocol):
                 self._is_kept_alive = False  # bytes after the end of the response
             else:
                 self.fail(f"it sent garbage: {error}")
-        if self._framing is None and self._head_bytes_count > RESPONSE_HEAD_MAX_BYTES:
-            self.fail(f"its response head exceeds {RESPONSE_HEAD_MAX_BYTES} bytes")
+        if self._barren_bytes_count > RESPONSE_HEAD_MAX_BYTES:
+            part = "head" if self._framing is None else "chunk overhead"
+            self.fail(f"its response {part} exceeds {RESPONSE_HEAD_MAX_BYTES} bytes")
         if self.asker is not None:
             asker.on_origin_read()
         if self._is_ended:
@@ -158,7 +158,8 @@ class OriginConn(asyncio.Protocol):
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))
+        if self._framing is None:  # a trailer is not a header, least of all one of GRIP (RFC 9110 section 6.5.1)
+            self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -175,6 +176,7 @@ class OriginConn(asyncio.Protocol):
             self._end()
 
     def on_body(self, part: bytes) -> None:
+        self._barren_bytes_count = 0
         if self._is_head:
             self._is_kept_alive = False  # it does not know that HEAD has no body
         elif self.asker is not None:
