@@ -77,7 +77,7 @@ def refuse_filters(instruct: Instruct) -> None:
 def is_large_stream(headers: Headers) -> bool:
     """Whether a response that is too large to gather may still begin a stream: its instruct is all in its headers.
 
-    Source: grip-http.md section 1.
+    Source: Pushpin, which hands such a body on before it subscribes.
     """
     holds = [value for name, value in headers if name.lower() == b"grip-hold"]
     types = [value for name, value in headers if name.lower() == b"content-type"]
@@ -249,7 +249,8 @@ class Exchange:
         return instruct
 
     def _refuse_instruct(self, error: OriginError) -> list[Effect]:
-        log = Log(LOG_WARNING, f"bad instruct for {self.head.host_name}{self.head.path.decode()}: {error}", self.conn_id)
+        url = self.head.host_name + self.head.path.decode()  # ASCII: check_request saw to it
+        log = Log(LOG_WARNING, f"bad instruct for {url}: {error}", self.conn_id)
         return [log, *self._answer_error(f"Failed to parse accept instructions: {error}")]
 
     def _interpret(self, status: int, reason: bytes, headers: Headers, body: bytes, now: float) -> list[Effect]:
