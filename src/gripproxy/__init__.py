@@ -1,3 +1,3 @@
-"""gripproxy: a GRIP push proxy. The packages and what each may import: docs/architecture.md."""
+"""gripproxy: a GRIP push proxy. The packages and what each may import: CONTRIBUTING.md."""
 
 __version__ = "0.1.0"

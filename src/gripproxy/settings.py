@@ -1,6 +1,6 @@
 """What a running gripproxy was told: one frozen object, made once before fork and shared by every process.
 
-Attribute names are the configuration file's key names (config.md of Pushpin) wherever there is such a key, so
+Attribute names are the configuration file's key names, Pushpin's, wherever there is such a key, so
 that a reader can search for them. `config_file.load_settings` makes it from a file; the defaults here are what
 runs without one.
 """

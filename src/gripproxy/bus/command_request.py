@@ -1,6 +1,6 @@
 """Requests to the command socket and their replies: bytes to values and back. Nothing is published here.
 
-Source: control.md of the compatibility notes, that is Pushpin's command socket.
+Source: Pushpin's command socket.
 """
 
 from dataclasses import dataclass, field

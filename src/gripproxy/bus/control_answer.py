@@ -1,6 +1,6 @@
 """What the control server answers to a complete request, and as which bytes. Pure: nothing is published here.
 
-Source: publish.md section 4 of the compatibility notes. Unlike Pushpin, an answer to HEAD has no body.
+Source: Pushpin's control server, text by text. Unlike there, an answer to HEAD has no body.
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """One HTTP/1.x request to the control server, from bytes to a value. No sockets: bytes go in as they arrive.
 
-Source: publish.md section 4 of the compatibility notes, that is Pushpin's control server, text by text. One request
-per connection, so whatever follows the announced body is an error and cannot be taken for another request.
+Source: Pushpin's control server, text by text. One request per connection, so whatever follows the announced body is
+an error and cannot be taken for another request.
 """
 
 import re

@@ -53,7 +53,7 @@ def merge_headers(held: Headers, published: Headers) -> Headers:
 
     The held ones come first, less those that the publisher names; then the published ones in order. Neither side's
     framing headers and no published ``Grip-`` header get through. Those that a published ``Grip-Expose-Headers``
-    names are removed (publish.md section 6.5: that is what the reference does).
+    names are removed: that is what Pushpin does, whatever the header's name says.
     """
     named = {name.lower() for name, _ in published}
     merged = [pair for pair in held if pair[0].lower() not in named]

@@ -16,7 +16,8 @@ from gripproxy.protocol.publish_item import PublishItem
 class HoldTable:
     """Holds by connection id, their channels and their deadlines.
 
-    `linger_s`: how long a channel counts as subscribed after its last long-poll ended (publish.md section 6.7).
+    `linger_s`: how long a channel counts as subscribed after its last long-poll ended: that client is about to
+    come back.
     `jitter`: gives a random number in [0, 1), which spreads keep-alives over a second.
     """
 
@@ -107,7 +108,7 @@ class HoldTable:
 
     def _publish_response(self, channel: Channel, published: HttpResponseFormat, now: float) -> list[Effect]:
         if published.action is not Action.SEND or published.body_patch is not None:
-            return []  # `close` has no effect on a long-poll (grip-http.md section 7)
+            return []  # `close` has no effect on a long-poll, as in Pushpin
         holds = [self.holds[conn_id] for conn_id in channel.responses or ()]
         effects = answer_responses([hold for hold in holds if isinstance(hold, ResponseHold)], published)
         return effects + self._release_all(effects, now)

@@ -1,7 +1,7 @@
 """HTTP/1.x heads: what a request head must satisfy, and how request and response heads are written.
 
-The tokens come from httptools in the worker; the rules that it does not check are here (RFC 9110, RFC 9112, and
-Pushpin's proxy.md sections 2 and 4).
+The tokens come from httptools in the worker; the rules that it does not check are here: those of RFC 9110 and
+RFC 9112, with Pushpin's limits.
 """
 
 import re
@@ -284,7 +284,7 @@ def encode_refusal(status: int, text: str) -> bytes:
 def encode_request_head(method: bytes, target: bytes, headers: Headers, framing: BodyFraming, length: int) -> bytes:
     """Write the head that an origin gets, always HTTP/1.1.
 
-    A method other than GET, HEAD and OPTIONS without a body says ``Content-Length: 0`` (proxy.md section 4).
+    A method other than GET, HEAD and OPTIONS without a body says ``Content-Length: 0``, as in Pushpin 1.41.
     """
     lines = [b"%s %s HTTP/1.1" % (method, target)]
     lines += [name + b": " + value for name, value in headers]
@@ -299,7 +299,7 @@ def encode_request_head(method: bytes, target: bytes, headers: Headers, framing:
 
 
 def encode_chunk(content: bytes) -> bytes:
-    """Frame `content`, which is not empty, as chunks of at most 0xffff bytes (proxy.md section 2)."""
+    """Frame `content`, which is not empty, as chunks of at most 0xffff bytes, the size at which Pushpin cuts."""
     if len(content) <= 0xFFFF:
         return b"%x\r\n%s\r\n" % (len(content), content)
     parts = [content[start : start + 0xFFFF] for start in range(0, len(content), 0xFFFF)]

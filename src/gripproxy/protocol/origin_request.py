@@ -85,7 +85,7 @@ class OriginRequests:
             now: monotonic seconds.
             is_trusted: the client is a GRIP proxy that proved it; its Grip-* headers go through.
 
-        Source: the order of the steps is Pushpin's (grip-http.md section 12).
+        Source: the order of the steps is Pushpin's.
         """
         host = _origin_host(head, route, target)
         kept: Headers = [(b"Host", host)]
