@@ -18,6 +18,7 @@ from gripproxy.engine.events import (
 from gripproxy.engine.hold_table import HoldTable
 from gripproxy.errors import InternalError, OriginError
 from gripproxy.protocol import test_target
+from gripproxy.protocol.header_params import header_value
 from gripproxy.protocol.http1 import (
     BodyFraming,
     Headers,
@@ -37,7 +38,7 @@ from gripproxy.settings import Settings
 
 INSTRUCT_MAX_BYTES = 100_000  # of an origin's body that carries an instruct, same as Pushpin
 
-LOG_ERROR, LOG_WARNING = 0, 1
+LOG_WARNING = 1
 
 
 class ExchangeState(IntEnum):
@@ -79,10 +80,9 @@ def is_large_stream(headers: Headers) -> bool:
 
     Source: Pushpin, which hands such a body on before it subscribes.
     """
-    holds = [value for name, value in headers if name.lower() == b"grip-hold"]
-    types = [value for name, value in headers if name.lower() == b"content-type"]
-    is_json = bool(types) and types[0].partition(b";")[0].strip() == b"application/grip-instruct"
-    return holds[:1] == [b"stream"] and not is_json
+    content_type = header_value(headers, b"content-type") or b""
+    is_json = content_type.partition(b";")[0].strip() == b"application/grip-instruct"
+    return header_value(headers, b"grip-hold") == b"stream" and not is_json
 
 
 class Exchange:

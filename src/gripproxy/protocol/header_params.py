@@ -104,11 +104,6 @@ def decode_int(text: bytes | None) -> int | None:
     return number if INT_MIN <= number <= INT_MAX else None
 
 
-def header_values(headers: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
-    """Give the values of all header lines called `name` (lower case), in order."""
-    return [value for header, value in headers if header.lower() == name]
-
-
 def header_value(headers: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
     """Give the value of the first header line called `name` (lower case)."""
     for header, value in headers:
