@@ -1,5 +1,12 @@
 """Every scenario there is."""
 
-from tests.conformance import errors, holds, proxying, publishing
+from tests.conformance import errors, framing, polls, proxying, publishing, streams
 
-SCENARIOS = [*proxying.SCENARIOS, *errors.SCENARIOS, *holds.SCENARIOS, *publishing.SCENARIOS]
+SCENARIOS = [
+    *proxying.SCENARIOS,
+    *framing.SCENARIOS,
+    *errors.SCENARIOS,
+    *streams.SCENARIOS,
+    *polls.SCENARIOS,
+    *publishing.SCENARIOS,
+]
