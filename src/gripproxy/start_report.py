@@ -45,4 +45,5 @@ def capacity_lines(settings: Settings, fd_limit: int) -> list[Line]:
         (logging.INFO, f"fd limit: {fd_limit} in each process; client connections: at most {allowed}"),
     ]
     hint = shortage_hint(settings.client_maxconn, settings.workers, fd_limit)
-    return [*lines, (logging.WARNING, hint)] if hint else lines
+    # What somebody wrote down is a promise; the default of a run without a file is only an upper bound.
+    return [*lines, (logging.WARNING if settings.config_path else logging.INFO, hint)] if hint else lines
