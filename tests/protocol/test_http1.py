@@ -11,6 +11,7 @@ from gripproxy.protocol.http1 import (
     BodyFraming,
     Headers,
     RequestHead,
+    breaks_lines,
     check_request,
     check_response,
     encode_chunk,
@@ -20,6 +21,7 @@ from gripproxy.protocol.http1 import (
     encode_response_head,
     encode_text_response,
     has_no_body,
+    is_header_name,
     split_request_line,
 )
 
@@ -422,3 +424,17 @@ def test_chunks_are_at_most_ffff_and_nothing_is_lost(count: int, extra: int) -> 
         assert rest[length : length + 2] == b"\r\n"
         rest = rest[length + 2 :]
     assert b"".join(parts) == content
+
+
+@pytest.mark.parametrize("value", [b"a\rb", b"\n", b"a\0"])
+def test_line_breakers_are_found_anywhere(value: bytes) -> None:
+    """Response splitting starts with any one of them."""
+    assert breaks_lines(value)
+    assert not breaks_lines(b"a b\tc\xff")
+
+
+@pytest.mark.parametrize("name", [b"", b"A B", b"A:", b"A\n", b"\xc3\xa9"])
+def test_header_names_are_tokens(name: bytes) -> None:
+    """Anything else in front of the colon is read differently by different clients."""
+    assert not is_header_name(name)
+    assert is_header_name(b"X-Forwarded_For.1")

@@ -17,7 +17,8 @@ REQUEST_HEADERS_MAX_COUNT = 64  # same as Pushpin
 TARGET_MAX_BYTES = 4096  # of scheme://host + target, same as Pushpin
 RESPONSE_HEAD_MAX_BYTES = 262_144  # many cookies fit; an origin that never ends its head does not
 
-_METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
+_LINE_BREAKER = re.compile(rb"[\r\n\0]")
 _TARGET = re.compile(rb"[\x21-\x7e]+")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
 _DIGITS = re.compile(rb"[0-9]{1,18}")
@@ -64,10 +65,7 @@ class RequestHead:
     @property
     def host_name(self) -> str:
         """The host without its port, lower case, as routes compare it."""
-        host = self.host
-        if host.startswith(b"["):
-            return host[1 : host.find(b"]")].decode("latin-1").lower()
-        return host.partition(b":")[0].decode("latin-1").lower()
+        return without_port(self.host).lower()
 
 
 @dataclass(slots=True)
@@ -81,6 +79,23 @@ class ResponseHead:
     content_length: int = 0
 
 
+def without_port(host: bytes) -> str:
+    """Give the name in ``NAME[:PORT]``, or the address in ``[V6][:PORT]``."""
+    if host.startswith(b"["):
+        return host[1 : host.find(b"]")].decode("latin-1")
+    return host.partition(b":")[0].decode("latin-1")
+
+
+def is_header_name(name: bytes) -> bool:
+    """Whether `name` is a token of RFC 9110 section 5.6.2."""
+    return _TOKEN.fullmatch(name) is not None
+
+
+def breaks_lines(value: bytes) -> bool:
+    """Whether `value` must not become part of a head: it would end its line, or it has a NUL."""
+    return _LINE_BREAKER.search(value) is not None
+
+
 def split_request_line(line: bytes) -> tuple[bytes, bytes, bool]:
     """Split ``METHOD TARGET HTTP/1.x`` (no line end) into method, target and is_http11.
 
@@ -90,7 +105,7 @@ def split_request_line(line: bytes) -> tuple[bytes, bytes, bool]:
     Source: RFC 9112 section 3. Exactly one space between the parts: two parsers must not differ on it.
     """
     parts = line.split(b" ")
-    if len(parts) != 3 or not _METHOD.fullmatch(parts[0]) or not _TARGET.fullmatch(parts[1]):
+    if len(parts) != 3 or not _TOKEN.fullmatch(parts[0]) or not _TARGET.fullmatch(parts[1]):
         raise ClientError(f"Failed to parse request: invalid request line: {_shown(line)}")
     method, target, version = parts
     if version not in (b"HTTP/1.1", b"HTTP/1.0"):

@@ -1,5 +1,6 @@
 """Recognize an origin's response that carries a GRIP instruct, and decode it."""
 
+from gripproxy.protocol.http1 import breaks_lines, is_header_name
 from gripproxy.protocol.instruct_headers import HEADER_RULES
 from gripproxy.protocol.instruct_json import apply_json_instruct
 from gripproxy.protocol.instruct_parts import (
@@ -8,9 +9,7 @@ from gripproxy.protocol.instruct_parts import (
     Instruct,
     KeepAlive,
     NextLink,
-    breaks_lines,
     instruct_error,
-    is_header_name,
     merge_channels,
 )
 from gripproxy.protocol.origin_response import origin_response_headers

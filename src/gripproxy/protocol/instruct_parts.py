@@ -1,6 +1,5 @@
 """What an instruct says, as values; made by `instruct` (header form) and `instruct_json` (body form)."""
 
-import re
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -13,9 +12,6 @@ KEEP_ALIVE_TIMEOUT_MIN_S = 1
 NEXT_LINK_TIMEOUT_DEFAULT_S = 120
 STATUS_MAX = 999
 VALUE_SHOWN_MAX_COUNT = 80  # characters of an offending value in an error: enough to recognize it
-
-_LINE_BREAKERS = re.compile(rb"[\r\n\0]")
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 class HoldMode(IntEnum):
@@ -97,16 +93,6 @@ def decode_text(field_name: str, value: bytes) -> str:
         return value.decode()
     except UnicodeDecodeError:
         raise instruct_error(f"{field_name} is not UTF-8", value) from None
-
-
-def breaks_lines(value: bytes) -> bool:
-    """Whether `value` must not become part of a head: it would end its line, or it has a NUL."""
-    return _LINE_BREAKERS.search(value) is not None
-
-
-def is_header_name(name: bytes) -> bool:
-    """Whether `name` is a token of RFC 9110 section 5.6.2."""
-    return _TOKEN.fullmatch(name) is not None
 
 
 def merge_channels(channels: list[ChannelInstruct]) -> list[ChannelInstruct]:

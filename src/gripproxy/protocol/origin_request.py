@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from gripproxy.protocol.grip_sig import GripSigner, SigKey
 from gripproxy.protocol.header_params import header_value, split_list
-from gripproxy.protocol.http1 import Headers, RequestHead
+from gripproxy.protocol.http1 import Headers, RequestHead, without_port
 from gripproxy.protocol.origin_response import USUAL_CONNECTION, connection_names
 from gripproxy.protocol.route import Route, Target
 from gripproxy.settings import ForwardedForRule, ForwardedProtocol, Settings
@@ -108,7 +108,7 @@ class OriginRequests:
             kept += self._proto_headers
         rule = _TRUSTED_FORWARDED_FOR if is_trusted else self._settings.x_forwarded_for
         _add_forwarded_for(kept, _elements(looked_at, b"x-forwarded-for"), rule, client_ip)
-        server_name = target.host if target.trust_connect_host else _without_port(host)
+        server_name = target.host if target.trust_connect_host else without_port(host)
         return kept, server_name
 
     def _rewritten(self, headers: Headers, route: Route, is_trusted: bool) -> Headers:
@@ -156,12 +156,6 @@ def is_marked_https(headers: Headers) -> bool:
 def _origin_host(head: RequestHead, route: Route, target: Target) -> bytes:
     replacement = target.host_header or route.as_host
     return head.host if replacement is None else replacement.encode()
-
-
-def _without_port(host: bytes) -> str:
-    if host.startswith(b"["):
-        return host[1 : host.find(b"]")].decode("latin-1")
-    return host.partition(b":")[0].decode("latin-1")
 
 
 def _keeps_prefixed(name: bytes, route: Route, is_trusted: bool) -> bool:

@@ -4,12 +4,12 @@ The refusals are Pushpin's texts, in Pushpin's order of checks, except that an u
 empty text) and that a header which could not be sent as HTTP is refused (there: sent as it is).
 """
 
-import re
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 from gripproxy.errors import PublishError
+from gripproxy.protocol.http1 import breaks_lines, is_header_name
 from gripproxy.protocol.publish_value import (
     JSON,
     TNETSTRING,
@@ -29,9 +29,6 @@ CLOSE_CODE_MAX = 65_535  # two bytes in a close frame
 _HTTP_RESPONSE = "'http-response'"
 _HTTP_STREAM = "'http-stream'"
 _WS_MESSAGE = "'ws-message'"
-
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_LINE_BREAKER = re.compile(rb"[\r\n\0]")
 
 
 class Action(IntEnum):
@@ -112,7 +109,7 @@ def decode_http_response(value: object, encoding: Encoding) -> HttpResponseForma
         code = decode_int(fields["code"], _HTTP_RESPONSE, "code", STATUS_MAX)
     if (field := fields.get("reason")) is not None:
         reason = decode_bytes(field, _HTTP_RESPONSE, "reason") or None
-        if reason is not None and _LINE_BREAKER.search(reason):
+        if reason is not None and breaks_lines(reason):
             raise PublishError(f"{_HTTP_RESPONSE} contains 'reason' with CR, LF or NUL: {reason[:80]!r}")
     headers = None
     if (field := fields.get("headers")) is not None:
@@ -249,9 +246,9 @@ def _decode_headers(field: object) -> list[tuple[bytes, bytes]]:
 
 def _check_header(name: bytes, value: bytes) -> tuple[bytes, bytes]:
     """Refuse what would end the header line early: one publisher must not write another's response."""
-    if not _TOKEN.fullmatch(name):
+    if not is_header_name(name):
         raise PublishError(f"{_HTTP_RESPONSE} contains 'headers' with invalid name: {name[:80]!r}")
-    if _LINE_BREAKER.search(value):
+    if breaks_lines(value):
         raise PublishError(
             f"{_HTTP_RESPONSE} contains 'headers' with CR, LF or NUL in {name[:80].decode()!r}: {value[:80]!r}"
         )

@@ -4,12 +4,12 @@ JSON gives str and never bytes, tnetstring gives bytes and never str, so a value
 only null and the ``-bin`` fields depend on the encoding. Source: Pushpin's publish item format, "typing rules".
 """
 
-import binascii
 import math
 from enum import IntEnum
 from typing import Final
 
 from gripproxy.errors import PublishError
+from gripproxy.protocol import text_codec
 
 INT_MAX = 2**63 - 1  # a larger number would not survive the bus; nothing sensible is near it
 
@@ -25,9 +25,6 @@ JSON, TNETSTRING = Encoding
 
 # Stands for a null that is not allowed: a value of no accepted type, while None keeps meaning "not given".
 NULL: Final = object()
-
-_BASE64_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_NOT_BASE64 = bytes(set(range(256)) - set(_BASE64_ALPHABET))
 
 
 def decode_fields(value: object, refusal: str, encoding: Encoding) -> dict[str, object]:
@@ -64,16 +61,8 @@ def decode_bytes(value: object, where: str, key: str) -> bytes:
 
 
 def decode_base64(value: object, where: str, key: str) -> bytes:
-    """Decode base64 text as Qt does: skip what is not in the alphabet, drop an incomplete last byte."""
-    text = decode_bytes(value, where, key)
-    try:
-        return binascii.a2b_base64(text, strict_mode=True)
-    except binascii.Error:
-        pass
-    sextets = text.translate(None, _NOT_BASE64)
-    if len(sextets) % 4 == 1:
-        sextets = sextets[:-1]
-    return binascii.a2b_base64(sextets + b"=" * (-len(sextets) % 4))
+    """Decode a string field that holds base64, in whatever shape."""
+    return text_codec.decode_base64(decode_bytes(value, where, key))
 
 
 def decode_int(value: object, where: str, key: str, maximum: int = INT_MAX) -> int:

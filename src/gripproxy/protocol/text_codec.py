@@ -1,10 +1,11 @@
 """The two ways in which GRIP writes arbitrary bytes as text: C-style escapes and forgiving base64."""
 
-import base64
+import binascii
 import re
 
 _ESCAPE = re.compile(rb"\\(x([0-9A-Fa-f]{2})|.|\Z)", re.DOTALL)
-_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+_BASE64_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_NOT_BASE64 = bytes(set(range(256)) - set(_BASE64_ALPHABET))
 _PLAIN = {b"\\": b"\\", b"r": b"\r", b"n": b"\n"}
 
 
@@ -31,7 +32,11 @@ def decode_base64(text: bytes) -> bytes:
 
     Source: Qt's QByteArray::fromBase64, which Pushpin uses.
     """
-    digits = _NOT_BASE64.sub(b"", text)
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except binascii.Error:
+        pass
+    digits = text.translate(None, _NOT_BASE64)
     if len(digits) % 4 == 1:
         digits = digits[:-1]
-    return base64.b64decode(digits + b"=" * (-len(digits) % 4))
+    return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
