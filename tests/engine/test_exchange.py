@@ -180,6 +180,7 @@ def test_next_target_is_asked_only_when_nothing_was_sent() -> None:
     assert isinstance(first, AskOrigin) and isinstance(second, AskOrigin) and isinstance(log, Log)
     assert (first.target.label, second.target.label) == ("a:1", "b:2")
     assert log.text == "origin a:1: it broke"
+    assert not log.is_origin_error, "the request may still be answered"
     assert status_and_body(talk.origin_fails(1, OriginFailure.BROKEN)) == (502, GENERIC)
 
 
@@ -246,7 +247,7 @@ def test_response_that_breaks_off_is_cut() -> None:
     talk.asks(1)
     talk.origin_answers(1)
     log, cut = talk.origin_fails(1)
-    assert isinstance(log, Log)
+    assert isinstance(log, Log) and log.is_origin_error
     assert cut == Cut(1)
 
 
@@ -347,7 +348,7 @@ def test_only_so_many_channels_are_subscribed() -> None:
 def test_bad_instruct_is_a_502(routes: str, text: bytes) -> None:
     """The log always says why, the client only on a debug route."""
     log, respond = Conversation(routes).gets_held(1, [(b"Grip-Hold", b"forever")])
-    assert isinstance(log, Log)
+    assert isinstance(log, Log) and log.is_origin_error
     assert "'forever'" in log.text
     status, body = status_and_body([respond])
     assert (status, body[: len(text)]) == (502, text)
@@ -362,7 +363,9 @@ def test_too_large_an_instruct_is_a_502(routes: str, text: bytes) -> None:
     talk = Conversation(routes)
     talk.asks(1)
     talk.origin_answers(1, LONG_POLL)
-    assert status_and_body(talk.origin_sent(1, None)) == (502, text)
+    log, respond = talk.origin_sent(1, None)
+    assert log == Log(1, "origin origin:80: its response with an instruct exceeds 100000 bytes", is_origin_error=True)
+    assert status_and_body([respond]) == (502, text)
 
 
 def test_stream_with_too_large_a_body_is_relayed_and_then_held() -> None:

@@ -158,3 +158,13 @@ def test_tick_counts_what_is_there(bench: WorkerBench) -> None:
     bench.driver.tick()
     assert row[Field.REQUESTS] == 2
     assert row[Field.HEARTBEAT_MS] > 0
+
+
+def test_request_is_one_origin_error_if_no_target_answered(make_bench: MakeBench) -> None:
+    """Targets are tried in turn: one that is down is worth a log line, but the request may be answered well."""
+    bench = make_bench("up.test {dead} {origin}\n* {dead} {dead}")
+    bench.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    bench.exchange(bench.client(), b"GET / HTTP/1.1\r\nHost: up.test\r\n\r\n", b"ok")
+    assert bench.row[Field.ORIGIN_ERRORS] == 0
+    bench.exchange(bench.client(), b"GET / HTTP/1.1\r\nHost: down.test\r\n\r\n", b"Error while proxying to origin.\n")
+    assert bench.row[Field.ORIGIN_ERRORS] == 1

@@ -24,6 +24,7 @@ from gripproxy.engine.effects import (
 from gripproxy.engine.events import ClientGone, ClockTicked, Event, ItemPublished
 from gripproxy.engine.timer_wheel import TICK_S, TimerWheel
 from gripproxy.errors import ClientError
+from gripproxy.logs import LEVELS
 from gripproxy.protocol.bus_frame import BusHead, decode_bus_item
 from gripproxy.protocol.http1 import RequestHead, encode_refusal, encode_text_response
 from gripproxy.scoreboard import Field
@@ -35,8 +36,6 @@ from gripproxy_worker.origin_conn import OriginConn
 from gripproxy_worker.origin_pool import OriginPool
 
 log = logging.getLogger("gripproxy.worker")
-
-LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)  # by `Log.level`
 
 
 class Driver:
@@ -226,7 +225,7 @@ class Driver:
             self.feed.unsubscribe(effect.name)
 
     def _log(self, conn: None, effect: Log) -> None:
-        if effect.level < 2:
+        if effect.is_origin_error:
             self.row[Field.ORIGIN_ERRORS] += 1
         log.log(LEVELS[effect.level], "%s", effect.text)
 

@@ -103,11 +103,14 @@ class CloseChannel:
 
 @dataclass(slots=True)
 class Log:
-    """Say this to the operator. `level` is the reference's: 0 error, 1 warning, 2 info, 3 debug."""
+    """Say this to the operator. `level` is the reference's: 0 error, 1 warning, 2 info, 3 debug.
+
+    With `is_origin_error` it also says that a request got no answer, or a bad one, from any origin.
+    """
 
     level: int
     text: str
-    conn_id: int
+    is_origin_error: bool = False
 
 
 Effect = AskOrigin | Relay | Collect | Respond | Park | Deliver | Finish | Cut | OpenChannel | CloseChannel | Log

@@ -194,21 +194,21 @@ class Exchange:
         route = self.route
         assert route is not None
         target = route.targets[self._targets_tried - 1].label
-        log = Log(LOG_WARNING, f"origin {target}: {event.detail}", self.conn_id)
+        reason = f"origin {target}: {event.detail}"
         is_unreachable = event.failure is OriginFailure.CONNECT
         if is_unreachable and self._targets_tried < len(route.targets):
-            return [log, *self._ask(now)]
+            return [Log(LOG_WARNING, reason), *self._ask(now)]
         if not event.is_request_done:
             self.head.is_keep_alive = False
         if not is_unreachable:
-            return [log, *self._answer_error("Error while proxying to origin.")]
+            return self._answer_error(reason, "Error while proxying to origin.")
         tried = ", ".join(target.label for target in route.targets)
-        return [log, *self._answer_error(f"Unable to connect to any targets. Tried: {tried}")]
+        return self._answer_error(reason, f"Unable to connect to any targets. Tried: {tried}")
 
     def _on_relay_broken(self, event: OriginFailed, now: float) -> list[Effect]:
         self._enter(CLOSED)
-        log = Log(LOG_WARNING, f"origin broke off in the middle of a response: {event.detail}", self.conn_id)
-        return [log, Cut(self.conn_id)]
+        reason = f"origin broke off in the middle of a response: {event.detail}"
+        return [Log(LOG_WARNING, reason, is_origin_error=True), Cut(self.conn_id)]
 
     def _on_relay_done(self, event: RelayDone, now: float) -> list[Effect]:
         self._enter(CLOSED)
@@ -223,7 +223,8 @@ class Exchange:
             return self._open_stream(response)
         if event.body is None:
             label = route.targets[self._targets_tried - 1].label
-            return self._answer_error(f"GRIP instruct response too large from {label}")
+            reason = f"origin {label}: its response with an instruct exceeds {INSTRUCT_MAX_BYTES} bytes"
+            return self._answer_error(reason, f"GRIP instruct response too large from {label}")
         return self._interpret(response.status, response.reason, response.headers, event.body, now)
 
     def _open_stream(self, response: ResponseHead) -> list[Effect]:
@@ -250,8 +251,7 @@ class Exchange:
 
     def _refuse_instruct(self, error: OriginError) -> list[Effect]:
         url = self.head.host_name + self.head.path.decode()  # ASCII: check_request saw to it
-        log = Log(LOG_WARNING, f"bad instruct for {url}: {error}", self.conn_id)
-        return [log, *self._answer_error(f"Failed to parse accept instructions: {error}")]
+        return self._answer_error(f"bad instruct for {url}: {error}", f"Failed to parse accept instructions: {error}")
 
     def _interpret(self, status: int, reason: bytes, headers: Headers, body: bytes, now: float) -> list[Effect]:
         try:
@@ -291,9 +291,10 @@ class Exchange:
         payload, is_persistent = encode_response(self.head, status, reason, headers, body)
         return [Respond(self.conn_id, payload, is_persistent)]
 
-    def _answer_error(self, debug_text: str) -> list[Effect]:
-        """Answer 502; only a debug route tells the client what was wrong."""
-        return self._answer_text(502, debug_text if self._is_debug else "Error while proxying to origin.")
+    def _answer_error(self, reason: str, debug_text: str) -> list[Effect]:
+        """Answer 502; the log always says why, the client hears it only on a debug route."""
+        answer = self._answer_text(502, debug_text if self._is_debug else "Error while proxying to origin.")
+        return [Log(LOG_WARNING, reason, is_origin_error=True), *answer]
 
     def _answer_unasked(self, status: int, text: str) -> list[Effect]:
         """Answer without an origin."""
