@@ -1,8 +1,10 @@
 """Scenarios of plain proxying: where bodies and connections end, in both versions and both directions."""
 
 from tests.conformance.scenario import (
+    Asked,
     Difference,
     End,
+    HalfClose,
     Leave,
     Publish,
     Receive,
@@ -53,6 +55,18 @@ SCENARIOS = [
         why="answers come in the order of the requests, though the first is the slow one",
         origin={"/slow": [WAIT, answer(body=b"slow\n")], "/hello": HELLO},
         steps=[Send(get("/slow") + get("/hello") + get("/hello?2")), Release(), Receive(b"hello\n", count=2)],
+    ),
+    Scenario(
+        name="half-closed-before-the-answer",
+        why="a client that ends its side while the origin works has left",
+        origin={"/slow": [WAIT, answer(body=b"slow\n")]},
+        steps=[Send(get("/slow")), Asked("/slow"), HalfClose(), End(), Release()],
+    ),
+    Scenario(
+        name="half-closed-between-requests",
+        why="a client that ends its side when it has its answer",
+        origin={"/hello": HELLO},
+        steps=[Send(get("/hello")), Receive(b"hello\n"), HalfClose(), End()],
     ),
     Scenario(
         name="post-sized",

@@ -1,14 +1,17 @@
 """Plays a scenario against one server and gives what its clients and its origin got."""
 
 import contextlib
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import zmq
 
 from tests.conformance.scenario import (
+    Asked,
     Control,
     End,
+    HalfClose,
     Leave,
     Publish,
     Push,
@@ -122,6 +125,9 @@ class Conversation:
         self.left.add(step.client)
         self.clients[step.client].close()
 
+    def half_close(self, step: HalfClose) -> None:
+        self.clients[step.client].socket.shutdown(socket.SHUT_WR)
+
     def subscribed(self, step: Subscribed) -> None:
         self.bench.watch.wait_for(step.channel)
 
@@ -135,6 +141,10 @@ class Conversation:
         with RawClient(self.bench.server.control_port) as client:
             client.send(step.data)
             self.controls.append(client.receive_all())
+
+    def asked(self, step: Asked) -> None:
+        requests = self.bench.origin.requests
+        wait_until(lambda: any(request.target == step.target for request in requests), f"a request for {step.target}")
 
     def release(self, step: Release) -> None:
         del step
@@ -175,9 +185,11 @@ _TAKE: dict[type[Step], Callable[..., None]] = {
     Receive: Conversation.receive,
     End: Conversation.end,
     Leave: Conversation.leave,
+    HalfClose: Conversation.half_close,
     Subscribed: Conversation.subscribed,
     Publish: Conversation.publish,
     Push: Conversation.push,
     Control: Conversation.control,
+    Asked: Conversation.asked,
     Release: Conversation.release,
 }

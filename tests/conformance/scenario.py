@@ -39,6 +39,13 @@ class Leave:
 
 
 @dataclass(frozen=True, slots=True)
+class HalfClose:
+    """The client says that it will send no more, and still listens."""
+
+    client: str = "a"
+
+
+@dataclass(frozen=True, slots=True)
 class Subscribed:
     """Wait until the server has subscribed to a channel on its SUB input, which tells that the hold is in place."""
 
@@ -67,11 +74,18 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """Wait until the origin has got a request for a target."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """Let the origin go on where its answer stands at WAIT."""
 
 
-Step = Send | Receive | End | Leave | Subscribed | Publish | Push | Control | Release
+Step = Send | Receive | End | Leave | HalfClose | Subscribed | Publish | Push | Control | Asked | Release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

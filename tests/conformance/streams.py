@@ -5,6 +5,7 @@ from tests.conformance.holds import HELLO, TEXT, close, held, stream
 from tests.conformance.scenario import (
     Difference,
     End,
+    HalfClose,
     Leave,
     Publish,
     Receive,
@@ -213,6 +214,12 @@ SCENARIOS = [
             Publish([item("s12h", content="y" * 300_000 + "!\n")]),
             Receive(b"y!\n"),
         ],
+    ),
+    Scenario(
+        name="stream-half-closed",
+        why="a client that ends its side of a held connection has left",
+        origin={"/hold": stream("s12i")},
+        steps=[*held("s12i"), Receive(b"[open]\n"), HalfClose(), End()],
     ),
     Scenario(
         name="stream-of-a-post",

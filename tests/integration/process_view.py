@@ -71,6 +71,13 @@ def established(pid: int, local_port: int) -> int:
     return sum(ports.get(inode, (0, 0))[0] == local_port for inode in inodes)
 
 
+def has_peer(pid: int, remote_port: int) -> bool:
+    """Say whether the process has an established connection from this port."""
+    ports = _socket_ports()
+    inodes = (target[len("socket:[") : -1] for target in fd_targets(pid) if target.startswith("socket:["))
+    return any(ports.get(inode, (0, 0))[1] == remote_port for inode in inodes)
+
+
 def fd_count_without(pid: int, remote_port: int) -> int:
     """Count the open file descriptors, connections to a remote port (pooled ones to the origin) left out."""
     ports = _socket_ports()

@@ -14,14 +14,16 @@ from zmq.utils.monitor import recv_monitor_message
 
 from tests.integration.deadline import wait_until
 from tests.integration.origin import ScriptedOrigin, answer
-from tests.integration.process_view import established, is_gone
+from tests.integration.process_view import established, has_peer, is_gone
 from tests.integration.raw_client import RawClient, fetch
 from tests.integration.server import Server, ServerPlan
+from tests.integration.subscription_watch import SubscriptionWatch
 
 pytestmark = pytest.mark.gripproxy_only
 
 RESTART_MAX_S = 1.0  # what the project promises
 STREAM = answer("200 OK", "Content-Type: text/plain", "Grip-Hold: stream", "Grip-Channel: news", body=b"[open]\n")
+ALONE = STREAM.replace(b"Grip-Channel: news", b"Grip-Channel: alone")
 CLIENTS_COUNT = 40  # over two workers: the chance that one of them gets none is 1 in 10^12
 
 
@@ -29,7 +31,7 @@ CLIENTS_COUNT = 40  # over two workers: the chance that one of them gets none is
 def server(start_server: Callable[[ServerPlan], Server]) -> Iterator[Server]:
     """Two workers and an origin that holds every request to `/stream`."""
     origin = ScriptedOrigin()
-    origin.play({"/stream": STREAM, "/plain": answer(body=b"plain\n")})
+    origin.play({"/stream": STREAM, "/plain": answer(body=b"plain\n"), "/alone": ALONE})
     origin.start()
     yield start_server(ServerPlan(routes=[f"* 127.0.0.1:{origin.port}"], workers=2))
     origin.stop()
@@ -179,6 +181,40 @@ def test_hub_killed_twice_still_delivers(server: Server, clients: list[RawClient
         server.publish_stream("news", f"turn {turn}\n")
         for client in clients:
             client.receive_until(f"turn {turn}\n".encode())
+
+
+def test_subscriptions_follow_a_killed_worker(
+    server: Server, clients: list[RawClient], context: "zmq.Context[zmq.Socket[bytes]]"
+) -> None:
+    """What only a dead worker's clients held is no longer asked for from publishers; what is held elsewhere is."""
+    watch = SubscriptionWatch(context, server.sub_port)
+    watch.wait_for("news")
+    with RawClient(server.http_port) as alone:
+        alone.get("/alone", version="1.0")
+        alone.receive_until(b"[open]\n")
+        watch.wait_for("alone")
+        client_port = alone.socket.getsockname()[1]
+        (holder,) = [pid for pid in server.child_pids("gripproxy: worker") if has_peer(pid, client_port)]
+        kill(holder)
+        alone.receive_all()
+        wait_until(lambda: b"alone" not in watch.poll(), "the dead worker's own channel is given up")
+        assert b"news" in watch.channels
+    watch.close()
+
+
+def test_subscriptions_survive_a_killed_hub(
+    server: Server, clients: list[RawClient], context: "zmq.Context[zmq.Socket[bytes]]"
+) -> None:
+    """A publisher on the SUB input hears of the held channels again, and what it sends then arrives."""
+    (hub,) = server.child_pids("gripproxy: hub")
+    kill(hub)
+    wait_until(lambda: is_gone(hub), "the hub is gone")
+    watch = SubscriptionWatch(context, server.sub_port)
+    watch.wait_for("news")
+    watch.socket.send_multipart([b"news", b'J{"http-stream":{"content":"after\\n"}}'])
+    for client in clients:
+        client.receive_until(b"[open]\nafter\n")
+    watch.close()
 
 
 def test_stop_ends_every_process_and_port(server: Server, clients: list[RawClient]) -> None:

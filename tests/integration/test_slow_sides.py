@@ -1,5 +1,6 @@
 """A client, an origin or a subscriber that does not read: it waits, nobody else does, and memory stays bounded."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ import zmq
 from tests.integration.deadline import wait_until
 from tests.integration.load_clients import body_of
 from tests.integration.origin import READ_BODY, SKIP_BODY, WAIT, ScriptedOrigin, answer
-from tests.integration.process_view import private_memory_bytes
+from tests.integration.process_view import established, private_memory_bytes
 from tests.integration.raw_client import RawClient, fetch
 from tests.integration.server import Server, ServerPlan
 
@@ -133,3 +134,28 @@ def test_subscriber_that_does_not_read_loses_whole_items_only(
     assert lines[1:-1] == [items[number] for number in numbers], "whole items"
     assert numbers == sorted(set(numbers)), "in order, each once"
     assert 0 < len(numbers) < len(items)
+
+
+@pytest.mark.gripproxy_only
+def test_client_over_the_limit_is_told_so(start_server: Callable[[ServerPlan], Server], origin: ScriptedOrigin) -> None:
+    """At `client_maxconn` the next one gets a 503 at once, the held ones stay, and a free place is taken."""
+    limit = {"runner": {"client_maxconn": 10}}
+    server = start_server(ServerPlan(routes=[f"* 127.0.0.1:{origin.port}"], workers=1, sections=limit))
+    (worker,) = server.holding_pids()
+
+    def wait_for_held(count: int) -> None:
+        wait_until(lambda: established(worker, server.http_port) == count, f"{count} connections")
+
+    wait_for_held(0)
+    with contextlib.ExitStack() as stack:
+        holders = [stack.enter_context(RawClient(server.http_port)) for _ in range(10)]
+        for holder in holders:
+            holder.get("/stream")
+            holder.receive_until(b"open\n")
+        assert fetch(server.http_port, "/hello").startswith(b"HTTP/1.0 503 Service Unavailable\r\n")
+        holders[0].close()
+        wait_for_held(9)
+        assert fetch(server.http_port, "/hello").endswith(b"hello\n")
+        server.publish_stream("news", "after\n")
+        for holder in holders[1:]:
+            holder.receive_until(b"after\n")
