@@ -23,7 +23,7 @@ def test_refusals_are_logged_in_the_reference_text(bench: BusBench, caplog: pyte
     """At warning level, and a flood is held back."""
     row = bench.scoreboard.row(0)
     intake = ItemIntake(bench.outlet(), IdCache(60), row)
-    with caplog.at_level(logging.WARNING, "gripproxy.hub"):
+    with caplog.at_level(logging.WARNING):
         for _ in range(50):
             intake.refuse("pull", "received message with parts != 1")
         intake.flush_log()

@@ -48,7 +48,7 @@ def test_push_takes_both_encodings_and_refuses_the_rest(bench: BusBench, caplog:
     """One bad frame is counted and logged, and the next good one still gets through."""
     inputs = Inputs(bench)
     publisher = push(bench, inputs.pull_spec)
-    with caplog.at_level(logging.WARNING, "gripproxy.hub"):
+    with caplog.at_level(logging.WARNING):
         publisher.send_multipart([GOOD, GOOD])
         publisher.send(b"J{")
         publisher.send(b"")

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from gripproxy.scoreboard import Field
 
-log = logging.getLogger("gripproxy.worker")
+log = logging.getLogger(__name__)
 
 READ_MAX_BYTES = 65_536  # what one read takes at the most, into a buffer that all connections share
 READY_MAX_COUNT = 512  # sockets served before the loop's other work gets its turn

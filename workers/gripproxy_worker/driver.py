@@ -35,7 +35,7 @@ from gripproxy_worker.idle_conn import ClosingConn, IdleConn, client_ip_of
 from gripproxy_worker.origin_conn import OriginConn
 from gripproxy_worker.origin_pool import OriginPool
 
-log = logging.getLogger("gripproxy.worker")
+log = logging.getLogger(__name__)
 
 
 class Driver:

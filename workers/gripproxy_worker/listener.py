@@ -13,7 +13,7 @@ from gripproxy.scoreboard import Field, Scoreboard
 from gripproxy.settings import ListenAddress
 from gripproxy_worker.driver import Driver
 
-log = logging.getLogger("gripproxy.worker")
+log = logging.getLogger(__name__)
 
 BACKLOG_COUNT = 4096  # the kernel cuts it to net.core.somaxconn
 ACCEPT_MAX_COUNT = 64  # in one turn of the loop

@@ -22,7 +22,7 @@ from gripproxy.signing_keys import read_signing_keys
 from gripproxy_worker.driver import Driver
 from gripproxy_worker.listener import Acceptor, bind
 
-log = logging.getLogger("gripproxy.worker")
+log = logging.getLogger(__name__)
 
 JOIN_TIMEOUT_S = 15.0  # for the hub to answer; it may be starting too
 

@@ -5,6 +5,7 @@ from typing import Protocol, cast
 
 import httptools
 
+from gripproxy.engine.timer_wheel import Slot
 from gripproxy.errors import OriginError
 from gripproxy.protocol.http1 import (
     RESPONSE_HEAD_MAX_BYTES,
@@ -73,7 +74,7 @@ class OriginConn(asyncio.Protocol):
         self.has_answered = False
         self.is_paused = False
         self.active_at = 0.0  # monotonic seconds of the last byte sent or received
-        self.slot: set[object] | None = None
+        self.slot: Slot | None = None
         self._keeper = keeper
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -12,7 +12,7 @@ from gripproxy.engine.timer_wheel import TimerWheel
 from gripproxy.protocol.routes import Target
 from gripproxy_worker.origin_conn import OriginConn, OriginKey
 
-log = logging.getLogger("gripproxy.worker")
+log = logging.getLogger(__name__)
 
 IDLE_MAX_S = 55.0  # same as Pushpin; below nginx's keepalive_timeout of 75 s
 

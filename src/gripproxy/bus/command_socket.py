@@ -12,7 +12,7 @@ from gripproxy.bus.watched_socket import bind
 from gripproxy.bus.zmq_inputs import FRAME_MAX_BYTES, AnyContext, ZmqInput
 from gripproxy.settings import Settings
 
-_LOG = logging.getLogger("gripproxy.hub")
+log = logging.getLogger(__name__)
 
 REQUESTS_HWM = 100  # that may wait unread, as Pushpin
 
@@ -30,7 +30,7 @@ def open_command_socket(
     router.setsockopt(zmq.RCVHWM, REQUESTS_HWM)
     router.setsockopt(zmq.MAXMSGSIZE, FRAME_MAX_BYTES)
     bind(router, "command_spec", spec, settings.ipc_file_mode)
-    _LOG.info("commands: ZeroMQ on %s", spec)
+    log.info("commands: ZeroMQ on %s", spec)
 
     def handle(frames: list[bytes]) -> None:
         if b"" not in frames[1:]:

@@ -16,7 +16,7 @@ from gripproxy.bus.control_answer import CONTINUE, TIMED_OUT, ControlAnswer, ans
 from gripproxy.bus.control_request import ControlRequest, ControlRequestError, ControlRequestReader
 from gripproxy.errors import ConfigError
 
-_LOG = logging.getLogger("gripproxy.hub")
+log = logging.getLogger(__name__)
 
 CONNECTIONS_MAX_COUNT = 128  # as Pushpin; more wait in the accept queue
 BACKLOG_COUNT = 128
@@ -85,7 +85,7 @@ class ControlServer:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                _LOG.error("control server cannot accept, waits %g s: %s", ACCEPT_PAUSE_S, error)
+                log.error("control server cannot accept, waits %g s: %s", ACCEPT_PAUSE_S, error)
                 self._set_accepting(False)
                 self._pause = self.loop.call_later(ACCEPT_PAUSE_S, self._set_accepting, True)
                 return
@@ -103,7 +103,7 @@ class ControlServer:
                 lambda: _ControlConnection(self, ControlRequestReader(*self._limits)), client
             )
         except OSError as error:
-            _LOG.debug("control connection lost before it began: %s", error)
+            log.debug("control connection lost before it began: %s", error)
             client.close()
             self._release()
 

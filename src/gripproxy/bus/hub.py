@@ -27,7 +27,7 @@ from gripproxy.errors import ConfigError
 from gripproxy.scoreboard import Field, ProcessState
 from gripproxy.settings import Settings
 
-_LOG = logging.getLogger("gripproxy.hub")
+log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 0.5
 JOIN_MAX_S = 2.0  # what a worker that does not join may cost the others after a restart of the hub
@@ -70,13 +70,13 @@ class _Hub:
             await self._open(zmq_context, opened)
             if not self._stopping.is_set():
                 self._context.report_ready()
-                _LOG.info("hub is ready")
+                log.info("hub is ready")
             await self._stopping.wait()
             self._row[Field.STATE] = ProcessState.STOPPING
             if self._heartbeat is not None:
                 self._heartbeat.cancel()
             self._loop.remove_reader(self._context.lifeline_fd)
-        _LOG.info("hub stopped")
+        log.info("hub stopped")
 
     async def _open(self, zmq_context: zmq.Context[AnySocket], opened: ExitStack) -> None:
         """Open the bus first, and the inputs only when the workers that serve already are on it again.
@@ -92,7 +92,7 @@ class _Hub:
         outlet.on_channels, outlet.on_left = channels.on_channels, channels.on_left
         missing = await outlet.wait_joined(serving, JOIN_MAX_S)
         if missing:
-            _LOG.warning("workers %s did not join the bus within %g s", sorted(missing), JOIN_MAX_S)
+            log.warning("workers %s did not join the bus within %g s", sorted(missing), JOIN_MAX_S)
         self._intake = intake = ItemIntake(outlet, IdCache(settings.id_cache_ttl), self._row)
         if settings.push_in_spec is not None:
             opened.callback(open_push_input(loop, zmq_context, settings, outlet, intake).close)
@@ -110,7 +110,7 @@ class _Hub:
         settings = self._settings
         port = settings.push_in_http_port or 0
         listener = open_listener("push_in_http_addr, push_in_http_port", settings.push_in_http_addr, port)
-        _LOG.info("publish input: HTTP on %s:%d", *listener.getsockname()[:2])
+        log.info("publish input: HTTP on %s:%d", *listener.getsockname()[:2])
 
         def respond(request: ControlRequest) -> ControlAnswer:
             decision = decide(request)
@@ -132,7 +132,7 @@ class _Hub:
 
     def _open_metrics_server(self, spec: str) -> ControlServer:
         listener = open_metrics_listener(spec)
-        _LOG.info("metrics on %s", spec)
+        log.info("metrics on %s", spec)
         scoreboard = self._context.scoreboard
 
         def respond(_: ControlRequest) -> ControlAnswer:
@@ -149,7 +149,7 @@ class _Hub:
 
     def _on_lifeline(self) -> None:
         if not os.read(self._context.lifeline_fd, 1):
-            _LOG.warning("the supervisor is gone")
+            log.warning("the supervisor is gone")
             self._loop.remove_reader(self._context.lifeline_fd)
             self._stopping.set()
 

@@ -10,7 +10,7 @@ from gripproxy.bus.refusal_log import RefusalLog
 from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.scoreboard import Field
 
-_LOG = logging.getLogger("gripproxy.hub")
+log = logging.getLogger(__name__)
 
 
 class ItemIntake:
@@ -48,4 +48,4 @@ class ItemIntake:
 
     def _warn(self, line: str | None) -> None:
         if line is not None:
-            _LOG.warning("%s", line)
+            log.warning("%s", line)

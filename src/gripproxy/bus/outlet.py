@@ -15,7 +15,7 @@ from gripproxy.protocol.bus_frame import encode_bus_frame, encode_bus_message, e
 from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.scoreboard import Field
 
-_LOG = logging.getLogger("gripproxy.hub")
+log = logging.getLogger(__name__)
 
 # Messages that may wait for one worker inside of ZeroMQ, on each side. It rides out a worker's pause of some ten
 # milliseconds at full speed; past it the hub stops reading its inputs, so that publishers wait and nothing is dropped.
@@ -153,7 +153,7 @@ class Outlet:
                     self._handle(decode_notice(message))
                 except InternalError as error:
                     self._row[Field.INTERNAL_ERRORS] += 1
-                    _LOG.error("%s", error)
+                    log.error("%s", error)
         except zmq.Again:
             self._send_waiting()
             return False

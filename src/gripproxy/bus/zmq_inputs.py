@@ -14,7 +14,7 @@ from gripproxy.errors import PublishError
 from gripproxy.protocol.publish_item import ITEM_MAX_BYTES, decode_frame
 from gripproxy.settings import Settings
 
-_LOG = logging.getLogger("gripproxy.hub")
+log = logging.getLogger(__name__)
 AnyContext = zmq.Context[AnySocket]
 
 # Frames that wait inside of ZeroMQ per publisher. Pushpin has 101,000; but then a publisher that outruns the workers
@@ -67,7 +67,7 @@ def open_push_input(
     spec = settings.push_in_spec or ""
     zmq_socket = _input_socket(zmq_context, zmq.PULL)
     bind(zmq_socket, "push_in_spec", spec, settings.ipc_file_mode)
-    _LOG.info("publish input: ZeroMQ PULL on %s", spec)
+    log.info("publish input: ZeroMQ PULL on %s", spec)
 
     def handle(frames: list[bytes]) -> None:
         if len(frames) != 1:
@@ -124,11 +124,11 @@ def open_sub_input(
     if settings.push_in_sub_connect:
         for spec in settings.push_in_sub_specs:
             connect(zmq_socket, "push_in_sub_specs", spec)
-            _LOG.info("publish input: ZeroMQ SUB connects to %s", spec)
+            log.info("publish input: ZeroMQ SUB connects to %s", spec)
     else:
         spec = settings.push_in_sub_specs[0]
         bind(zmq_socket, "push_in_sub_specs", spec, settings.ipc_file_mode)
-        _LOG.info("publish input: ZeroMQ SUB on %s", spec)
+        log.info("publish input: ZeroMQ SUB on %s", spec)
     return sub_input
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from gripproxy.scoreboard import HUB_ROW
+
 RESTART_DELAY_MIN_S = 0.1  # doubled with every further death; the first restart comes at once
 RESTART_DELAY_MAX_S = 5.0
 QUICK_DEATH_S = 10.0  # a child that dies sooner after its start has made no progress: back off
@@ -19,8 +21,6 @@ CHECK_PERIOD_S = 1.0
 FROZEN_S = 5.0  # no check for so long: the machine slept, and the children with it
 STOP_MAX_S = 4.0  # same as Pushpin
 KILL_WAIT_S = 2.0  # a process that the kernel cannot end by then is left to it
-
-HUB = 0
 
 
 class Phase(IntEnum):
@@ -139,8 +139,7 @@ class Policy:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.children = [Child(name) for name in names]
-        self.phase = STARTING
-        self._on = _ON[STARTING]
+        self._enter(STARTING)
         self._status = 0
         self._deadline_s = 0.0  # of the present stopping phase
         self._checked_s = 0.0
@@ -248,9 +247,9 @@ class Policy:
         """Have the workers read their routes again, one that is still starting as soon as it is ready."""
         ready_rows = []
         for row, child in enumerate(self.children):
-            if row != HUB and child.state == ChildState.READY:
+            if row != HUB_ROW and child.state == ChildState.READY:
                 ready_rows.append(row)
-            elif row != HUB and child.state == ChildState.FORKED:
+            elif row != HUB_ROW and child.state == ChildState.FORKED:
                 child.is_reload_due = True
         return [Log(2, "reloading"), Send(ready_rows, signal.SIGHUP)]
 
@@ -265,11 +264,11 @@ class Policy:
             if child.state == ChildState.WAITING:
                 child.state = ChildState.GONE
         self._enter(STOPPING_WORKERS)
-        return self._end_children(self._running_rows(first=HUB + 1)) or self._stop_hub()
+        return self._end_children(self._running_rows(first=HUB_ROW + 1)) or self._stop_hub()
 
     def _stop_hub(self) -> list[Action]:
         self._enter(STOPPING_HUB)
-        return self._end_children([HUB] if self.children[HUB].is_running else []) or self._end()
+        return self._end_children([HUB_ROW] if self.children[HUB_ROW].is_running else []) or self._end()
 
     def _end_children(self, rows: list[int]) -> list[Action]:
         """Ask those that serve to stop; those that are still starting have nothing to finish, and may not listen."""
@@ -286,8 +285,8 @@ class Policy:
         """Go on with the stop when the last of its phase has gone."""
         self.children[event.row].state = ChildState.GONE
         if self.phase == STOPPING_WORKERS:
-            return [] if self._running_rows(first=HUB + 1) else self._stop_hub()
-        return [] if self._running_rows(first=HUB) else self._end()
+            return [] if self._running_rows(first=HUB_ROW + 1) else self._stop_hub()
+        return [] if self._running_rows(first=HUB_ROW) else self._end()
 
     def _check_stop(self, _event: Ticked, now: float) -> list[Action]:
         return self._kill_all(f"not stopped within {STOP_MAX_S:g} s", now) if now >= self._deadline_s else []
@@ -298,7 +297,7 @@ class Policy:
     def _kill_all(self, why: str, now: float) -> list[Action]:
         self._enter(KILLING)
         self._deadline_s = now + KILL_WAIT_S
-        rows = self._running_rows(first=HUB)
+        rows = self._running_rows(first=HUB_ROW)
         names = ", ".join(self.children[row].name for row in rows)
         return [Log(1, f"{why}; killing {names}"), Send(rows, signal.SIGKILL)]
 
