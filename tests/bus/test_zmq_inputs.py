@@ -1,6 +1,8 @@
 """The ZeroMQ inputs: what is taken, what is refused, and that a blocked bus makes publishers wait."""
 
+import asyncio
 import logging
+import select
 from dataclasses import replace
 
 import pytest
@@ -33,7 +35,9 @@ class Inputs:
         intake = ItemIntake(self.outlet, IdCache(60), self.row)
         self.channels = ForwardedChannels(bench.loop, 2)
         loop, context = bench.loop, bench.zmq_context
-        bench.opened.callback(open_push_input(loop, context, settings, self.outlet, intake).close)
+        push_input = open_push_input(loop, context, settings, self.outlet, intake)
+        bench.opened.callback(push_input.close)
+        self.pull = push_input._socket.zmq_socket
         bench.opened.callback(open_sub_input(loop, context, settings, self.outlet, intake, self.channels).close)
         bench.opened.callback(self.channels.close)
 
@@ -97,7 +101,10 @@ def test_blocked_bus_makes_publishers_wait(bench: BusBench) -> None:
     received_count = inputs.row[Field.ITEMS_RECEIVED]
     for _ in range(100):
         publisher.send(body)
+    bench.run(asyncio.sleep(0.05))
     assert inputs.row[Field.ITEMS_RECEIVED] == received_count
+    # A hub that waits must not spin: nothing wakes its loop again.
+    bench.run_until(lambda: not select.select([inputs.pull.fileno()], [], [], 0)[0])
     frames_count = 0
     while frames_count < pushed_count + 100 + 1:  # and the hello
         bench.run_until(lambda: bool(worker.poll(0)))

@@ -35,6 +35,7 @@ class ZmqInput:
         handle: Callable[[list[bytes]], None],
     ) -> None:
         self._recv = zmq_socket.recv_multipart
+        self._get = zmq_socket.getsockopt
         self._outlet = outlet
         self._handle = handle
         self._socket = WatchedSocket(loop, zmq_socket, self._read_batch)
@@ -49,6 +50,8 @@ class ZmqInput:
         try:
             for _ in range(BATCH_MAX_COUNT):
                 if self._outlet.is_blocked:
+                    # Until the socket is asked, what comes meanwhile keeps its fd readable: the loop would spin.
+                    self._get(zmq.EVENTS)
                     return False
                 self._handle(self._recv(zmq.NOBLOCK))
         except zmq.Again:
