@@ -14,7 +14,6 @@ def new_context(report_fd: int) -> ChildContext:
         scoreboard=Scoreboard(2),
         lifeline_fd=-1,
         report_fd=report_fd,
-        parent_pid=os.getpid(),
     )
 
 

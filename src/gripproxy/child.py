@@ -25,7 +25,6 @@ class ChildContext:
     scoreboard: Scoreboard
     lifeline_fd: int
     report_fd: int
-    parent_pid: int
     has_reported: bool = False
 
     @property

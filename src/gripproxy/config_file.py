@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from gripproxy.config_keys import KEYS, Key, Kind, Status, is_private_endpoint
+from gripproxy.config_keys import KEYS, WORKERS_MAX_COUNT, Key, Kind, Status, is_private_endpoint
 from gripproxy.config_values import (
     Surroundings,
     check_socket_path,
@@ -17,15 +17,13 @@ from gripproxy.config_values import (
 )
 from gripproxy.errors import ConfigError
 from gripproxy.ini import Ini, IniValue, parse_ini, split_value
-from gripproxy.settings import ListenAddress, Settings
+from gripproxy.settings import SOCKET_NAME_MAX_BYTES, ListenAddress, Settings
 
 SEARCH_PATHS = ("./config/gripproxy.conf", "./gripproxy.conf", "/etc/gripproxy/gripproxy.conf")
 INTERNAL_FILE = "internal.conf"  # of Pushpin: the sockets between its processes
-IPC_PREFIX = "pushpin-"
 PORT_OFFSET_PER_ID = 10  # same as Pushpin's --id
-WORKERS_MAX_COUNT = 1024
 ID_MAX = 6000  # beyond, every shifted port is over 65535
-LONGEST_SOCKET_NAME = "x" * 16  # run_directory.py holds the names to it
+LONGEST_SOCKET_NAME = "x" * SOCKET_NAME_MAX_BYTES
 # Without a file the shipped values count, but for these: a routes file there is none, and a known key signs nothing.
 UNSET_WITHOUT_FILE = ("routesfile", "sig_key")
 MISLEADING_BOOLEANS = ("no", "off", "none", "disabled")
@@ -87,7 +85,7 @@ def read_config(path: str | None, overrides: Overrides) -> ConfigReport:
 def default_rundir() -> str:
     """Give the run directory where none is configured: one that this user can create."""
     if os.geteuid() == 0:
-        return "/run/gripproxy"
+        return Settings().rundir
     user_runtime_directory = os.environ.get("XDG_RUNTIME_DIR")
     return f"{user_runtime_directory}/gripproxy" if user_runtime_directory else f"/tmp/gripproxy-{os.geteuid()}"
 
@@ -132,7 +130,7 @@ class _Reader:
         places = surroundings.places
         places["libdir"] = self._text("global", "libdir") or Settings().libdir
         self._include()
-        places["ipc_prefix"] = self._text("global", "ipc_prefix") or IPC_PREFIX
+        places["ipc_prefix"] = self._text("global", "ipc_prefix") or Settings().ipc_prefix
         rundir = overrides.rundir or self._text("global", "rundir") or self._text("runner", "rundir")
         places["rundir"] = os.path.abspath(rundir) if rundir else default_rundir()
         offset = self._convert("port_offset", [KEYS["global", "port_offset"]])

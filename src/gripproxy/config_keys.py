@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from enum import IntEnum
 
+WORKERS_MAX_COUNT = 1024
+
 
 class Kind(IntEnum):
     """What a key's value must look like."""
@@ -84,7 +86,8 @@ _HEADERS_SIZE = _used(
 )
 _BODY_SIZE = _used("handler", "push_in_http_max_body_size", Kind.INTEGER, "1000000", "1000000", "bytes", low=1)
 _SUB_SPECS = _used("handler", "push_in_sub_specs", Kind.SPEC_LIST, "", "tcp://127.0.0.1:5562")
-_WORKERS = _used("runner", "workers", Kind.WORKERS, "", "", "processes", high=1024)  # gripproxy's own place for it
+# [runner] is gripproxy's own place for it; Pushpin has it in [proxy].
+_WORKERS = _used("runner", "workers", Kind.WORKERS, "", "", "processes", high=WORKERS_MAX_COUNT)
 
 _MESSAGE_WAIT = Key(
     "handler",

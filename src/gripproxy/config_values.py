@@ -9,10 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gripproxy.config_keys import Key, Kind
-from gripproxy.settings import ForwardedForRule, ForwardedProtocol, ListenAddress
+from gripproxy.settings import SOCKET_PATH_MAX_BYTES, ForwardedForRule, ForwardedProtocol, ListenAddress
 
 PORT_MAX = 65_535
-SOCKET_PATH_MAX_BYTES = 107  # sun_path of Linux, less its final NUL
 ANY_ADDRESS = "0.0.0.0"
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")

@@ -8,6 +8,9 @@ runs without one.
 from dataclasses import dataclass
 from enum import IntEnum
 
+SOCKET_PATH_MAX_BYTES = 107  # sun_path of Linux, less its final NUL
+SOCKET_NAME_MAX_BYTES = 16  # of the names that are given to `Settings.ipc_path`
+
 
 class ForwardedProtocol(IntEnum):
     """`set_x_forwarded_protocol`."""

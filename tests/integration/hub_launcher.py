@@ -81,9 +81,7 @@ class HubLauncher:
                     os.close(fd)
                 index = int(command[1]) if len(command) > 1 else 0
                 row_index = index + 1 if len(command) > 1 else 0
-                context = ChildContext(
-                    command[0], index, row_index, self.scoreboard, lifeline_out, report_in, os.getppid()
-                )
+                context = ChildContext(command[0], index, row_index, self.scoreboard, lifeline_out, report_in)
                 _run_and_exit(lambda context=context, command=command: self._run_child(context, command))
             os.close(report_in)
             report = os.read(report_out, 4096)

@@ -32,7 +32,7 @@ class Supervisor:
         self.report_fd, child_report_fd = os.pipe()
         lifeline_fd, self.lifeline_fd = os.pipe()
         self.bench = bench
-        self.context = ChildContext("worker 0", 0, 1, bench.scoreboard, lifeline_fd, child_report_fd, os.getpid())
+        self.context = ChildContext("worker 0", 0, 1, bench.scoreboard, lifeline_fd, child_report_fd)
         with socket.create_server(("127.0.0.1", 0)) as unused:
             self.port = unused.getsockname()[1]
         self.settings = Settings(

@@ -94,7 +94,6 @@ def fork_child(plan: ChildPlan, lifeline: tuple[int, int], supervisor_fds: Itera
         scoreboard=plan.scoreboard,
         lifeline_fd=lifeline[0],
         report_fd=report_write,
-        parent_pid=os.getpid(),
     )
     gc.collect()
     gc.freeze()  # what exists now is never walked again, so its pages stay shared with the child

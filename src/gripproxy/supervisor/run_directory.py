@@ -7,10 +7,8 @@ import stat
 import time
 
 from gripproxy.errors import ConfigError
-from gripproxy.settings import Settings
+from gripproxy.settings import SOCKET_NAME_MAX_BYTES, SOCKET_PATH_MAX_BYTES, Settings
 
-SOCKET_PATH_MAX_BYTES = 107  # sun_path of Linux, less its final NUL
-SOCKET_NAME_MAX_BYTES = 16  # of the names that the processes give to `Settings.ipc_path`
 ORPHANS_WAIT_S = 5.0  # children of a killed supervisor notice at once; they hold its lock until they are gone
 ORPHANS_POLL_S = 0.05
 
