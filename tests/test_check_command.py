@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "a.conf"
-    path.write_text("[runner]\nhttp_port=8000,[::1]:8001\n[proxy]\nroutesfile=routes\n")
+    path.write_text("[runner]\nhttp_port=8000,[::1]:8001\nclient_maxconn=2000\n[proxy]\nroutesfile=routes\n")
     (tmp_path / "routes").write_text("* a:1 b:2\nh,proto=ws,ssl=no,path_beg=/x,id=i test\n")
     return path
 
@@ -42,12 +42,23 @@ def test_bad_values_and_warnings_are_all_named(config: Path, capsys: pytest.Capt
     assert output == "errors: 2, warnings: 1\n"
 
 
+def test_what_a_start_would_warn_of_is_a_warning(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too few descriptors for what was configured show under load only, when it is too late."""
+    monkeypatch.setattr("gripproxy.check_command.raise_fd_limit", lambda: 1000)
+    assert main(["--config", str(config), "--workers", "2"]) == 0
+    output, errors = capsys.readouterr()
+    assert errors.startswith("warning: client_maxconn=2000 cannot be reached, only 1000: raise the fd limit")
+    assert output.endswith("errors: 0, warnings: 1\n")
+
+
 def test_line_that_is_no_route_is_an_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A start would only warn; who runs the check wants to know before."""
     (config.parent / "routes").write_text("* a:1\nh a\n")
     assert main(["--config", str(config)]) == 1
     errors = capsys.readouterr().err
-    assert f"warning: {config.parent}/routes:2: target bad format\n" in errors
+    assert f"warning: {config.parent}/routes:2: target bad format: 'a' is not HOST:PORT\n" in errors
     assert "error: refused lines of the routes: 1, see the warnings\n" in errors
 
 
@@ -56,6 +67,13 @@ def test_missing_routes_file_is_an_error(config: Path, capsys: pytest.CaptureFix
     (config.parent / "routes").unlink()
     assert main(["--config", str(config)]) == 1
     assert "unable to open routes file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["", "# nothing yet"])
+def test_no_route_at_all_is_an_error(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same 502 for all, though no line is wrong."""
+    assert main(["--route", line]) == 1
+    assert "error: there is no route\n" in capsys.readouterr().err
 
 
 def test_unusable_signing_key_is_an_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """`gripproxy check`: reads configuration and routes as a start would, and says what it found, without starting."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -42,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
             warnings += read_signing_keys(report.settings, table.routes)[1]
         except ConfigError as error:
             errors.append(str(error))
-        _print_effective(report.settings, table)
+        warnings += _print_effective(report.settings, table)
     for text in warnings:
         print(f"warning: {text}", file=sys.stderr)
     for text in errors:
@@ -71,16 +72,19 @@ def _parser() -> argparse.ArgumentParser:
 def _route_errors(table: RouteTable, warnings: list[str]) -> list[str]:
     if table.refused_count:
         return [f"refused lines of the routes: {table.refused_count}, see the warnings"]
-    return ["there is no route, see the warnings"] if warnings and not table.count else []
+    return ["there is no route, see the warnings" if warnings else "there is no route"] if not table.count else []
 
 
-def _print_effective(settings: Settings, table: RouteTable) -> None:
-    """Print what a start would report, and each route."""
+def _print_effective(settings: Settings, table: RouteTable) -> list[str]:
+    """Print what a start would report, and each route; give what it would warn of besides."""
     lines = config_lines(settings, []) + address_lines(settings) + capacity_lines(settings, raise_fd_limit())
-    for _, text in lines + routes_lines(settings, table.count, []):
-        print(text)
+    lines += routes_lines(settings, table.count, [])
+    for level, text in lines:
+        if level < logging.WARNING:
+            print(text)
     for route in table.routes:
         print(f"  {_condition(route)} -> {', '.join(target.label for target in route.targets)}")
+    return [text for level, text in lines if level >= logging.WARNING]
 
 
 def _condition(route: Route) -> str:

@@ -28,7 +28,7 @@ def bind(address: ListenAddress) -> socket.socket:
     """Open a listener that every worker opens too; the kernel spreads the clients over them.
 
     Raises:
-        ConfigError: the address cannot be listened on; says why.
+        ConfigError: the address cannot be listened on; says why, and where to choose another.
     """
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -43,7 +43,8 @@ def bind(address: ListenAddress) -> socket.socket:
         listener.listen(BACKLOG_COUNT)
     except OSError as error:
         listener.close()
-        raise ConfigError(f"http_port: cannot listen on {address}: {error.strerror or error}") from None
+        reason = f"{error.strerror or error}; choose another with --port or http_port="
+        raise ConfigError(f"http_port: cannot listen on {address}: {reason}") from None
     listener.setblocking(False)
     return listener
 
