@@ -148,6 +148,18 @@ def test_client_that_sends_without_end_does_not_hold_up_the_others(make_bench: M
     bench.until(lambda: flooding.received.count(b"HTTP/1.1 200 OK") == 2000)
 
 
+def test_answer_that_comes_while_the_worker_stops_goes_nowhere(make_bench: MakeBench) -> None:
+    """It was written to the client's fd after that was closed: to nothing, or to whatever had the number by then."""
+    bench = make_bench()
+    bench.client(b"GET / HTTP/1.1\r\n\r\n")
+    origin = bench.origin()
+    bench.driver.close()
+    origin.send(b"HTTP/1.1 200 OK\r\nGrip-Hold: stream\r\nGrip-Channel: a\r\nContent-Length: 0\r\n\r\n")
+    bench.until(lambda: origin.is_closed)
+    assert bench.core.holds.streams_count == 0
+    bench.core.exchanges.clear()
+
+
 def test_tick_counts_what_is_there(bench: WorkerBench) -> None:
     held(bench, STREAM)
     held(bench, LONG_POLL)

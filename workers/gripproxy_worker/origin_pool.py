@@ -159,13 +159,12 @@ class OriginPool:
             origin.fail(f"it was silent for {silent_s:.0f} s")
 
     def close(self) -> None:
-        """Close every connection that is not in use and stop connecting."""
+        """Close every connection and stop connecting: nobody who asked hears any more."""
         self._waiting.clear()
         for task in self._tasks:
             task.cancel()
-        for origins in list(self._idle.values()):
-            for origin in list(origins):
-                origin.abandon()
+        for origin in list(self._open):
+            origin.abandon()
 
     def _keep(self, origin: OriginConn) -> None:
         key = origin.key
