@@ -104,8 +104,9 @@ def test_options_of_a_start_count_here_too(config: Path, capsys: pytest.CaptureF
     assert "  * -> c:3" in lines
 
 
-def test_example_files_are_sound(capsys: pytest.CaptureFixture[str]) -> None:
-    """They are what users start from."""
+def test_example_files_are_sound(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are what users start from. How many descriptors this machine gives is not theirs to know."""
+    monkeypatch.setattr("gripproxy.check_command.raise_fd_limit", lambda: 1_000_000)
     assert main(["--config", str(ROOT / "deploy" / "gripproxy.conf")]) == 0
     output, errors = capsys.readouterr()
     assert errors == ""
