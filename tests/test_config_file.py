@@ -276,7 +276,8 @@ def test_value_of_an_unused_key_is_never_bad(directory: Path) -> None:
 @pytest.mark.parametrize("line", ["", "http_port=", "http_port=,"])
 def test_no_listener_refuses_a_start(directory: Path, line: str) -> None:
     """In the reference's words."""
-    assert refusal(directory, f"[runner]\n{line}\n[proxy]\nroutesfile=r\n") == "a.conf: no server ports configured"
+    text = f"[runner]\n{line}\n[proxy]\nroutesfile=r\n"
+    assert refusal(directory, text) == "a.conf: no server ports configured; set http_port in [runner]"
 
 
 def test_fewer_connections_than_workers_refuse_a_start(directory: Path) -> None:

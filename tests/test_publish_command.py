@@ -115,13 +115,13 @@ def test_standard_input_is_sent_as_it_is(arguments: tuple[str, ...]) -> None:
 
 def test_empty_standard_input_counts_only_if_asked_for() -> None:
     """Under cron it is /dev/null: a forgotten content must stay an error there."""
-    assert refusal_of("c", stdin=b"") == "must specify content"
+    assert refusal_of("c", stdin=b"") == "must specify content: TEXT, @FILE or -"
     assert item_of("c", "-", stdin=b"")["channel"] == "c"
 
 
 def test_missing_content_is_refused_on_a_terminal() -> None:
     """Waiting for somebody to type would look like a hang."""
-    assert refusal_of("c") == "must specify content"
+    assert refusal_of("c") == "must specify content: TEXT, @FILE or -"
     with pytest.raises(UsageError, match="must specify content"):
         build_item(options_of("c"), None)
 

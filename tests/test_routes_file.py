@@ -22,7 +22,7 @@ def test_file_is_read_with_its_byte_order_mark_and_line_ends(tmp_path: Path) -> 
     path.write_bytes(b"\xef\xbb\xbf* a:1\r\nb a:x\r\n")
     table, warnings = read_routes(Settings(routesfile=str(path)))
     assert [route.domain for route in table.routes] == ["*"]
-    assert warnings == [f"{path}:2: target invalid port"]
+    assert warnings == [f"{path}:2: target invalid port: 'a:x' is not HOST:PORT with a port from 1 to 65535"]
 
 
 def test_missing_file_at_start_is_a_warning(tmp_path: Path) -> None:

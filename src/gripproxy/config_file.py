@@ -216,7 +216,7 @@ class _Reader:
     def _check_whole(self, fields: dict[str, Any]) -> None:
         """Refuse values that are sound by themselves but not together."""
         if not fields["http_port"]:
-            raise ConfigError("no server ports configured", self._path)
+            raise ConfigError("no server ports configured; set http_port in [runner]", self._path)
         if fields["client_maxconn"] < fields["workers"]:
             numbers = f"client_maxconn={fields['client_maxconn']} is less than the number of workers"
             raise ConfigError(f"{numbers}, {fields['workers']}", self._path)

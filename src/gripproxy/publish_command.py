@@ -148,7 +148,7 @@ def _read_content(content: str | None, stdin: BinaryIO | None) -> tuple[bytes, b
         payload = b"" if stdin is None or stdin.isatty() else stdin.read()
         if not payload:
             # Also for an empty standard input: under cron or in a service it is /dev/null.
-            raise UsageError("must specify content")
+            raise UsageError("must specify content: TEXT, @FILE or -")
         return payload, True
     if content == "-":
         return (b"" if stdin is None else stdin.read()), True

@@ -7,8 +7,12 @@ the item takes to travel.
 import base64
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gripproxy.errors import GripProxyError
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 ZMQ_TRANSPORTS = ("tcp://", "ipc://", "tipc://", "ws://", "wss://", "vmci://")
 TOKEN_LIFETIME_S = 3600  # what the Python client library uses
@@ -125,11 +129,20 @@ def send_http(target: HttpTarget, body: bytes, timeout_s: float) -> None:
         text = response.read(ERROR_BODY_MAX_BYTES).decode("utf-8", "replace").strip()
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise SendError(f"{target.netloc}: {reason}") from None
+        hint = "; is the proxy running, and is this its publish port?" if isinstance(error, ConnectionError) else ""
+        raise SendError(f"{target.netloc}: {reason}{hint}") from None
     finally:
         connection.close()
     if response.status != 200:
-        raise SendError(text or f"{target.netloc}: {response.status} {response.reason}")
+        raise SendError(_refusal(response, text, target))
+
+
+def _refusal(response: "HTTPResponse", text: str, target: HttpTarget) -> str:
+    """Say why the item was not taken: in the proxy's own words, or that something else answers there."""
+    if text and response.status != 404 and not text.startswith("<"):
+        return text
+    answer = f"{target.netloc}{target.path}: {response.status} {response.reason}"
+    return f"{answer}; is this the proxy's publish port?"
 
 
 def send_zmq(spec: str, frame: bytes, timeout_s: float) -> None:

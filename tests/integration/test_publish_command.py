@@ -102,12 +102,20 @@ def test_refusal_of_the_server_is_shown() -> None:
     assert (result.returncode, result.stderr) == (1, b"Error: Invalid format: no formats specified\n")
 
 
-def test_refusal_without_text_shows_the_status() -> None:
-    """An intermediary may say no without a word."""
-    server = OneAnswer(b"HTTP/1.0 403 Forbidden\r\n\r\n")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.0 403 Forbidden\r\n\r\n",
+        b"HTTP/1.0 403 Forbidden\r\n\r\n<html>\n<title>no</title>\n</html>\n",
+    ],
+)
+def test_refusal_that_is_not_the_proxys_shows_where_it_came_from(answer: bytes) -> None:
+    """A wrong port is often a web server's: its page says nothing here, its address does."""
+    server = OneAnswer(answer)
     result = publish("--spec", server.url, "test", "hello")
     server.close()
-    assert (result.returncode, result.stderr) == (1, f"Error: {server.url[7:]}: 403 Forbidden\n".encode())
+    text = f"Error: {server.url[7:]}/publish/: 403 Forbidden; is this the proxy's publish port?\n"
+    assert (result.returncode, result.stderr) == (1, text.encode())
 
 
 def test_key_in_the_url_authenticates() -> None:

@@ -91,7 +91,7 @@ def test_bad_line_is_skipped_and_the_others_load() -> None:
     assert (routes.count, routes.refused_count) == (2, 2)
     assert warnings == [
         "dir/routes:2: must specify condition and at least one target",
-        "dir/routes:4: target invalid port",
+        "dir/routes:4: target invalid port: 'b:0' is not HOST:PORT with a port from 1 to 65535",
     ]
 
 

@@ -197,9 +197,9 @@ def _split_host_port(value: str) -> tuple[str, int]:
     else:
         host, separator, port = value.partition(":")
     if not separator or not _HOST_VALUE.fullmatch(host):
-        raise RouteLineError("target bad format")
+        raise RouteLineError(f"target bad format: {value!r} is not HOST:PORT")
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) <= PORT_MAX):
-        raise RouteLineError("target invalid port")
+        raise RouteLineError(f"target invalid port: {value!r} is not HOST:PORT with a port from 1 to {PORT_MAX}")
     return host, int(port)
 
 
