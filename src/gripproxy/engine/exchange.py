@@ -123,7 +123,7 @@ class Exchange:
         head = self.head
         if head.upgrade is not None and head.upgrade.lower() == b"websocket":
             return self._answer_unasked(501, "WebSocket is not supported by this version.")
-        self.route = self._rules.routes.find(head.host_name, self.is_https, head.path, False)
+        self.route = self._rules.routes.find(head.host_name, self.is_https, head.path, is_websocket=False)
         if self.route is None:
             return self._answer_unasked(502, f"No route for host: {head.host_name}")
         return self._ask(now)
