@@ -64,10 +64,14 @@ def test_second_instance_is_refused_and_the_first_stays(start_server: StartServe
     assert can_connect(server.http_port)
 
 
-def test_taken_publish_port_ends_the_start_with_its_reason(start_server: StartServer, short_path: Path) -> None:
-    """The same configuration in another directory gets past the lock, but not past the port."""
+def test_taken_port_ends_the_start_with_its_reason(start_server: StartServer, short_path: Path) -> None:
+    """The same configuration in another directory gets past the lock, but not past the ports."""
     server = start_server(ServerPlan(routes=["* test"]))
-    status, output = run_to_end(short_path, "--config", str(server.config_path), "--rundir", str(short_path / "other"))
+    elsewhere = ["--config", str(server.config_path), "--rundir", str(short_path / "other")]
+    status, output = run_to_end(short_path, *elsewhere)
+    assert status == 1
+    assert "http_port: cannot listen on " in output and str(server.http_port) in output
+    status, output = run_to_end(short_path, *elsewhere, "--port", str(free_ports(1)[0]))
     assert status == 1
     assert "hub cannot start: " in output and str(server.push_port) in output
     assert "Traceback" not in output

@@ -1,5 +1,6 @@
 """The run directory and the lock that keeps a second instance out."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -57,6 +58,20 @@ def test_lock_file_holds_the_pid_and_goes_with_the_lock(short_path: Path) -> Non
     lock = InstanceLock(settings_in(short_path))
     lock.acquire()
     assert (short_path / "t-gripproxy.pid").read_text() == f"{os.getpid()}\n"
+    lock.close()
+    assert list(short_path.iterdir()) == []
+
+
+def test_lock_file_that_cannot_be_written_is_told(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk said only "No space left on device", not where."""
+
+    def write(fd: int, text: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", write)
+    lock = InstanceLock(settings_in(short_path))
+    with pytest.raises(ConfigError, match=r"cannot write the lock file .*t-gripproxy.pid: No space left on device"):
+        lock.acquire()
     lock.close()
     assert list(short_path.iterdir()) == []
 

@@ -85,9 +85,12 @@ class InstanceLock:
         if not is_same:  # held by another, or removed by its last holder between our open and our lock
             os.close(fd)
             return False
-        os.ftruncate(fd, 0)
-        os.write(fd, f"{os.getpid()}\n".encode())
         self._fd = fd
+        try:
+            os.ftruncate(fd, 0)
+            os.write(fd, f"{os.getpid()}\n".encode())
+        except OSError as error:
+            raise ConfigError(f"cannot write the lock file {self._path}: {error.strerror}") from error
         return True
 
     def _holder_pid(self) -> int | None:
