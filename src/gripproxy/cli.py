@@ -114,10 +114,8 @@ def _serve(options: argparse.Namespace) -> int:
     from gripproxy import logs
     from gripproxy.bus.hub import hub_main
     from gripproxy.config_file import load_settings
-    from gripproxy.port_probe import check_client_ports
     from gripproxy.supervisor.run_directory import InstanceLock, prepare_run_directory
     from gripproxy.supervisor.supervisor import Supervisor
-    from gripproxy_worker.listener import check_free
     from gripproxy_worker.main import worker_main
 
     settings, warnings = load_settings(options.config, _overrides(options))
@@ -125,9 +123,6 @@ def _serve(options: argparse.Namespace) -> int:
     prepare_run_directory(settings)
     with contextlib.closing(InstanceLock(settings)) as lock:
         lock.acquire()
-        check_client_ports(settings.http_port)
-        for address in settings.http_port:
-            check_free(address)
         _report_start(settings, warnings)
         return Supervisor(settings, hub_main, worker_main).run()
 
