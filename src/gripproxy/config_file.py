@@ -192,6 +192,7 @@ class _Reader:
     def _settle_routes(self, overrides: Overrides, fields: dict[str, Any]) -> None:
         routesfile = fields["routesfile"]
         if overrides.routes:
+            _check_utf8(overrides.routes)
             fields |= {"routesfile": None, "routes": overrides.routes}
         elif routesfile:
             fields |= {"routesfile": os.path.join(self._surroundings.directory, routesfile), "routes": ()}
@@ -234,6 +235,15 @@ def _override_listener(text: str) -> ListenAddress:
         is_too_small = port.lstrip("-").isdecimal() and int(port) < 1
         reason = "port must be greater than or equal to 1" if is_too_small else str(error)
         raise ConfigError(f"--port {text}: {reason}") from error
+
+
+def _check_utf8(lines: tuple[str, ...]) -> None:
+    """Refuse bytes of the command line that are no text: routes are encoded again, for the requests they match."""
+    for line in lines:
+        try:
+            line.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"--route is not UTF-8: {os.fsencode(line)!r}") from None
 
 
 def _remarks(value: IniValue) -> list[str]:
