@@ -56,6 +56,7 @@ def test_instance_number_moves_every_publish_port() -> None:
         ("127.0.0.1", "http://localhost:7999/"),
         ("0.0.0.0", "http://localhost:7999/"),
         ("192.168.1.9", "http://192.168.1.9:7999/"),
+        ("::1", "http://[::1]:7999/"),
     ],
 )
 def test_page_url_can_be_opened_here(host: str, url: str) -> None:

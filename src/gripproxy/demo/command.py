@@ -10,6 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from gripproxy.config_keys import WORKERS_MAX_COUNT
+from gripproxy.settings import ListenAddress
+
 FAILURE_STATUS = 1
 DEFAULT_PORT = 7999
 PUBLISH_PORTS = (5560, 5561, 5562, 5563)  # ZeroMQ PULL, HTTP, ZeroMQ SUB, commands; `--id N` adds 10 * N to each
@@ -55,12 +58,12 @@ def new_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--host", default="127.0.0.1", metavar="ADDR", help="IPv4 address that clients connect to (%(default)s)")
+    add("--host", default="127.0.0.1", metavar="ADDR", help="address that clients connect to (%(default)s)")
     add("--port", type=_port, default=DEFAULT_PORT, metavar="PORT", help="port that clients connect to (%(default)s)")
     add(
         "--id", type=_id, default=0, metavar="N", help="instance number: moves the publish ports 5560-5563 up by 10 * N"
     )
-    add("--workers", type=int, metavar="N", help="worker processes (default: one per CPU core)")
+    add("--workers", type=_workers, metavar="N", help="worker processes (default: one per CPU core)")
     add("--rundir", metavar="DIR", help="directory for the proxy's sockets and lock file")
     add("--loglevel", default="1", metavar="N", help="0 errors, 1 warnings (default), 2 information, 3 debug")
     return parser
@@ -77,7 +80,7 @@ def control_url(options: argparse.Namespace) -> str:
 def page_url(options: argparse.Namespace) -> str:
     """Give the page's address as this machine reaches it."""
     host = "localhost" if options.host in ("0.0.0.0", "127.0.0.1") else options.host
-    return f"http://{host}:{options.port}/"
+    return f"http://{ListenAddress(host=host, port=options.port)}/"
 
 
 def publish_command(options: argparse.Namespace) -> str:
@@ -106,7 +109,12 @@ def banner(options: argparse.Namespace) -> str:
 
 def proxy_arguments(options: argparse.Namespace, origin_port: int) -> list[str]:
     """Give the command line of a proxy whose only route leads to the demo's origin."""
-    arguments = ["--port", f"{options.host}:{options.port}", "--route", f"* 127.0.0.1:{origin_port}"]
+    arguments = [
+        "--port",
+        str(ListenAddress(host=options.host, port=options.port)),
+        "--route",
+        f"* 127.0.0.1:{origin_port}",
+    ]
     arguments += ["--loglevel", options.loglevel]
     if options.id:
         arguments += ["--id", str(options.id)]
@@ -122,7 +130,8 @@ def port_complaints(options: argparse.Namespace) -> list[str]:
     complaints = []
     reason = _bind_refusal(options.host, options.port)
     if reason:
-        complaints.append(f"cannot listen on {options.host}:{options.port}: {reason}; choose another with --port")
+        address = ListenAddress(host=options.host, port=options.port)
+        complaints.append(f"cannot listen on {address}: {reason}; choose another with --port or --host")
     taken = [port for port in publish_ports(options) if _bind_refusal("127.0.0.1", port)]
     if taken:
         listed = ", ".join(map(str, taken))
@@ -157,7 +166,7 @@ def start_origin(publish_url: str, publish_line: str) -> int | None:
 
 def _bind_refusal(host: str, port: int) -> str | None:
     """Say why nobody can listen there now. Without SO_REUSEPORT: another gripproxy's port counts as taken."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -169,6 +178,12 @@ def _bind_refusal(host: str, port: int) -> str | None:
 def _port(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 65_535:
         raise argparse.ArgumentTypeError(f"not a port: {text!r}")
+    return int(text)
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= WORKERS_MAX_COUNT:
+        raise argparse.ArgumentTypeError(f"not a number from 1 to {WORKERS_MAX_COUNT}: {text!r}")
     return int(text)
 
 
