@@ -180,3 +180,21 @@ def test_request_is_one_origin_error_if_no_target_answered(make_bench: MakeBench
     assert bench.row[Field.ORIGIN_ERRORS] == 0
     bench.exchange(bench.client(), b"GET / HTTP/1.1\r\nHost: down.test\r\n\r\n", b"Error while proxying to origin.\n")
     assert bench.row[Field.ORIGIN_ERRORS] == 1
+
+
+def test_bug_at_one_deadline_does_not_cost_the_others_theirs(bench: WorkerBench) -> None:
+    """A tick takes all that is due out of the wheel: what it forgets then stays open for ever."""
+
+    class Faulty:
+        slot = None
+
+        def on_deadline(self, now: float) -> None:
+            raise AssertionError("a bug")
+
+    for _ in range(3):
+        bench.driver.wheel.schedule(Faulty(), 0.0)
+    bench.driver.clock = lambda: bench.loop.time() + 1.0
+    bench.driver.tick()
+    assert bench.row[Field.INTERNAL_ERRORS] == 3
+    bench.row[Field.INTERNAL_ERRORS] = 0
+    assert bench.row[Field.HEARTBEAT_MS] > 0

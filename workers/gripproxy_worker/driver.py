@@ -95,10 +95,14 @@ class Driver:
         now = self.clock()
         self._loop.call_later(TICK_S, self.tick)
         for record in self.wheel.due(now):
-            if isinstance(record, OriginConn):
-                self.pool.on_deadline(record, now)
-            else:
-                record.on_deadline(now)
+            try:
+                if isinstance(record, OriginConn):
+                    self.pool.on_deadline(record, now)
+                else:
+                    record.on_deadline(now)
+            except Exception:  # a bug of ours: the other deadlines are out of the wheel and will not come again
+                self.row[Field.INTERNAL_ERRORS] += 1
+                log.exception("internal error at a deadline of %s", type(record).__name__)
         self.dispatch(None, ClockTicked())
         holds, row = self.core.holds, self.row
         row[Field.HEARTBEAT_MS] = int(now * 1000)
