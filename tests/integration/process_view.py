@@ -21,9 +21,13 @@ def children(pid: int) -> list[int]:
 
 
 def is_gone(pid: int) -> bool:
-    """Say whether a process has ended and its sockets are closed, be it reaped or not."""
+    """Say whether a process has ended and its sockets are closed, be it reaped or not.
+
+    The main thread of a killed process is a zombie first; the sockets are closed when its last thread has ended.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        is_zombie = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return is_zombie and len(os.listdir(f"/proc/{pid}/task")) == 1
     except OSError:
         return True
 
