@@ -116,6 +116,7 @@ def _serve(options: argparse.Namespace) -> int:
     from gripproxy.config_file import load_settings
     from gripproxy.supervisor.run_directory import InstanceLock, prepare_run_directory
     from gripproxy.supervisor.supervisor import Supervisor
+    from gripproxy_worker.listener import check_free
     from gripproxy_worker.main import worker_main
 
     settings, warnings = load_settings(options.config, _overrides(options))
@@ -123,6 +124,8 @@ def _serve(options: argparse.Namespace) -> int:
     prepare_run_directory(settings)
     with contextlib.closing(InstanceLock(settings)) as lock:
         lock.acquire()
+        for address in settings.http_port:
+            check_free(address)
         _report_start(settings, warnings)
         return Supervisor(settings, hub_main, worker_main).run()
 

@@ -10,7 +10,7 @@ import pytest
 from gripproxy.errors import ConfigError
 from gripproxy.scoreboard import Field
 from gripproxy.settings import ListenAddress
-from gripproxy_worker.listener import BUSY, Acceptor, bind
+from gripproxy_worker.listener import BUSY, Acceptor, bind, check_free
 from tests.worker.bench import Client, WorkerBench
 from tests.worker.conftest import MakeBench
 
@@ -31,6 +31,15 @@ def test_address_in_use_is_a_configuration_error() -> None:
         pytest.raises(ConfigError, match=r"http_port: cannot listen on 127\.0\.0\.1:\d+: Address already in use"),
     ):
         bind(ListenAddress(host="127.0.0.1", port=taken.getsockname()[1]))
+
+
+def test_port_of_another_gripproxy_is_not_free() -> None:
+    """Its workers would share the port with ours: each instance would get half of the clients."""
+    with bind(LOCAL) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use"):
+            check_free(ListenAddress(host="127.0.0.1", port=port))
+    check_free(ListenAddress(host="127.0.0.1", port=port))
 
 
 def test_workers_share_a_port() -> None:

@@ -24,28 +24,43 @@ NO_SOCKET_LEFT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 BUSY = encode_refusal(503, "Too many connections.")
 
 
+def check_free(address: ListenAddress) -> None:
+    """Make sure that nobody listens there: `bind` would share the port, and the clients, with another gripproxy.
+
+    Raises:
+        ConfigError: as `bind`.
+    """
+    _open(address, is_shared=False).close()
+
+
 def bind(address: ListenAddress) -> socket.socket:
     """Open a listener that every worker opens too; the kernel spreads the clients over them.
 
     Raises:
         ConfigError: the address cannot be listened on; says why, and where to choose another.
     """
+    listener = _open(address, is_shared=True)
+    listener.setblocking(False)
+    return listener
+
+
+def _open(address: ListenAddress, is_shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, is_shared)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # accepted sockets inherit these
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind((address.host, address.port))
-        listener.listen(BACKLOG_COUNT)
+        if is_shared:
+            listener.listen(BACKLOG_COUNT)
     except OSError as error:
         listener.close()
         reason = f"{error.strerror or error}; choose another with --port or http_port="
         raise ConfigError(f"http_port: cannot listen on {address}: {reason}") from None
-    listener.setblocking(False)
     return listener
 
 
