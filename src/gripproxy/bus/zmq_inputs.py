@@ -18,8 +18,9 @@ log = logging.getLogger(__name__)
 AnyContext = zmq.Context[AnySocket]
 
 # Frames that wait inside of ZeroMQ per publisher. Pushpin has 101,000; but then a publisher that outruns the workers
-# fills our memory before it feels any resistance, and a hub that is killed takes all of these with it.
-FRAMES_HWM = 10_000
+# fills our memory before it feels any resistance, and a hub that is killed takes all of these with it. A PUSH socket
+# waits, so a thousand are enough (10,000 were no faster); a PUB socket drops instead.
+FRAMES_HWM = {zmq.PULL: 1_000, zmq.SUB: 10_000}
 # Larger frames than an item may have are read, refused and logged; but past this ZeroMQ drops the connection itself.
 FRAME_MAX_BYTES = 4 * ITEM_MAX_BYTES
 
@@ -135,9 +136,9 @@ def open_sub_input(
     return sub_input
 
 
-def _input_socket(zmq_context: AnyContext, kind: int) -> AnySocket:
+def _input_socket(zmq_context: AnyContext, kind: zmq.SocketType) -> AnySocket:
     zmq_socket = zmq_context.socket(kind)
-    zmq_socket.setsockopt(zmq.RCVHWM, FRAMES_HWM)
+    zmq_socket.setsockopt(zmq.RCVHWM, FRAMES_HWM[kind])
     zmq_socket.setsockopt(zmq.MAXMSGSIZE, FRAME_MAX_BYTES)
     return zmq_socket
 
