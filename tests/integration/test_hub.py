@@ -239,7 +239,8 @@ def test_stuck_worker_makes_publishers_wait_and_then_gets_everything(site: Insta
 def test_taken_port_is_a_reason_not_to_start(site: Installation) -> None:
     """The text names the setting and the address."""
     second = site.launcher.start_hub()
-    assert second.report == f"ConfigError: push_in_spec {site.settings.push_in_spec}: address already in use"
+    taken = f"ConfigError: push_in_spec {site.settings.push_in_spec}: address already in use"
+    assert second.report == f"{taken}; change it, or run with --id N beside another instance"
     wait_until(lambda: not is_alive(second.pid), "the second hub is gone")
 
 

@@ -7,6 +7,7 @@ which may swallow an edge, is followed by one more look.
 """
 
 import asyncio
+import errno
 import os
 from collections.abc import Callable
 from typing import Any
@@ -73,7 +74,8 @@ def bind(zmq_socket: AnySocket, key: str, spec: str, file_mode: int | None = Non
         if file_mode is not None and spec.startswith("ipc://"):
             os.chmod(spec.removeprefix("ipc://"), file_mode)
     except (zmq.ZMQError, OSError) as error:
-        raise ConfigError(f"{key} {spec}: {_reason(error)}") from error
+        advice = "; change it, or run with --id N beside another instance" if error.errno == errno.EADDRINUSE else ""
+        raise ConfigError(f"{key} {spec}: {_reason(error)}{advice}") from error
 
 
 def connect(zmq_socket: AnySocket, key: str, spec: str) -> None:
