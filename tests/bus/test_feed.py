@@ -108,3 +108,17 @@ def test_lost_items_are_counted(bench: BusBench) -> None:
         hub.send(encode_bus_message([encode_bus_frame(7, sequence, stream_item("c", b"x"))]))
     bench.run_until(lambda: len(worker.contents) == 3)
     assert worker.row[Field.BUS_GAPS] == 3
+
+
+def test_damaged_frame_takes_no_other_with_it(bench: BusBench) -> None:
+    """It is counted; the items that travel in the same message are delivered."""
+    hub = bench.socket(zmq.XPUB)
+    hub.bind(f"ipc://{bench.bus_path}")
+    worker = Worker(bench, 0)
+    assert hub.recv() == b"\x01"
+    frames = [encode_bus_frame(7, sequence, stream_item("c", b"%d" % sequence)) for sequence in range(3)]
+    hub.send(encode_bus_message([frames[0], frames[1][:5], frames[1], frames[2]]))
+    bench.run_until(lambda: len(worker.contents) == 3)
+    assert worker.contents == [b"0", b"1", b"2"]
+    assert worker.row[Field.INTERNAL_ERRORS] == 1
+    assert worker.row[Field.BUS_GAPS] == 0

@@ -1,6 +1,7 @@
 """The worker's end of the bus: frames in, channel reports out."""
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -11,8 +12,11 @@ import zmq
 from gripproxy.bus.sequence_watch import SequenceWatch
 from gripproxy.bus.watched_socket import AnySocket, WatchedSocket, connect
 from gripproxy.bus.worker_notice import ALL_ITEMS, SUBSCRIBE, encode_channels, encode_join_topic
+from gripproxy.errors import InternalError
 from gripproxy.protocol.bus_frame import BusHead, decode_bus_head, split_bus_message
 from gripproxy.scoreboard import Field
+
+log = logging.getLogger(__name__)
 
 MESSAGES_HWM = 250  # as the hub's side: past both the hub stops reading its inputs
 BATCH_MAX_COUNT = 20  # messages, each of 32 frames at the most
@@ -116,13 +120,21 @@ class Feed:
         deadline = time.monotonic() + BATCH_MAX_S
         try:
             for _ in range(BATCH_MAX_COUNT):
-                for frame in split_bus_message(self._recv(zmq.NOBLOCK)):
-                    self._handle(frame)
+                self._handle_message(self._recv(zmq.NOBLOCK))
                 if time.monotonic() > deadline:
                     return True
         except zmq.Again:
             return False
         return True
+
+    def _handle_message(self, message: bytes) -> None:
+        """Handle the message's frames; one that is damaged does not take the others with it."""
+        for frame in split_bus_message(message):
+            try:
+                self._handle(frame)
+            except InternalError as error:
+                self._row[Field.INTERNAL_ERRORS] += 1
+                log.error("%s", error)
 
     def _handle(self, frame: bytes) -> None:
         head = decode_bus_head(frame)
