@@ -97,7 +97,7 @@ class ClientSockets:
         self.epoll.register(fd, INTERESTS)
 
     def close(self, fd: int) -> None:
-        """Close at once; what was not written yet is lost, and counted if it was for a held client."""
+        """Close at once; what was not written yet is lost."""
         self.records[fd] = None
         self.count -= 1
         self.backlogs.pop(fd, None)
@@ -137,7 +137,7 @@ class ClientSockets:
         return bytes(self._view[:count])
 
     def write(self, fd: int, payload: bytes) -> None:
-        """Write to a connection that is not held; what does not fit waits. Its writer watches `backlogs`."""
+        """Write to one connection; what does not fit waits, whatever its size. Its writer watches `backlogs`."""
         backlog = self.backlogs.get(fd)
         if backlog is not None:
             backlog.payloads.append(payload)
@@ -154,7 +154,17 @@ class ClientSockets:
             self.backlogs[fd] = Backlog(memoryview(payload)[count:])
 
     def deliver(self, payload: bytes, fds: Collection[int]) -> None:
-        """Write the same bytes to many held connections; a client that reads too slowly loses what overflows."""
+        """Write an item to many held connections; a client that reads too slowly loses what overflows."""
+        self._write_all(payload, fds)
+        self._row[Field.DELIVERIES] += len(fds)
+
+    def keep_alive(self, payload: bytes, fds: Collection[int]) -> None:
+        """Write keep-alive bytes to those that have nothing else waiting: the others are not quiet, they are slow."""
+        idle_fds = [fd for fd in fds if fd not in self.backlogs] if self.backlogs else fds
+        self._write_all(payload, idle_fds)
+        self._row[Field.KEEP_ALIVES] += len(idle_fds)
+
+    def _write_all(self, payload: bytes, fds: Collection[int]) -> None:
         write, backlogs, size, row = os.write, self.backlogs, len(payload), self._row
         for fd in fds:
             if fd in backlogs:
@@ -170,14 +180,6 @@ class ClientSockets:
             if count != size:
                 row[Field.SLOW_CLIENTS] += 1
                 backlogs[fd] = Backlog(memoryview(payload)[count:])
-        row[Field.DELIVERIES] += len(fds)
-
-    def keep_alive(self, payload: bytes, fds: Collection[int]) -> None:
-        """Deliver keep-alive bytes to those that have nothing else waiting: they are not quiet, they are slow."""
-        idle_fds = [fd for fd in fds if fd not in self.backlogs] if self.backlogs else fds
-        self.deliver(payload, idle_fds)
-        self._row[Field.DELIVERIES] -= len(idle_fds)
-        self._row[Field.KEEP_ALIVES] += len(idle_fds)
 
     def _append(self, backlog: Backlog, payload: bytes) -> None:
         waits_count = len(backlog.payloads)
