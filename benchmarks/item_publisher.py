@@ -1,4 +1,4 @@
-"""Ways to hand items to a server; every item carries the same short text with one MARK in it."""
+"""Ways to hand items to a server; every item carries the text of `item_mark`, with the time given for it."""
 
 import json
 import socket
@@ -7,10 +7,8 @@ from typing import Protocol
 import zmq
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.item_mark import item_template, sse_template
 
-MARK = b"~"  # once in every item and nowhere else in what a client receives, so clients count it
-ITEM_TEXT = "~" + 63 * "x"
-SSE_EVENT = f"event: message\ndata: {ITEM_TEXT}\n\n"
 SEND_LIMIT_MS = 20_000
 PIPELINE_COUNT = 16  # HTTP publishes under way at once on a connection
 
@@ -18,8 +16,11 @@ PIPELINE_COUNT = 16  # HTTP publishes under way at once on a connection
 class ItemPublisher(Protocol):
     """Publishes the benchmark's item to a channel given by its number."""
 
-    def publish(self, channel: int) -> None:
-        """Hand over one item for channel c{channel}; blocks while the server takes no more."""
+    def publish(self, channel: int, at_ns: int = 0) -> None:
+        """Hand over one item for channel c{channel}; blocks while the server takes no more.
+
+        `at_ns` is when it should have been sent, for clients that record latencies (`time.monotonic_ns`).
+        """
 
     def close(self) -> None:
         """Wait until the server has taken everything, and disconnect."""
@@ -28,21 +29,29 @@ class ItemPublisher(Protocol):
 class ZmqPublisher:
     """A ZeroMQ PUSH socket with JSON items, as most of Pushpin's client libraries send them."""
 
-    def __init__(self, spec: str, channel_count: int) -> None:
+    def __init__(self, spec: str, channel_count: int, size_bytes: int) -> None:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.PUSH)
         self._socket.setsockopt(zmq.SNDTIMEO, SEND_LIMIT_MS)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.connect(spec)
-        formats = {"http-stream": {"content": SSE_EVENT}}
+        formats = {"http-stream": {"content": sse_template(size_bytes)}}
         self._frames = [
             b"J" + json.dumps({"channel": f"c{index}", "formats": formats}).encode() for index in range(channel_count)
         ]
 
-    def publish(self, channel: int) -> None:
+    def publish(self, channel: int, at_ns: int = 0) -> None:
         """See ItemPublisher."""
+        self.send(self._frames[channel])
+
+    def send(self, frame: bytes) -> None:
+        """Hand over one frame.
+
+        Raises:
+            BenchmarkError: the server takes none.
+        """
         try:
-            self._socket.send(self._frames[channel])
+            self._socket.send(frame)
         except zmq.Again as error:
             raise BenchmarkError(f"the server took no item for {SEND_LIMIT_MS} ms") from error
 
@@ -55,21 +64,21 @@ class ZmqPublisher:
 class HttpPipePublisher:
     """POSTs on one kept-alive connection, up to PIPELINE_COUNT of them unanswered."""
 
-    def __init__(self, port: int, path: str, channel_count: int) -> None:
+    def __init__(self, port: int, path: str, channel_count: int, size_bytes: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=SEND_LIMIT_MS / 1000)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._requests = [
             (
                 f"POST {path.format(f'c{index}')} HTTP/1.1\r\nHost: bench\r\nContent-Type: text/plain\r\n"
-                f"Content-Length: {len(ITEM_TEXT)}\r\n\r\n{ITEM_TEXT}"
+                f"Content-Length: {size_bytes}\r\n\r\n{item_template(size_bytes)}"
             ).encode()
             for index in range(channel_count)
         ]
         self._unanswered = 0
 
-    def publish(self, channel: int) -> None:
+    def publish(self, channel: int, at_ns: int = 0) -> None:
         """See ItemPublisher."""
-        self._socket.sendall(self._requests[channel])
+        self._socket.sendall(self._requests[channel] % at_ns)
         self._unanswered += 1
         while self._unanswered >= PIPELINE_COUNT:
             self._read_answers()
@@ -90,13 +99,13 @@ class HttpPipePublisher:
 
 
 class LinePublisher:
-    """Sends channel numbers as lines over TCP, to the bare write loop."""
+    """Sends channel numbers as lines over TCP, to the bare write loop, whose items have no time."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=SEND_LIMIT_MS / 1000)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def publish(self, channel: int) -> None:
+    def publish(self, channel: int, at_ns: int = 0) -> None:
         """See ItemPublisher."""
         self._socket.sendall(b"%d\n" % channel)
 

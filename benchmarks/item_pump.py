@@ -15,14 +15,25 @@ LOOK_S = 0.0005
 
 
 class ItemPump:
-    """Drives one publisher at the speed at which the swarm receives."""
+    """Drives one publisher at the speed at which the swarm receives.
 
-    def __init__(self, publisher: ItemPublisher, swarm: HoldSwarm, channels: int, subscribers: int) -> None:
+    `under_way_max_count`: deliveries; two items' worth may be under way in any case.
+    """
+
+    def __init__(
+        self,
+        publisher: ItemPublisher,
+        swarm: HoldSwarm,
+        channels: int,
+        subscribers: int,
+        under_way_max_count: int = UNDER_WAY_MAX_COUNT,
+    ) -> None:
         self.due = 0  # deliveries that the items published so far must make
         self._publisher = publisher
         self._swarm = swarm
         self._channels = channels
         self._subscribers = subscribers
+        self._under_way_max_count = under_way_max_count
         self._next_channel = 0
         self._start = swarm.count(Counter.RECEIVED)
         self.last_delivery_at = time.monotonic()
@@ -34,7 +45,7 @@ class ItemPump:
 
     def publish(self, deliveries_max: int, limit_s: float, watch: Watch) -> None:
         """Publish until `deliveries_max` more are due or time is up, then wait until they have come or none comes."""
-        ahead = max(UNDER_WAY_MAX_COUNT, 2 * self._subscribers)
+        ahead = max(self._under_way_max_count, 2 * self._subscribers)
         per_look = max(1, ahead // self._subscribers // 4)  # items between two looks at the counters
         goal, stop = self.due + deliveries_max, time.monotonic() + limit_s
         missing = self.due - self.received
