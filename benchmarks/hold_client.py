@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from multiprocessing.connection import Connection
 
-from benchmarks.item_publisher import MARK
+from benchmarks.item_mark import MARK
+from benchmarks.latency_histogram import LatencyRecorder
 
 IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: the port is chosen at connect, so each address gives its full range
 CONNECTIONS_PER_ADDRESS_COUNT = 20_000  # the kernel's default client port range has 28,000
@@ -30,19 +31,31 @@ class Counter(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class HoldTarget:
-    """Where to connect and what to ask. Connection i goes to port i mod ports and channel i mod channels."""
+    """Where to connect and what to ask. Connection i goes to port i mod ports and to the channels in turn."""
 
     ports: tuple[int, ...]
     path: str  # ``{}`` is the channel
     channel_count: int
     opening_max_count: int = 32  # per process: connections that have no response yet
+    first_channel: int = 0
 
 
 class HoldClient:
-    """The loop of one client process. Reads ``(first_index, count)`` from `commands` and opens that many."""
+    """The loop of one client process. Reads ``(first_index, count)`` from `commands` and opens that many.
 
-    def __init__(self, target: HoldTarget, commands: Connection, rows: mmap.mmap, row: int) -> None:
+    With a `recorder` it also counts how old the items are that come.
+    """
+
+    def __init__(
+        self,
+        target: HoldTarget,
+        commands: Connection,
+        rows: mmap.mmap,
+        row: int,
+        recorder: LatencyRecorder | None = None,
+    ) -> None:
         self._target = target
+        self._recorder = recorder
         self._commands = commands
         self._rows = rows
         self._row_offset = row * ROW.size
@@ -57,6 +70,7 @@ class HoldClient:
         """Work until the parent closes its end of the pipe; the process's exit then resets all connections."""
         read, mark, counts = os.read, MARK, self._counts
         opening, command_fd = self._opening, self._commands.fileno()
+        record = self._recorder.record if self._recorder else None
         while True:
             self._open_more()
             for fd, _ in self._epoll.poll(-1, EVENTS_MAX_COUNT):
@@ -72,10 +86,17 @@ class HoldClient:
                     self._read_head(fd, data)
                 elif data:
                     counts[Counter.RECEIVED] += data.count(mark)
+                    if record:
+                        record(fd, data)
                 else:
-                    counts[Counter.LOST] += 1
-                    os.close(fd)
+                    self._lose(fd)
             self._publish_counts()
+
+    def _lose(self, fd: int) -> None:
+        self._counts[Counter.LOST] += 1
+        if self._recorder:
+            self._recorder.forget(fd)
+        os.close(fd)
 
     def _obey(self) -> bool:
         try:
@@ -108,7 +129,7 @@ class HoldClient:
             connecting.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # no TIME_WAIT
             connecting.bind((source_address(index), 0))
             connecting.connect(("127.0.0.1", target.ports[index % len(target.ports)]))
-            path = target.path.format(f"c{index % target.channel_count}")
+            path = target.path.format(f"c{target.first_channel + index % target.channel_count}")
             connecting.send(f"GET {path} HTTP/1.1\r\nHost: bench\r\nAccept: text/event-stream\r\n\r\n".encode())
             connecting.setblocking(False)
             return connecting.detach()
@@ -122,6 +143,8 @@ class HoldClient:
         if head.startswith(b"HTTP/1.1 200 "):
             self._counts[Counter.HELD] += 1
             self._counts[Counter.RECEIVED] += head.count(MARK)
+            if self._recorder:
+                self._recorder.record(fd, head)
         else:
             if not self._counts[Counter.FAILED]:
                 print(f"the first connection that is not held was answered with {head[:120]!r}", file=sys.stderr)

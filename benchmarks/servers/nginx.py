@@ -2,6 +2,7 @@
 
 import os
 
+from benchmarks.item_mark import ITEM_BYTES
 from benchmarks.item_publisher import HttpPipePublisher, ItemPublisher
 from benchmarks.servers.server import CONNECTIONS_MAX_COUNT, Server
 
@@ -129,6 +130,6 @@ location = /publish { nchan_publisher; nchan_channel_id $arg_c; }
         """Held by nchan itself."""
         return "/hold?c={}"
 
-    def publisher(self, channel_count: int) -> ItemPublisher:
+    def publisher(self, channel_count: int, size_bytes: int = ITEM_BYTES) -> ItemPublisher:
         """POST on one kept-alive connection."""
-        return HttpPipePublisher(self.http_port, "/publish?c={}", channel_count)
+        return HttpPipePublisher(self.http_port, "/publish?c={}", channel_count, size_bytes)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.item_mark import ITEM_BYTES
 from benchmarks.item_publisher import ItemPublisher, ZmqPublisher
 from benchmarks.machine import REPOSITORY
 from benchmarks.servers.server import CONNECTIONS_MAX_COUNT, Server, free_port
@@ -71,9 +72,9 @@ subscription_linger=60
         """Answered by the origin."""
         return "/plain"
 
-    def publisher(self, channel_count: int) -> ItemPublisher:
+    def publisher(self, channel_count: int, size_bytes: int = ITEM_BYTES) -> ItemPublisher:
         """PUSH items as JSON."""
-        return ZmqPublisher(f"tcp://127.0.0.1:{self.pull_port}", channel_count)
+        return ZmqPublisher(f"tcp://127.0.0.1:{self.pull_port}", channel_count, size_bytes)
 
 
 class PushpinServer(GripServer):

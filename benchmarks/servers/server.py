@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.item_mark import ITEM_BYTES
 from benchmarks.item_publisher import ItemPublisher
 from benchmarks.process_tree import ProcessTree
 
@@ -50,8 +51,8 @@ class Server(ABC):
         """Name the path that is answered at once."""
         raise BenchmarkError(f"{self.name} proxies nothing")
 
-    def publisher(self, channel_count: int) -> ItemPublisher:
-        """Open the way in for items to the channels c0, c1, ... of this server."""
+    def publisher(self, channel_count: int, size_bytes: int = ITEM_BYTES) -> ItemPublisher:
+        """Open the way in for items with a text of `size_bytes` to the channels c0, c1, ... of this server."""
         raise BenchmarkError(f"{self.name} has no publisher")
 
     @property

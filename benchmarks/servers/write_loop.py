@@ -6,12 +6,14 @@ import socket
 import sys
 from contextlib import suppress
 
-from benchmarks.item_publisher import SSE_EVENT, ItemPublisher, LinePublisher
+from benchmarks.item_mark import ITEM_BYTES, sse_template
+from benchmarks.item_publisher import ItemPublisher, LinePublisher
 from benchmarks.machine import REPOSITORY, raise_file_limit
 from benchmarks.servers.server import Server, free_port
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-CHUNK = b"%x\r\n%s\r\n" % (len(SSE_EVENT), SSE_EVENT.encode())  # the bytes a GRIP proxy writes for an item
+EVENT = sse_template() % 0
+CHUNK = b"%x\r\n%s\r\n" % (len(EVENT), EVENT.encode())  # the bytes a GRIP proxy writes for an item
 
 
 class WriteLoopServer(Server):
@@ -39,7 +41,7 @@ class WriteLoopServer(Server):
         """Every request is held."""
         return "/hold?c={}"
 
-    def publisher(self, channel_count: int) -> ItemPublisher:
+    def publisher(self, channel_count: int, size_bytes: int = ITEM_BYTES) -> ItemPublisher:
         """A line per item."""
         return LinePublisher(self.line_port)
 
