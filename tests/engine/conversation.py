@@ -7,6 +7,7 @@ from gripproxy.engine.effects import Effect
 from gripproxy.engine.events import (
     ClientGone,
     ClockTicked,
+    Continued,
     ItemPublished,
     OriginAnswered,
     OriginBodyCollected,
@@ -122,3 +123,6 @@ class Conversation:
     def passes(self, seconds: float) -> list[Effect]:
         self.now += seconds
         return self.core.handle(ClockTicked(), self.now)
+
+    def continues(self) -> list[Effect]:
+        return self.core.handle(Continued(), self.now)

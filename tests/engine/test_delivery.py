@@ -1,20 +1,15 @@
-"""From an item to the bytes that each subscriber gets."""
+"""From an item to the end of a hold: what those whose wait is over get."""
 
 import pytest
 
-from gripproxy.engine.delivery import answer_responses, close_streams, deliver_content, merge_headers
-from gripproxy.engine.effects import Deliver, Finish
+from gripproxy.engine.delivery import answer_responses, close_streams, merge_headers
+from gripproxy.engine.effects import Finish
 from gripproxy.engine.holds import ResponseHold, StreamHold, StreamShapes
-from gripproxy.engine.subscriptions import Channel
 from gripproxy.protocol.http1 import Headers, RequestHead
 from gripproxy.protocol.publish_format import HttpResponseFormat
 from tests.engine.conversation import request
 
 SHAPES = StreamShapes()
-
-
-def channel(chunked: set[int] | None = None, raw: set[int] | None = None) -> Channel:
-    return Channel("news", chunked, raw)
 
 
 def long_poll(conn_id: int, head: RequestHead | None = None, headers: Headers | None = None) -> ResponseHold:
@@ -23,32 +18,6 @@ def long_poll(conn_id: int, head: RequestHead | None = None, headers: Headers | 
 
 def stream(conn_id: int, is_chunked: bool = True, is_persistent: bool = True) -> StreamHold:
     return StreamHold(conn_id, SHAPES.shape(is_chunked, is_persistent, b"", 0, False), ())
-
-
-def test_content_is_framed_once_for_each_transport() -> None:
-    """HTTP/1.1 clients get a chunk, HTTP/1.0 clients the bytes as they are."""
-    effects = deliver_content(channel({1, 2}, {3}), b"hello\n")
-    assert effects == [Deliver(b"6\r\nhello\n\r\n", {1, 2}), Deliver(b"hello\n", {3})]
-
-
-def test_subscribers_are_not_copied() -> None:
-    """A copy of a hundred thousand ids for each item would cost more than the item."""
-    listeners = {1, 2}
-    (effect,) = deliver_content(channel(listeners), b"x")
-    assert isinstance(effect, Deliver)
-    assert effect.conn_ids is listeners
-
-
-def test_empty_content_writes_nothing() -> None:
-    """An empty chunk is the end of the body: publishing nothing must not close everybody's stream."""
-    assert deliver_content(channel({1}, {2}), b"") == []
-
-
-def test_large_content_is_one_delivery_of_several_chunks() -> None:
-    """Other receivers read a chunk size of at most four digits."""
-    (effect,) = deliver_content(channel({1}), b"x" * 0x1_0001)
-    assert isinstance(effect, Deliver)
-    assert effect.payload == b"ffff\r\n" + b"x" * 0xFFFF + b"\r\n2\r\nxx\r\n"
 
 
 def test_close_ends_each_stream_its_own_way() -> None:

@@ -62,6 +62,32 @@ def test_first_and_last_subscriber_open_and_close_a_channel() -> None:
     assert is_empty(holds)
 
 
+def test_subscribers_are_not_copied() -> None:
+    """A copy of the channel's ids for each item would cost more than the item."""
+    holds = table()
+    hold_stream(holds, 1)
+    (effect,) = holds.publish(content(b"x"), 1.0)
+    assert isinstance(effect, Deliver)
+    assert effect.conn_ids is holds.subscriptions.channels["news"].chunked
+
+
+def test_empty_content_writes_nothing() -> None:
+    """An empty chunk is the end of the body: publishing nothing must not close everybody's stream."""
+    holds = table()
+    hold_stream(holds, 1)
+    hold_stream(holds, 2, head=HTTP10)
+    assert holds.publish(content(b""), 1.0) == []
+
+
+def test_large_content_is_one_delivery_of_several_chunks() -> None:
+    """Other receivers read a chunk size of at most four digits."""
+    holds = table()
+    hold_stream(holds, 1)
+    (effect,) = holds.publish(content(b"x" * 0x1_0001), 1.0)
+    assert isinstance(effect, Deliver)
+    assert effect.payload == b"ffff\r\n" + b"x" * 0xFFFF + b"\r\n2\r\nxx\r\n"
+
+
 def test_stream_gets_every_item_until_it_leaves() -> None:
     """The one thing that everything else is for."""
     holds = table()

@@ -6,6 +6,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gripproxy.engine.timer_wheel import TICK_S, Slot, TimerWheel
 
+ALL = 1000
+
 
 class Record:
     def __init__(self, name: str = "") -> None:
@@ -17,8 +19,8 @@ def test_deadline_is_never_early() -> None:
     """A long-poll that promises five seconds must not be answered after less."""
     wheel, record = TimerWheel(0.0), Record()
     wheel.schedule(record, 5.0)
-    assert wheel.due(5.0) == []
-    assert wheel.due(5.0 + TICK_S) == [record]
+    assert wheel.due(5.0, ALL) == []
+    assert wheel.due(5.0 + TICK_S, ALL) == [record]
     assert record.slot is None
 
 
@@ -26,8 +28,8 @@ def test_due_comes_once() -> None:
     """A record that was given out has no deadline until somebody sets one."""
     wheel, record = TimerWheel(0.0), Record()
     wheel.schedule(record, 1.0)
-    assert wheel.due(2.0) == [record]
-    assert wheel.due(3.0) == []
+    assert wheel.due(2.0, ALL) == [record]
+    assert wheel.due(3.0, ALL) == []
 
 
 def test_second_deadline_replaces_the_first() -> None:
@@ -35,8 +37,8 @@ def test_second_deadline_replaces_the_first() -> None:
     wheel, record = TimerWheel(0.0), Record()
     wheel.schedule(record, 1.0)
     wheel.schedule(record, 10.0)
-    assert wheel.due(9.0) == []
-    assert wheel.due(10.5) == [record]
+    assert wheel.due(9.0, ALL) == []
+    assert wheel.due(10.5, ALL) == [record]
 
 
 def test_cancelled_record_never_comes_due() -> None:
@@ -45,15 +47,35 @@ def test_cancelled_record_never_comes_due() -> None:
     wheel.schedule(record, 1.0)
     wheel.cancel(record)
     wheel.cancel(record)
-    assert wheel.due(100.0) == []
+    assert wheel.due(100.0, ALL) == []
+
+
+def test_records_beyond_the_limit_stay_until_the_next_call() -> None:
+    """Ten thousand deadlines in one tick must not stop the worker; who is left behind can still leave."""
+    wheel = TimerWheel(0.0)
+    records = [Record(str(number)) for number in range(7)]
+    for number, record in enumerate(records):
+        wheel.schedule(record, 1.0 if number < 5 else 2.0)
+    first = wheel.due(10.0, 3)
+    assert len(first) == 3
+    assert set(first) < set(records[:5])
+    assert wheel.is_behind
+    left, cancelled = (record for record in records[:5] if record.slot is not None)
+    wheel.cancel(cancelled)
+    second = wheel.due(10.0, 2)
+    assert second[0] is left
+    assert second[1] in records[5:]
+    assert wheel.is_behind
+    assert len(wheel.due(10.0, 2)) == 1
+    assert not wheel.is_behind
 
 
 def test_passed_time_comes_due_with_the_next_tick() -> None:
     """A deadline in the past must not be put where the wheel has been already."""
     wheel, record = TimerWheel(100.0), Record()
     wheel.schedule(record, 3.0)
-    assert wheel.due(100.0) == []
-    assert wheel.due(100.0 + TICK_S) == [record]
+    assert wheel.due(100.0, ALL) == []
+    assert wheel.due(100.0 + TICK_S, ALL) == [record]
 
 
 def test_earlier_deadlines_come_first_even_after_a_long_pause() -> None:
@@ -61,7 +83,7 @@ def test_earlier_deadlines_come_first_even_after_a_long_pause() -> None:
     wheel, early, late = TimerWheel(0.0), Record("early"), Record("late")
     wheel.schedule(late, 20.0)
     wheel.schedule(early, 10.0)
-    assert wheel.due(3600.0) == [early, late]
+    assert wheel.due(3600.0, ALL) == [early, late]
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 5))), st.floats(0, 1000))
@@ -74,7 +96,7 @@ def test_every_record_is_due_once_and_in_time(steps: list[tuple[float, float]], 
         waiting[record] = now + delay
         wheel.schedule(record, now + delay)
         now += pause
-        for given_out in wheel.due(now):
+        for given_out in wheel.due(now, ALL):
             assert waiting.pop(given_out) <= now
         assert all(at > now - TICK_S for at in waiting.values())
 
@@ -100,11 +122,16 @@ class WheelAgainstModel(RuleBasedStateMachine):
         self.wheel.cancel(self.records[number])
         self.deadlines.pop(self.records[number], None)
 
-    @rule(pause=st.one_of(st.just(TICK_S), st.floats(TICK_S, 60)))
-    def tick(self, pause: float) -> None:
+    @rule(pause=st.one_of(st.just(TICK_S), st.floats(TICK_S, 60)), max_count=st.integers(1, 7))
+    def tick(self, pause: float, max_count: int) -> None:
         self.now += pause
-        for record in self.wheel.due(self.now):
-            assert self.deadlines.pop(record) <= self.now
+        is_behind = True
+        while is_behind:
+            records = self.wheel.due(self.now, max_count)
+            assert len(records) <= max_count
+            for record in records:
+                assert self.deadlines.pop(record) <= self.now
+            is_behind = self.wheel.is_behind
         assert all(at > self.now - TICK_S for at in self.deadlines.values())
 
     @invariant()

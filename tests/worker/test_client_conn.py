@@ -89,7 +89,7 @@ def test_client_that_never_reads_is_closed_at_last(bench: WorkerBench) -> None:
     client.is_reading = False
     bench.origin().send(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + bytes(9_000_000))
     bench.until(lambda: any(conn.is_paused for conn in bench.driver.pool._open))
-    for record in bench.driver.wheel.due(bench.loop.time() + IDLE_MAX_S + 1):
+    for record in bench.driver.wheel.due(bench.loop.time() + IDLE_MAX_S + 1, 1000):
         if not hasattr(record, "asker"):
             record.on_deadline(bench.loop.time() + IDLE_MAX_S + 1)
     bench.until(lambda: bench.driver.sockets.count == 0 and bench.origins[0].is_closed)

@@ -13,7 +13,7 @@ TEST_ANSWER = b"Hello from the Pushpin test handler!\n"
 def pass_time(bench: WorkerBench, seconds: float) -> None:
     """Let every deadline of the next `seconds` come."""
     now = bench.loop.time() + seconds
-    for record in bench.driver.wheel.due(now):
+    for record in bench.driver.wheel.due(now, 1000):
         record.on_deadline(now)
 
 

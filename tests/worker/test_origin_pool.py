@@ -174,7 +174,7 @@ def test_idle_connection_is_closed_in_time(bench: WorkerBench) -> None:
     wanter = Wanter(bench)
     bench.until(lambda: wanter.ends_count == 1)
     now = bench.loop.time() + IDLE_MAX_S + 1
-    for record in bench.driver.wheel.due(now):
+    for record in bench.driver.wheel.due(now, 1000):
         pool_of(bench).on_deadline(record, now)
     bench.until(lambda: bench.origins[0].is_closed and not pool_of(bench)._open)
 
@@ -195,7 +195,7 @@ def test_silent_origin_fails_its_request(bench: WorkerBench) -> None:
     conn = wanter.conns[0]
     conn.pause_reading()
     later = bench.loop.time() + bench.settings.origin_timeout + 1
-    for record in bench.driver.wheel.due(later):
+    for record in bench.driver.wheel.due(later, 1000):
         pool_of(bench).on_deadline(record, later)
     assert wanter.failures == [] and conn.slot is not None
     conn.resume_reading()

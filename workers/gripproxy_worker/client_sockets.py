@@ -17,7 +17,7 @@ from gripproxy.scoreboard import Field
 log = logging.getLogger(__name__)
 
 READ_MAX_BYTES = 65_536  # what one read takes at the most, into a buffer that all connections share
-READY_MAX_COUNT = 512  # sockets served before the loop's other work gets its turn
+READY_MAX_COUNT = 128  # sockets served before the loop's other work gets its turn: 10 ms if all bring a request
 BACKLOG_MAX_COUNT = 100  # payloads that wait for one held client, same as Pushpin
 BACKLOG_MAX_BYTES = 4_194_304  # and their bytes; one larger payload may wait alone
 INTERESTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET

@@ -11,6 +11,7 @@ from gripproxy.engine.effects import (
     AskOrigin,
     CloseChannel,
     Collect,
+    Continue,
     Cut,
     Deliver,
     Effect,
@@ -21,7 +22,7 @@ from gripproxy.engine.effects import (
     Relay,
     Respond,
 )
-from gripproxy.engine.events import ClientGone, ClockTicked, Event, ItemPublished
+from gripproxy.engine.events import ClientGone, ClockTicked, Continued, Event, ItemPublished
 from gripproxy.engine.timer_wheel import TICK_S, TimerWheel
 from gripproxy.errors import ClientError
 from gripproxy.logs import LEVELS
@@ -36,6 +37,8 @@ from gripproxy_worker.origin_conn import OriginConn
 from gripproxy_worker.origin_pool import OriginPool
 
 log = logging.getLogger(__name__)
+
+DUE_MAX_COUNT = 250  # deadlines in one turn of the loop: each may close a connection
 
 
 class Driver:
@@ -89,20 +92,15 @@ class Driver:
         """Take an item from the bus; nobody listening here means that it is not even decoded."""
         if self.core.has_channel(head.channel):
             self.dispatch(None, ItemPublished(decode_bus_item(frame, head)))
+            if self.core.is_full and self.feed is not None:
+                self.feed.pause()
 
     def tick(self) -> None:
         """Do what is due; called by the loop every `TICK_S`."""
         now = self.clock()
         self._loop.call_later(TICK_S, self.tick)
-        for record in self.wheel.due(now):
-            try:
-                if isinstance(record, OriginConn):
-                    self.pool.on_deadline(record, now)
-                else:
-                    record.on_deadline(now)
-            except Exception:  # a bug of ours: the other deadlines are out of the wheel and will not come again
-                self.row[Field.INTERNAL_ERRORS] += 1
-                log.exception("internal error at a deadline of %s", type(record).__name__)
+        if not self.wheel.is_behind:  # else that goes on by itself
+            self._do_due()
         self.dispatch(None, ClockTicked())
         holds, row = self.core.holds, self.row
         row[Field.HEARTBEAT_MS] = int(now * 1000)
@@ -112,6 +110,21 @@ class Driver:
         row[Field.HELD_STREAMS] = holds.streams_count
         row[Field.HELD_RESPONSES] = holds.responses_count
         row[Field.CHANNELS] = len(holds.subscriptions.channels)
+
+    def _do_due(self) -> None:
+        """Tell connections that their time is up; what is more than a few goes on when the loop has turned."""
+        now = self.clock()
+        for record in self.wheel.due(now, DUE_MAX_COUNT):
+            try:
+                if isinstance(record, OriginConn):
+                    self.pool.on_deadline(record, now)
+                else:
+                    record.on_deadline(now)
+            except Exception:  # a bug of ours: the other deadlines are out of the wheel and will not come again
+                self.row[Field.INTERNAL_ERRORS] += 1
+                log.exception("internal error at a deadline of %s", type(record).__name__)
+        if self.wheel.is_behind:
+            self._loop.call_soon(self._do_due)
 
     def close(self) -> None:
         """Close every connection."""
@@ -228,6 +241,14 @@ class Driver:
         if self.feed is not None:
             self.feed.unsubscribe(effect.name)
 
+    def _continue(self, conn: None, effect: Continue) -> None:
+        self._loop.call_soon(self._on_turn)
+
+    def _on_turn(self) -> None:
+        self.dispatch(None, Continued())
+        if self.feed is not None and not self.core.is_full:
+            self.feed.resume()
+
     def _log(self, conn: None, effect: Log) -> None:
         if effect.is_origin_error:
             self.row[Field.ORIGIN_ERRORS] += 1
@@ -245,5 +266,6 @@ _DO: dict[type[Effect], Callable[[Driver, Any, Any], None]] = {
     Finish: Driver._finish,
     OpenChannel: Driver._open_channel,
     CloseChannel: Driver._close_channel,
+    Continue: Driver._continue,
     Log: Driver._log,
 }

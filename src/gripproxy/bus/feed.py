@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 import zmq
@@ -19,8 +19,7 @@ from gripproxy.scoreboard import Field
 log = logging.getLogger(__name__)
 
 MESSAGES_HWM = 250  # as the hub's side: past both the hub stops reading its inputs
-BATCH_MAX_COUNT = 20  # messages, each of 32 frames at the most
-BATCH_MAX_S = 0.002  # a client's request waits for no more than this and one message
+BATCH_MAX_S = 0.002  # a client's request waits for no more than this and one item
 RECONNECT_MS = 20  # a new hub is joined this soon after it listens
 REPORT_MAX_COUNT = 5_000  # channels in one report after a new hub was joined: about 2 ms
 
@@ -50,6 +49,8 @@ class Feed:
         self._channels: set[str] = set()
         self._changes: dict[str, bool] = {}  # not yet reported; True: subscribed
         self._joined = loop.create_future()
+        self._frames: Iterator[bytes] = iter(())  # of the message that is being handled
+        self._is_paused = False
         self._is_open = True
         self._zmq_context: zmq.Context[AnySocket] = zmq.Context()
         xsub = self._zmq_context.socket(zmq.XSUB)
@@ -85,6 +86,16 @@ class Feed:
         self._channels.discard(channel)
         self._change(channel, False)
 
+    def pause(self) -> None:
+        """Hand out no more items until `resume`. They wait on the bus, and when it is full, at the publishers."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Go on after `pause`; nothing if it was not paused."""
+        if self._is_paused:
+            self._is_paused = False
+            self._socket.wake()
+
     def close(self) -> None:
         """Leave the bus at once."""
         self._is_open = False
@@ -117,24 +128,22 @@ class Feed:
             self._socket.wake()
 
     def _read_batch(self) -> bool:
+        """Handle frames for a short time; one that is damaged does not take the others of its message with it."""
         deadline = time.monotonic() + BATCH_MAX_S
-        try:
-            for _ in range(BATCH_MAX_COUNT):
-                self._handle_message(self._recv(zmq.NOBLOCK))
-                if time.monotonic() > deadline:
-                    return True
-        except zmq.Again:
-            return False
-        return True
-
-    def _handle_message(self, message: bytes) -> None:
-        """Handle the message's frames; one that is damaged does not take the others with it."""
-        for frame in split_bus_message(message):
+        while not self._is_paused:
+            for frame in self._frames:
+                try:
+                    self._handle(frame)
+                except InternalError as error:
+                    self._row[Field.INTERNAL_ERRORS] += 1
+                    log.error("%s", error)
+                if self._is_paused or time.monotonic() > deadline:
+                    return not self._is_paused
             try:
-                self._handle(frame)
-            except InternalError as error:
-                self._row[Field.INTERNAL_ERRORS] += 1
-                log.error("%s", error)
+                self._frames = iter(split_bus_message(self._recv(zmq.NOBLOCK)))
+            except zmq.Again:
+                return False
+        return False
 
     def _handle(self, frame: bytes) -> None:
         head = decode_bus_head(frame)

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from gripproxy.engine.effects import Effect
+from gripproxy.engine.effects import Continue, Effect
 from gripproxy.engine.events import (
     ClientGone,
     ClockTicked,
+    Continued,
     Event,
     ItemPublished,
     OriginAnswered,
@@ -41,6 +42,7 @@ class Core:
     ) -> None:
         self.holds = HoldTable(now, settings.subscription_linger, jitter)
         self.exchanges: dict[int, Exchange] = {}
+        self._is_continuing = False  # a `Continue` is on its way
         self._rules = ProxyRules(settings, routes, requests, self.holds)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -58,6 +60,11 @@ class Core:
     def has_channel(self, name: str) -> bool:
         """Say whether anybody here listens to the channel, or has until a moment ago."""
         return name in self.holds.subscriptions.channels
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many fan-outs are unfinished that items should wait outside."""
+        return self.holds.fan_outs.is_full
 
     def _on_request(self, event: RequestArrived, now: float) -> list[Effect]:
         if event.conn_id in self.exchanges or self.holds.is_held(event.conn_id):
@@ -82,10 +89,20 @@ class Core:
         return self.holds.release(event.conn_id, now)
 
     def _on_item(self, event: ItemPublished, now: float) -> list[Effect]:
-        return self.holds.publish(event.item, now)
+        return self._continue(self.holds.publish(event.item, now))
 
     def _on_clock(self, event: ClockTicked, now: float) -> list[Effect]:
-        return self.holds.tick(now)
+        return self._continue(self.holds.tick(now))
+
+    def _on_continued(self, event: Continued, now: float) -> list[Effect]:
+        self._is_continuing = False
+        return self._continue(self.holds.resume(now))
+
+    def _continue(self, effects: list[Effect]) -> list[Effect]:
+        if self.holds.is_unfinished and not self._is_continuing:
+            self._is_continuing = True
+            effects.insert(0, Continue())  # first: what fails behind it must not keep the rest from being done
+        return effects
 
 
 _ON: dict[type, Callable[[Core, Any, float], list[Effect]]] = {
@@ -97,4 +114,5 @@ _ON: dict[type, Callable[[Core, Any, float], list[Effect]]] = {
     ClientGone: Core._on_client_gone,
     ItemPublished: Core._on_item,
     ClockTicked: Core._on_clock,
+    Continued: Core._on_continued,
 }

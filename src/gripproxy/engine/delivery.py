@@ -1,22 +1,10 @@
-"""From an item to bytes: what each transport's subscribers of a channel get."""
+"""From an item to the end of a hold: what those whose wait is over get."""
 
-from gripproxy.engine.effects import Deliver, Effect, Finish
+from gripproxy.engine.effects import Effect, Finish
 from gripproxy.engine.holds import ResponseHold, StreamHold
-from gripproxy.engine.subscriptions import Channel
-from gripproxy.protocol.http1 import LAST_CHUNK, Headers, encode_chunk, encode_response
+from gripproxy.protocol.http1 import LAST_CHUNK, Headers, encode_response
 from gripproxy.protocol.publish_format import HttpResponseFormat
 from gripproxy.protocol.reason_phrase import reason_phrase
-
-
-def deliver_content(channel: Channel, content: bytes) -> list[Effect]:
-    """Send `content` into the channel's streams. Empty content is no bytes: an empty chunk would end the body."""
-    effects: list[Effect] = []
-    if content:
-        if channel.chunked:
-            effects.append(Deliver(encode_chunk(content), channel.chunked))
-        if channel.raw:
-            effects.append(Deliver(content, channel.raw))
-    return effects
 
 
 def close_streams(holds: list[StreamHold]) -> list[Effect]:

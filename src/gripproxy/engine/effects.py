@@ -102,6 +102,11 @@ class CloseChannel:
 
 
 @dataclass(slots=True)
+class Continue:
+    """More is to be done than one turn of the loop should take: come back with `Continued` in the next."""
+
+
+@dataclass(slots=True)
 class Log:
     """Say this to the operator. `level` is the reference's: 0 error, 1 warning, 2 info, 3 debug.
 
@@ -113,4 +118,6 @@ class Log:
     is_origin_error: bool = False
 
 
-Effect = AskOrigin | Relay | Collect | Respond | Park | Deliver | Finish | Cut | OpenChannel | CloseChannel | Log
+Effect = (
+    AskOrigin | Relay | Collect | Respond | Park | Deliver | Finish | Cut | OpenChannel | CloseChannel | Continue | Log
+)

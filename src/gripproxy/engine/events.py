@@ -88,6 +88,11 @@ class ClockTicked:
     """Time passed: deadlines may be due."""
 
 
+@dataclass(slots=True)
+class Continued:
+    """The loop has turned since `Continue`: go on."""
+
+
 Event = (
     RequestArrived
     | OriginAnswered
@@ -97,4 +102,5 @@ Event = (
     | ClientGone
     | ItemPublished
     | ClockTicked
+    | Continued
 )

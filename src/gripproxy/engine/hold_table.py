@@ -1,16 +1,22 @@
 """Every held connection of this worker: holding, delivering, keeping alive, timing out and letting go."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
-from gripproxy.engine.delivery import answer_responses, close_streams, deliver_content
+from gripproxy.engine.delivery import answer_responses, close_streams
 from gripproxy.engine.effects import CloseChannel, Deliver, Effect, Finish, OpenChannel, Park
+from gripproxy.engine.fan_out import FanOuts, Step
 from gripproxy.engine.holds import Hold, ResponseHold, StreamHold, StreamShape, StreamShapes
 from gripproxy.engine.subscriptions import Channel, Subscriptions
 from gripproxy.engine.timer_wheel import TimerWheel
-from gripproxy.protocol.http1 import RequestHead, encode_response
+from gripproxy.protocol.http1 import RequestHead, encode_chunk, encode_response
 from gripproxy.protocol.instruct import Instruct
 from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpStreamFormat
 from gripproxy.protocol.publish_item import PublishItem
+
+# How many are served before the worker does other work: a few milliseconds each.
+STREAMS_MAX_COUNT = 500  # a write
+ANSWERS_MAX_COUNT = 200  # a write, and the connection goes on
+DUE_MAX_COUNT = 250  # some of both
 
 
 class HoldTable:
@@ -25,11 +31,17 @@ class HoldTable:
         self.holds: list[Hold | None] = []
         self.subscriptions = Subscriptions()
         self.wheel = TimerWheel(now)
+        self.fan_outs = FanOuts()
         self.streams_count = 0
         self.responses_count = 0
         self._shapes = StreamShapes()
         self._linger_s = linger_s
         self._jitter = jitter
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether `resume` has something to do."""
+        return bool(self.fan_outs.queue) or self.wheel.is_behind
 
     def hold_stream(
         self, conn_id: int, names: list[str], instruct: Instruct, request: RequestHead, payload: bytes, now: float
@@ -80,6 +92,7 @@ class HoldTable:
             return []
         self.holds[conn_id] = None
         self.wheel.cancel(hold)
+        self.fan_outs.forget(conn_id)
         effects: list[Effect] = []
         if isinstance(hold, StreamHold):
             self.streams_count -= 1
@@ -95,55 +108,78 @@ class HoldTable:
         return effects
 
     def publish(self, item: PublishItem, now: float) -> list[Effect]:
-        """Send an item to the channel's subscribers in this worker."""
+        """Send an item to the channel's subscribers in this worker, or begin to: see `resume`."""
         channel = self.subscriptions.channels.get(item.channel)
         if channel is None:
             return []
         effects: list[Effect] = []
         if item.http_response is not None and channel.responses:
-            effects += self._publish_response(channel, item.http_response, now)
+            effects += self._publish_response(channel.responses, item.http_response, now)
         if item.http_stream is not None:
             effects += self._publish_stream(channel, item.http_stream, now)
         return effects
 
-    def _publish_response(self, channel: Channel, published: HttpResponseFormat, now: float) -> list[Effect]:
+    def resume(self, now: float) -> list[Effect]:
+        """Go on with what was too much for one turn of the loop."""
+        effects = self.fan_outs.resume(now)
+        return effects + self.tick(now) if self.wheel.is_behind else effects
+
+    def _publish_response(self, conn_ids: set[int], published: HttpResponseFormat, now: float) -> list[Effect]:
         if published.action is not Action.SEND or published.body_patch is not None:
             return []  # `close` has no effect on a long-poll, as in Pushpin
-        holds = [self.holds[conn_id] for conn_id in channel.responses or ()]
-        effects = answer_responses([hold for hold in holds if isinstance(hold, ResponseHold)], published)
-        return effects + self._release_all(effects, now)
+
+        def answer(some_ids: Collection[int], now: float) -> list[Effect]:
+            holds = [self.holds[conn_id] for conn_id in some_ids]
+            effects = answer_responses([hold for hold in holds if isinstance(hold, ResponseHold)], published)
+            return effects + self._release_all(effects, now)
+
+        return self.fan_outs.start(answer, conn_ids, len(published.body), ANSWERS_MAX_COUNT, now)
 
     def _publish_stream(self, channel: Channel, published: HttpStreamFormat, now: float) -> list[Effect]:
+        content = published.content
         if published.action is Action.SEND:
             channel.sent_at = now
-            return deliver_content(channel, published.content)
+            if not content:
+                return []  # no bytes: an empty chunk would end the body
+            chunk = encode_chunk(content) if channel.chunked else b""
+            return self._to_streams(channel, _deliver(chunk), _deliver(content), len(content), now)
         if published.action is not Action.CLOSE:
             return []
-        conn_ids = [*(channel.chunked or ()), *(channel.raw or ())]
+        return self._to_streams(channel, self._close_streams, self._close_streams, 0, now)
+
+    def _to_streams(self, channel: Channel, chunked: Step, raw: Step, size_bytes: int, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        if channel.chunked:
+            effects += self.fan_outs.start(chunked, channel.chunked, size_bytes, STREAMS_MAX_COUNT, now)
+        if channel.raw:
+            effects += self.fan_outs.start(raw, channel.raw, size_bytes, STREAMS_MAX_COUNT, now)
+        return effects
+
+    def _close_streams(self, conn_ids: Collection[int], now: float) -> list[Effect]:
         streams = [self.holds[conn_id] for conn_id in conn_ids]
         effects = close_streams([hold for hold in streams if isinstance(hold, StreamHold)])
         return effects + self._release_all(effects, now)
 
     def tick(self, now: float) -> list[Effect]:
-        """Do what is due: keep-alives, timeout responses, the end of lingering channels."""
+        """Do what is due: keep-alives, timeout responses, the end of lingering channels. Much of it: see `resume`."""
         keep_alives: dict[StreamShape, list[int]] = {}
+        caught_up: list[Effect] = []
         timeouts: list[Effect] = []
         ended: list[Effect] = []
-        for record in self.wheel.due(now):
+        for record in self.wheel.due(now, DUE_MAX_COUNT):
             if isinstance(record, StreamHold):
                 if self._is_keep_alive_due(record, now):
                     keep_alives.setdefault(record.shape, []).append(record.conn_id)
             elif isinstance(record, ResponseHold):
-                payload, is_persistent = encode_response(
-                    record.request, record.status, record.reason, record.headers, record.body
-                )
-                timeouts.append(Finish(payload, (record.conn_id,), is_persistent))
+                caught_up += self.fan_outs.catch_up((record.conn_id,), now)
+                if self.holds[record.conn_id] is record:
+                    timeouts.append(_time_out(record))
             else:
                 self._drop_if_empty(record, ended)
         sent: list[Effect] = [
             Deliver(shape.keep_alive, conn_ids, is_keep_alive=True) for shape, conn_ids in keep_alives.items()
         ]
-        return sent + timeouts + self._release_all(timeouts, now) + ended
+        return sent + caught_up + timeouts + self._release_all(timeouts, now) + ended
 
     def _is_keep_alive_due(self, hold: StreamHold, now: float) -> bool:
         """Schedule the next keep-alive; say whether this one is due, or put off by traffic in the meantime."""
@@ -191,3 +227,12 @@ class HoldTable:
     def _drop_if_empty(self, channel: Channel, effects: list[Effect]) -> None:
         if channel.slot is None and self.subscriptions.drop_if_empty(channel):
             effects.append(CloseChannel(channel.name))
+
+
+def _deliver(payload: bytes) -> Step:
+    return lambda conn_ids, now: [Deliver(payload, conn_ids)]
+
+
+def _time_out(hold: ResponseHold) -> Finish:
+    payload, is_persistent = encode_response(hold.request, hold.status, hold.reason, hold.headers, hold.body)
+    return Finish(payload, (hold.conn_id,), is_persistent)

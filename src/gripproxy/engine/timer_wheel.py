@@ -10,12 +10,13 @@ Slot = set[Any]  # of records with an attribute `slot: Slot | None`, which the w
 class TimerWheel:
     """Records and when they are due. A record has at most one deadline; setting it again moves it.
 
-    Times are monotonic seconds. A record comes due at most `TICK_S` late and never early.
+    Times are monotonic seconds. A record comes due at most `TICK_S` late and never early, if `due` leaves none behind.
     """
 
     def __init__(self, now: float) -> None:
         self._slots: dict[int, Slot] = {}
         self._done_tick = int(now / TICK_S)
+        self.is_behind = False  # whether the last call of `due` left records behind
 
     def schedule(self, record: Any, at: float) -> None:
         """Make `record` due at `at`; a time that has passed comes due with the next tick."""
@@ -34,17 +35,29 @@ class TimerWheel:
             record.slot.discard(record)
             record.slot = None
 
-    def due(self, now: float) -> list[Any]:
-        """Take out the records whose deadline has passed, in the order of their ticks."""
+    def due(self, now: float, max_count: int) -> list[Any]:
+        """Take out records whose deadline has passed, at most `max_count`, in the order of their ticks.
+
+        Those beyond `max_count` stay until the next call, and may still be moved or cancelled.
+        """
         tick = int(now / TICK_S)
         passed = range(self._done_tick + 1, tick + 1)
         ticks = passed if len(passed) <= len(self._slots) else sorted(t for t in self._slots if t <= tick)
-        self._done_tick = max(self._done_tick, tick)
         records: list[Any] = []
+        self.is_behind = False
         for passed_tick in ticks:
-            slot = self._slots.pop(passed_tick, None)
-            if slot:
+            slot = self._slots.get(passed_tick)
+            if slot is not None:
+                room = max_count - len(records)
+                if len(slot) > room:
+                    records += [slot.pop() for _ in range(room)]
+                    self._done_tick = passed_tick - 1
+                    self.is_behind = True
+                    break
                 records += slot
+                del self._slots[passed_tick]
+        else:
+            self._done_tick = max(self._done_tick, tick)
         for record in records:
             record.slot = None
         return records

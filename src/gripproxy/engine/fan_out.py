@@ -1,0 +1,80 @@
+"""Items for very many subscribers: sent in slices, so that the worker does other work in between.
+
+Each connection still gets everything in the order in which it was published: whoever is about to get something new
+gets at once what he is still due.
+"""
+
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from gripproxy.engine.effects import Effect
+
+SLICE_MAX_BYTES = 4_194_304  # written in one slice: about as long as 500 small writes take
+QUEUE_MAX_COUNT = 8  # unfinished fan-outs, each with its own set of ids; then the worker should take no more items
+
+Step = Callable[[Collection[int], float], list[Effect]]  # (conn_ids, now): what to do for some of the subscribers
+
+
+@dataclass(slots=True, eq=False)
+class FanOut:
+    """One item's way to those who were subscribed when it was published. `remaining` are still due."""
+
+    step: Step
+    slice_count: int
+    remaining: set[int]
+
+
+class FanOuts:
+    """The fan-outs that are under way, oldest first."""
+
+    def __init__(self) -> None:
+        self.queue: deque[FanOut] = deque()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more items should be taken for now."""
+        return len(self.queue) >= QUEUE_MAX_COUNT
+
+    def start(self, step: Step, conn_ids: set[int], payload_bytes: int, max_count: int, now: float) -> list[Effect]:
+        """Do `step` for all of `conn_ids`, a channel's live set: now if they are few, else the first slice of it.
+
+        `payload_bytes` is the size for each; `max_count` is how many ids are few.
+        """
+        slice_count = max(1, min(max_count, SLICE_MAX_BYTES // max(1, payload_bytes)))
+        if len(conn_ids) <= slice_count:
+            if not self.queue:
+                return step(conn_ids, now)
+            effects = self.catch_up(conn_ids, now)
+            return effects + step(conn_ids, now) if conn_ids else effects  # catching up may have ended their holds
+        self.queue.append(FanOut(step, slice_count, set(conn_ids)))
+        return self.resume(now) if len(self.queue) == 1 else []
+
+    def resume(self, now: float) -> list[Effect]:
+        """Do the next slice, if anything is under way."""
+        queue = self.queue
+        while queue and not queue[0].remaining:  # they left, or have caught up
+            queue.popleft()
+        if not queue:
+            return []
+        remaining = queue[0].remaining
+        conn_ids = [remaining.pop() for _ in range(min(queue[0].slice_count, len(remaining)))]
+        effects = queue[0].step(conn_ids, now)
+        if not remaining:
+            queue.popleft()
+        return effects
+
+    def catch_up(self, conn_ids: Collection[int], now: float) -> list[Effect]:
+        """Do at once what these connections are still due, in order."""
+        effects: list[Effect] = []
+        for fan_out in self.queue:
+            behind = fan_out.remaining.intersection(conn_ids)
+            if behind:
+                fan_out.remaining -= behind
+                effects += fan_out.step(behind, now)
+        return effects
+
+    def forget(self, conn_id: int) -> None:
+        """Send nothing more to a connection whose hold is over: its id may soon be another client's."""
+        for fan_out in self.queue:
+            fan_out.remaining.discard(conn_id)
