@@ -42,7 +42,7 @@ class ZmqPublisher:
 
     def publish(self, channel: int, at_ns: int = 0) -> None:
         """See ItemPublisher."""
-        self.send(self._frames[channel])
+        self.send(self._frames[channel] % at_ns)
 
     def send(self, frame: bytes) -> None:
         """Hand over one frame.
