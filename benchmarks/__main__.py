@@ -5,14 +5,16 @@ import dataclasses
 import sys
 
 from benchmarks.accept_hold import ACCEPT_HOLD
-from benchmarks.benchmark import RIVALS, run_benchmark
+from benchmarks.benchmark import RIVALS, Benchmark
 from benchmarks.fan_out import FAN_OUT
 from benchmarks.held_memory import HELD_MEMORY
 from benchmarks.machine import describe_machine, raise_file_limit
 from benchmarks.plain_proxy import PLAIN_PROXY
 from benchmarks.sizes import SIZES
 
-BENCHMARKS = {benchmark.name: benchmark for benchmark in (HELD_MEMORY, ACCEPT_HOLD, FAN_OUT, PLAIN_PROXY)}
+BENCHMARKS: dict[str, Benchmark] = {
+    benchmark.name: benchmark for benchmark in (HELD_MEMORY, ACCEPT_HOLD, FAN_OUT, PLAIN_PROXY)
+}
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -40,7 +42,7 @@ def main(arguments: list[str]) -> int:
     has_failed = False
     for name in parsed.names or BENCHMARKS:
         machine = describe_machine()
-        report = run_benchmark(BENCHMARKS[name], sizes, parsed.against, not parsed.without_gripproxy)
+        report = BENCHMARKS[name].run(sizes, parsed.against, not parsed.without_gripproxy)
         print(f"{report.terminal_table()}\n", flush=True)
         if parsed.save:
             for path in report.save(machine):

@@ -1,8 +1,10 @@
 """What a benchmark is, and how one is run over the servers asked for."""
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
@@ -20,36 +22,59 @@ SERVERS: dict[str, type[Server]] = {
 RIVALS = ("pushpin", "nchan", "nginx")
 
 
-@dataclass(frozen=True, slots=True)
-class Benchmark:
-    """One benchmark. `measure` gets a server that was just started, and gives a value for each column."""
+@dataclass(frozen=True)
+class Benchmark(ABC):
+    """One benchmark. Its name is also that of its sizes."""
 
     name: str
     title: str
     columns: tuple[Column, ...]
     servers: tuple[str, ...]  # that it makes sense for, in the order of the table
+
+    def run(self, sizes: Sizes, against: tuple[str, ...], has_ours: bool = True) -> Report:
+        """Measure gripproxy (unless told not to), the rivals named, and what the benchmark always shows beside them.
+
+        A server that fails gets a figure with its reason; the others are still measured.
+        """
+        servers = [
+            name for name in self.servers if (name not in RIVALS or name in against) and (name != OURS or has_ours)
+        ]
+        return Report(self.name, self.title, self.columns, sizes.settings(self.name), self.figures(servers, sizes))
+
+    @abstractmethod
+    def figures(self, servers: list[str], sizes: Sizes) -> list[Figure]:
+        """Measure these servers."""
+
+
+@dataclass(frozen=True)
+class CaseBenchmark(Benchmark):
+    """Cases that know nothing of each other. `measure` gets a server that was just started, and gives all values."""
+
     cases: Callable[[Sizes], tuple[str, ...]]
     measure: Callable[[Server, Sizes, str, Watch], dict[str, float]]
 
+    def figures(self, servers: list[str], sizes: Sizes) -> list[Figure]:
+        """Give each case a new server of each kind."""
+        return [self._figure(name, sizes, case) for case in self.cases(sizes) for name in servers]
 
-def run_benchmark(benchmark: Benchmark, sizes: Sizes, against: tuple[str, ...], has_ours: bool = True) -> Report:
-    """Measure gripproxy (unless told not to), the rivals named, and what the benchmark always shows beside them.
+    def _figure(self, name: str, sizes: Sizes, case: str) -> Figure:
+        watch = Watch(f"{self.name}, {case}, {name}", sizes.limit_s)
+        try:
+            with running(name, watch) as server:
+                return Figure(name, case, self.measure(server, sizes, case, watch))
+        except BenchmarkError as error:
+            watch.say(f"failed: {error}")
+            return Figure(name, case, failure=str(error))
 
-    A server that fails gets a figure with its reason; the others are still measured.
+
+@contextmanager
+def running(name: str, watch: Watch) -> Iterator[Server]:
+    """Start a server of this name, and the origin if it asks one, and end both.
+
+    Raises:
+        BenchmarkError: it does not start.
     """
-    settings = {name: str(value) for name, value in asdict(sizes).items()}
-    report = Report(benchmark.name, benchmark.title, benchmark.columns, settings)
-    for case in benchmark.cases(sizes):
-        for name in benchmark.servers:
-            if (name in RIVALS and name not in against) or (name == OURS and not has_ours):
-                continue
-            report.figures.append(_measure_one(benchmark, SERVERS[name], sizes, case))
-    return report
-
-
-def _measure_one(benchmark: Benchmark, kind: type[Server], sizes: Sizes, case: str) -> Figure:
-    figure = Figure(kind.name, case)
-    watch = Watch(f"{benchmark.name}, {case}, {kind.name}", sizes.measure_limit_s)
+    kind = SERVERS[name]
     with tempfile.TemporaryDirectory(prefix="gripproxy-bench-") as directory:
         origin = Origin(Path(directory) / "origin", 0)
         server = kind(Path(directory) / "server", origin.http_port)
@@ -58,11 +83,7 @@ def _measure_one(benchmark: Benchmark, kind: type[Server], sizes: Sizes, case: s
                 origin.start()
             server.start()
             watch.say("started")
-            figure.values = benchmark.measure(server, sizes, case, watch)
-        except BenchmarkError as error:
-            figure.failure = str(error)
-            watch.say(f"failed: {error}")
+            yield server
         finally:
             server.stop()
             origin.stop()
-    return figure

@@ -2,7 +2,7 @@
 
 import time
 
-from benchmarks.benchmark import Benchmark
+from benchmarks.benchmark import CaseBenchmark
 from benchmarks.errors import BenchmarkError
 from benchmarks.hold_client import Counter, HoldTarget
 from benchmarks.hold_swarm import HoldSwarm
@@ -15,7 +15,7 @@ from benchmarks.watch import Watch
 
 def cases(sizes: Sizes) -> tuple[str, ...]:
     """One case for each number of subscribers."""
-    return tuple(f"{count:,} per channel" for count in sizes.fan_out_subscribers)
+    return tuple(f"{count:,} per channel" for count in sizes.fan_out.subscribers)
 
 
 def measure(server: Server, sizes: Sizes, case: str, watch: Watch) -> dict[str, float]:
@@ -23,8 +23,8 @@ def measure(server: Server, sizes: Sizes, case: str, watch: Watch) -> dict[str, 
 
     A delivery that never comes counts as missing; one that comes twice counts as missing minus one.
     """
-    subscribers = sizes.fan_out_subscribers[cases(sizes).index(case)]
-    channels = sizes.fan_out_connections // subscribers
+    subscribers = sizes.fan_out.subscribers[cases(sizes).index(case)]
+    channels = sizes.fan_out.connections // subscribers
     connections = channels * subscribers
     target = HoldTarget((server.http_port,), server.hold_path(), channels)
     with HoldSwarm(target, sizes.client_processes) as swarm:
@@ -32,11 +32,11 @@ def measure(server: Server, sizes: Sizes, case: str, watch: Watch) -> dict[str, 
         time.sleep(sizes.settle_s)
         publisher = server.publisher(channels)
         pump = ItemPump(publisher, swarm, channels, subscribers)
-        pump.publish(connections, sizes.fan_out_seconds, watch)
+        pump.publish(connections, sizes.fan_out.load_s, watch)
         time.sleep(sizes.settle_s)
         received_before = pump.received
         cpu_before, before = server.tree.cpu_s(), time.monotonic()
-        pump.publish(sizes.fan_out_deliveries_max, sizes.fan_out_seconds, watch)
+        pump.publish(sizes.fan_out.deliveries_max, sizes.fan_out.load_s, watch)
         elapsed = pump.last_delivery_at - before
         deliveries = pump.received - received_before
         publisher.close()
@@ -55,7 +55,7 @@ def measure(server: Server, sizes: Sizes, case: str, watch: Watch) -> dict[str, 
     }
 
 
-FAN_OUT = Benchmark(
+FAN_OUT = CaseBenchmark(
     name="fan_out",
     title="Fan-out: one item to all subscribers of a channel",
     columns=(

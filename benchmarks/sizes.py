@@ -1,67 +1,128 @@
 """How much each benchmark does: `tiny` to see that it works, `modest` on a shared machine, `full` for the record."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class HeldMemorySize:
+    """The slope of memory is taken between these two."""
+
+    low_count: int
+    high_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptHoldSize:
+    """`warm_count` are held before the clock starts."""
+
+    warm_count: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class FanOutSize:
+    """Publishing stops after `load_s` or `deliveries_max`, whichever comes first."""
+
+    connections: int
+    subscribers: tuple[int, ...]  # per channel, each a case of its own
+    load_s: float
+    deliveries_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlainProxySize:
+    """Kept-alive connections that are busy for `load_s`."""
+
+    connections: int
+    load_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PublishLatencySize:
+    """Streams held, `search_s` to find a server's maximum, and `load_s` at each percentage of it."""
+
+    channels: int
+    subscribers: int  # per channel
+    search_s: float
+    load_s: float
+    percents: tuple[int, ...] = (10, 50, 90)
+
+
+@dataclass(frozen=True, slots=True)
+class SlowReadersSize:
+    """Clients that never read on one channel, and readers on that one and on another."""
+
+    slow_count: int
+    other_readers: int
+    same_readers: int
+    fill_items: int  # published to the slow ones, until no socket takes more
+    load_s: float
+    items_per_s: int = 100  # on each of the two channels
+    item_bytes: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WavesSize:
+    """Waves of streams that are opened, held and left."""
+
+    connections: int
+    waves: int
+    rival_waves: int  # of the servers beside gripproxy, which need several times as long
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Counts of connections, and seconds, for all four benchmarks."""
+    """What each benchmark gets, under its name, and what they have in common."""
 
-    memory_low_count: int  # the slope of memory is taken between these two
-    memory_high_count: int
-    accept_warm_count: int  # held before the clock starts
-    accept_count: int
-    fan_out_connections: int
-    fan_out_subscribers: tuple[int, ...]  # per channel, each a case of its own
-    fan_out_seconds: float  # publishing stops after so long
-    fan_out_deliveries_max: int
-    plain_connections: int
-    plain_seconds: float
+    held_memory: HeldMemorySize
+    accept_hold: AcceptHoldSize
+    fan_out: FanOutSize
+    plain_proxy: PlainProxySize
+    publish_latency: PublishLatencySize
+    slow_readers: SlowReadersSize
+    waves: WavesSize
     client_processes: int = 1
     # Before each reading: work put off until after a response, and memory that only a request needs, are done with.
     settle_s: float = 1.0
-    measure_limit_s: float = 100.0  # one server in one case
+    limit_s: float = 100.0  # one server in one case; one wave, one load
+
+    def settings(self, benchmark: str) -> dict[str, str]:
+        """List what one benchmark did, for its report."""
+        own = asdict(getattr(self, benchmark))
+        common = {"client_processes": self.client_processes, "settle_s": self.settle_s}
+        return {name: str(value) for name, value in (own | common).items()}
 
 
 SIZES = {
     "tiny": Sizes(
-        memory_low_count=20,
-        memory_high_count=60,
-        accept_warm_count=5,
-        accept_count=40,
-        fan_out_connections=40,
-        fan_out_subscribers=(1, 40),
-        fan_out_seconds=1.0,
-        fan_out_deliveries_max=400,
-        plain_connections=4,
-        plain_seconds=1.0,
+        held_memory=HeldMemorySize(20, 60),
+        accept_hold=AcceptHoldSize(warm_count=5, count=40),
+        fan_out=FanOutSize(40, (1, 40), load_s=1.0, deliveries_max=400),
+        plain_proxy=PlainProxySize(4, load_s=1.0),
+        publish_latency=PublishLatencySize(channels=4, subscribers=10, search_s=0.3, load_s=0.3, percents=(10,)),
+        slow_readers=SlowReadersSize(20, other_readers=5, same_readers=5, fill_items=30, load_s=0.3),
+        waves=WavesSize(40, waves=3, rival_waves=2),
         settle_s=0.1,
-        measure_limit_s=30.0,
+        limit_s=30.0,
     ),
     "modest": Sizes(
-        memory_low_count=1000,
-        memory_high_count=5000,
-        accept_warm_count=200,
-        accept_count=3000,
-        fan_out_connections=3000,
-        fan_out_subscribers=(1, 10, 1000),
-        fan_out_seconds=4.0,
-        fan_out_deliveries_max=100_000,
-        plain_connections=32,
-        plain_seconds=4.0,
-        measure_limit_s=60.0,
+        held_memory=HeldMemorySize(1000, 5000),
+        accept_hold=AcceptHoldSize(warm_count=200, count=3000),
+        fan_out=FanOutSize(3000, (1, 10, 1000), load_s=4.0, deliveries_max=100_000),
+        plain_proxy=PlainProxySize(32, load_s=4.0),
+        publish_latency=PublishLatencySize(channels=30, subscribers=100, search_s=2.0, load_s=4.0),
+        slow_readers=SlowReadersSize(2000, other_readers=100, same_readers=20, fill_items=300, load_s=5.0),
+        waves=WavesSize(3000, waves=5, rival_waves=2),
+        limit_s=60.0,
     ),
     "full": Sizes(
-        memory_low_count=2000,
-        memory_high_count=15_000,
-        accept_warm_count=1000,
-        accept_count=10_000,
-        fan_out_connections=15_000,
-        fan_out_subscribers=(1, 10, 1000, 15_000),
-        fan_out_seconds=10.0,
-        fan_out_deliveries_max=600_000,
-        plain_connections=64,
-        plain_seconds=8.0,
+        held_memory=HeldMemorySize(2000, 15_000),
+        accept_hold=AcceptHoldSize(warm_count=1000, count=10_000),
+        fan_out=FanOutSize(15_000, (1, 10, 1000, 15_000), load_s=10.0, deliveries_max=600_000),
+        plain_proxy=PlainProxySize(64, load_s=8.0),
+        publish_latency=PublishLatencySize(channels=150, subscribers=100, search_s=5.0, load_s=20.0),
+        slow_readers=SlowReadersSize(10_000, other_readers=100, same_readers=20, fill_items=400, load_s=20.0),
+        waves=WavesSize(15_000, waves=20, rival_waves=3),
         settle_s=2.0,
     ),
 }

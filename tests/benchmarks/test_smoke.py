@@ -3,7 +3,6 @@
 import pytest
 
 from benchmarks.__main__ import BENCHMARKS, parse_arguments
-from benchmarks.benchmark import run_benchmark
 from benchmarks.servers.nginx import NCHAN_MODULE
 from benchmarks.sizes import SIZES
 from tests.installed import require
@@ -16,7 +15,7 @@ def test_benchmark_gives_a_value_for_each_column(name: str) -> None:
     """A benchmark that broke would only be noticed when its figures are needed."""
     require("nginx", "pushpin", "zurl", "wrk", NCHAN_MODULE)
     benchmark = BENCHMARKS[name]
-    report = run_benchmark(benchmark, SIZES["tiny"], PEERS)
+    report = benchmark.run(SIZES["tiny"], PEERS)
     assert [figure.failure for figure in report.figures if figure.failure] == []
     assert {"gripproxy", *PEERS} & set(benchmark.servers) == {figure.server for figure in report.figures} - {
         "write loop"
