@@ -1,0 +1,142 @@
+"""One gripproxy under measurement with its origin, and the readings that the dimensions have in common."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.growth.growth_server import GrowthOrigin, GrowthServer
+from benchmarks.growth.steps import Steps
+from benchmarks.growth.usage import Usage, UsageReader
+from benchmarks.hold_client import HoldTarget
+from benchmarks.hold_swarm import HoldSwarm
+from benchmarks.item_mark import ITEM_BYTES, MARK
+from benchmarks.item_pump import UNDER_WAY_MAX_COUNT, ItemPump
+from benchmarks.watch import Watch
+
+QUIET_S = 0.25  # so long without CPU: the server has done all that it had put off
+QUIET_CPU_S = 0.01  # the processes' own ticks need less
+QUIET_LIMIT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryCost:
+    """CPU of publishing `items`, and what came of it."""
+
+    cpu: Usage
+    items: int
+    deliveries: int
+    missing: int
+
+    @property
+    def cpu_us(self) -> float:
+        """CPU of all processes for each delivery."""
+        return self.cpu.cpu_s / self.deliveries * 1e6
+
+    @property
+    def hub_us(self) -> float:
+        """CPU of the hub for each item."""
+        return self.cpu.hub_cpu_s / self.items * 1e6
+
+    @property
+    def workers_us(self) -> float:
+        """CPU of all workers for each item."""
+        return self.cpu.workers_cpu_s / self.items * 1e6
+
+
+class Session:
+    """A server that runs; `start_s` is how long it took to answer. Made by `running`."""
+
+    def __init__(self, server: GrowthServer, steps: Steps, watch: Watch, start_s: float) -> None:
+        self.server = server
+        self.steps = steps
+        self.watch = watch
+        self.start_s = start_s
+        self.usage = UsageReader(server.tree)
+
+    def swarm(self, connections_max: int, channels: int) -> HoldSwarm:
+        """Make clients for so many connections, connection i for the channels of group i mod `channels`."""
+        target = HoldTarget((self.server.http_port,), self.server.hold_path(), channels)
+        return HoldSwarm(target, self.steps.client_processes(connections_max))
+
+    def warm_up(self) -> None:
+        """Fill pools and caches, and let the first garbage collections pass."""
+        with self.swarm(self.steps.warm_count, self.steps.warm_count) as swarm:
+            swarm.open(self.steps.warm_count, self.watch)
+        self.wait_quiet()
+
+    def wait_quiet(self) -> None:
+        """Wait until the server needs no CPU any more."""
+        time.sleep(self.steps.settle_s)
+        deadline = time.monotonic() + QUIET_LIMIT_S
+        while time.monotonic() < deadline:
+            before = self.server.tree.cpu_s()
+            time.sleep(QUIET_S)
+            if self.server.tree.cpu_s() - before < QUIET_CPU_S:
+                return
+
+    def idle_cpu_s(self) -> float:
+        """Read the CPU of `idle_s` in which nothing happens but ticks and keep-alives."""
+        before = self.usage.cpu()
+        time.sleep(self.steps.idle_s)
+        return self.usage.cpu().minus(before).cpu_s
+
+    def deliver(
+        self,
+        swarm: HoldSwarm,
+        name_of: Callable[[int], str],
+        channels: int,
+        subscribers: int,
+        item_bytes: int = ITEM_BYTES,
+        under_way_max_count: int = UNDER_WAY_MAX_COUNT,
+    ) -> DeliveryCost:
+        """Publish round and round over the channels, a tenth to warm up, then for the record.
+
+        Raises:
+            BenchmarkError: nothing was delivered.
+        """
+        publisher = self.server.channel_publisher(name_of, MARK.decode().ljust(item_bytes, "x"))
+        pump = ItemPump(publisher, swarm, channels, subscribers, under_way_max_count)
+        steps = self.steps
+        pump.publish(max(steps.deliveries_max // 10, subscribers), steps.deliver_s / 4, self.watch)
+        due, received = pump.due, pump.received
+        before = self.usage.cpu()
+        pump.publish(steps.deliveries_max, steps.deliver_s, self.watch)
+        publisher.close()
+        self.wait_for_hub()
+        cpu = self.usage.cpu().minus(before)
+        if pump.received == received:
+            raise BenchmarkError("nothing was delivered")
+        return DeliveryCost(cpu, (pump.due - due) // subscribers, pump.received - received, pump.due - pump.received)
+
+    def wait_for_hub(self) -> None:
+        """Let what a delivery still costs after it has come be counted, but little of the ticks."""
+        time.sleep(min(0.2, self.steps.settle_s))
+
+
+@contextmanager
+def running(
+    label: str, steps: Steps, workers: int, connections_max: int, subscriptions: int = 1, keep_alive_s: int = 55
+) -> Iterator[Session]:
+    """Start gripproxy and its origin; both are gone when the `with` block ends.
+
+    Raises:
+        BenchmarkError: one of them does not start.
+    """
+    watch = Watch(label, steps.step_limit_s)
+    with tempfile.TemporaryDirectory(prefix="gripproxy-bench-") as directory:
+        origin = GrowthOrigin(Path(directory) / "origin", subscriptions, keep_alive_s)
+        server = GrowthServer(Path(directory) / "server", origin.http_port, workers, connections_max)
+        try:
+            origin.start()
+            before = time.monotonic()
+            server.start()
+            start_s = time.monotonic() - before
+            watch.say("started")
+            yield Session(server, steps, watch, start_s)
+        finally:
+            server.stop()
+            origin.stop()

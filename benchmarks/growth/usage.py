@@ -1,0 +1,70 @@
+"""What gripproxy's processes use, apart for the hub and the workers, and the difference between two readings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.process_tree import ProcessTree
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """CPU seconds so far and memory now. `data` is without file pages; `worker_pss_bytes` is all of one worker, on average."""
+
+    cpu_s: float
+    hub_cpu_s: float
+    workers_cpu_s: float
+    data_bytes: int = 0
+    hub_data_bytes: int = 0
+    worker_pss_bytes: float = 0.0
+
+    def minus(self, earlier: "Usage") -> "Usage":
+        """Give what was used since `earlier`; the memory of a worker stays what it is now."""
+        return Usage(
+            self.cpu_s - earlier.cpu_s,
+            self.hub_cpu_s - earlier.hub_cpu_s,
+            self.workers_cpu_s - earlier.workers_cpu_s,
+            self.data_bytes - earlier.data_bytes,
+            self.hub_data_bytes - earlier.hub_data_bytes,
+            self.worker_pss_bytes,
+        )
+
+
+class UsageReader:
+    """Knows which process of the tree is what, by the titles that they give themselves."""
+
+    __slots__ = ("_hub", "_tree", "_workers")
+
+    def __init__(self, tree: ProcessTree) -> None:
+        self._tree = tree
+        titled = [(pid, title_of(pid)) for pid in tree.pids()]
+        self._hub = [ProcessTree(pid) for pid, title in titled if title == "gripproxy: hub"]
+        self._workers = [ProcessTree(pid) for pid, title in titled if title.startswith("gripproxy: worker")]
+
+    def cpu(self) -> Usage:
+        """Read CPU only, which takes no time even with many processes."""
+        return Usage(
+            self._tree.cpu_s(),
+            sum(process.cpu_s() for process in self._hub),
+            sum(process.cpu_s() for process in self._workers),
+        )
+
+    def read(self) -> Usage:
+        """Read CPU, then memory: reading a process's memory costs nobody but the reader."""
+        cpu = self.cpu()
+        workers = [process.memory() for process in self._workers]
+        return Usage(
+            cpu.cpu_s,
+            cpu.hub_cpu_s,
+            cpu.workers_cpu_s,
+            self._tree.memory().data_bytes,
+            sum(process.memory().data_bytes for process in self._hub),
+            sum(memory.pss_bytes for memory in workers) / max(1, len(workers)),
+        )
+
+
+def title_of(pid: int) -> str:
+    """Read the title that a process gave itself; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 ").decode(errors="replace")
+    except OSError:
+        return ""
