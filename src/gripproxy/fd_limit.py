@@ -1,9 +1,13 @@
 """How many file descriptors a process may open, and how many client connections that allows."""
 
+import math
 import resource
 
 RESERVE_MAX_FDS = 1100  # per worker, not for clients: listeners, epoll, the bus, the log, and origin connections
 OWN_FDS = 100  # of the reserve: all but the origin connections
+# The kernel deals clients out to the workers by a hash, so their shares differ by chance: the fullest of a
+# thousand workers is over its even share by more than this many standard deviations once in 3,000 starts.
+SPREAD_DEVIATIONS = 5
 
 
 def reserve_fds(limit: int) -> int:
@@ -34,12 +38,33 @@ def allowed_connections(workers: int, limit: int) -> int:
     return workers * (limit - reserve_fds(limit))
 
 
+def fullest_share(connections: int, workers: int) -> int:
+    """Give how many of `connections` the fullest worker must expect."""
+    even = connections / workers
+    margin = SPREAD_DEVIATIONS * math.sqrt(even * (1 - 1 / workers))
+    return min(connections, math.ceil(even + margin))
+
+
+def needed_limit(connections: int, workers: int) -> int:
+    """Give the lowest limit of descriptors with which each worker can hold its share of `connections`."""
+    share = fullest_share(connections, workers)
+    return share + min(RESERVE_MAX_FDS, share - 1)
+
+
+def needed_workers(connections: int, limit: int) -> int:
+    """Give the lowest number of workers that can hold `connections` with `limit` descriptors each."""
+    workers = max(1, -(-connections // (limit - reserve_fds(limit))))
+    while needed_limit(connections, workers) > limit:
+        workers += 1
+    return workers
+
+
 def shortage_hint(wanted: int, workers: int, limit: int) -> str | None:
     """Say what to change so that `wanted` client connections fit, or None if they do."""
-    allowed = allowed_connections(workers, limit)
-    if wanted <= allowed:
+    needed = needed_limit(wanted, workers)
+    if needed <= limit:
         return None
-    needed_limit = -(-wanted // workers) + RESERVE_MAX_FDS
-    text = f"client_maxconn={wanted} cannot be reached, only {allowed}: raise the fd limit to {needed_limit}"
-    text += " (ulimit -Hn, or LimitNOFILE= of a systemd unit)"
-    return text + f" or run {-(-wanted // (limit - reserve_fds(limit)))} workers"
+    allowed = allowed_connections(workers, limit)
+    fault = f"cannot be reached, only {allowed}" if allowed < wanted else "leaves no room for uneven shares of workers"
+    change = f"raise the fd limit to {needed} or run {needed_workers(wanted, limit)} workers"
+    return f"client_maxconn={wanted} {fault}: {change}; `gripproxy doctor` says how"
