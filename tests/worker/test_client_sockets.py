@@ -6,7 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from gripproxy.scoreboard import Field, Scoreboard
-from gripproxy_worker.client_sockets import BACKLOG_MAX_BYTES, BACKLOG_MAX_COUNT, HELD, READ_MAX_BYTES, ClientSockets
+from gripproxy_worker import backlog as backlog_module
+from gripproxy_worker.backlog import BACKLOG_MAX_BYTES, BACKLOG_MAX_COUNT
+from gripproxy_worker.client_sockets import HELD, READ_MAX_BYTES, ClientSockets
 
 
 class Seen:
@@ -125,13 +127,16 @@ def test_held_client_that_reads_too_slowly_loses_whole_payloads(pair: Pair) -> N
     """A part of a payload would break the chunk framing for good."""
     pair.sockets.records[pair.fd] = HELD
     written = pair.fill()
-    before = len(pair.sockets.backlogs[pair.fd].payloads)
+    before = len(pair.sockets.backlogs[pair.fd].queue)
     for number in range(BACKLOG_MAX_COUNT + 5):
         pair.sockets.deliver(b"<%d>" % number, [pair.fd])
     kept = BACKLOG_MAX_COUNT - before
     assert pair.row[Field.DROPPED_SLOW] == 5 + before
-    assert pair.row[Field.DELIVERIES] == BACKLOG_MAX_COUNT + 5
+    assert pair.row[Field.DELIVERIES] == kept
+    assert pair.sockets.backlogs.full == {pair.fd}
     assert pair.receive_all() == written + b"".join(b"<%d>" % number for number in range(kept))
+    pair.sockets.deliver(b"<again>", [pair.fd])
+    assert pair.receive_all() == b"<again>", "it has room again"
 
 
 def test_backlog_of_a_held_client_is_bounded_in_bytes(pair: Pair) -> None:
@@ -144,16 +149,52 @@ def test_backlog_of_a_held_client_is_bounded_in_bytes(pair: Pair) -> None:
 def test_backlog_counts_its_bytes_through_partial_writes(pair: Pair) -> None:
     pair.fill()
     backlog = pair.sockets.backlogs[pair.fd]
-    pair.client.recv(70_000)
-    pair.sockets.on_ready()
-    assert backlog.bytes_count == sum(len(payload) for payload in backlog.payloads)
+    for _ in range(3):
+        pair.client.recv(50_000)
+        pair.sockets.on_ready()
+        waiting_bytes = sum(len(waiting.payload) for waiting in backlog.queue)
+        assert backlog.bytes_count == waiting_bytes - backlog.written_bytes
+
+
+def test_payload_counts_once_for_all_who_wait_for_it(pair: Pair) -> None:
+    """Ten thousand slow clients of one channel hold its items once in memory."""
+    other_client, served = socket.socketpair()
+    served.setblocking(False)
+    other_fd = served.detach()
+    pair.sockets.add(other_fd, Seen())
+    for fd in (pair.fd, other_fd):
+        while fd not in pair.sockets.backlogs:
+            pair.sockets.write(fd, b"x" * 100_000)
+    before = pair.sockets.backlogs.total_bytes
+    pair.sockets.deliver(b"y" * 1000, [pair.fd, other_fd])
+    assert pair.sockets.backlogs.total_bytes == before + 1000
+    pair.sockets.close(other_fd)
+    assert pair.sockets.backlogs.total_bytes == sum(
+        len(waiting.payload) for waiting in pair.sockets.backlogs[pair.fd].queue
+    )
+    other_client.close()
+    pair.receive_all()
+    assert pair.sockets.backlogs.total_bytes == 0
+
+
+def test_all_backlogs_together_are_bounded(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients of as many channels share nothing."""
+    monkeypatch.setattr(backlog_module, "TOTAL_MAX_BYTES", 1_000_000)
+    written = pair.fill()
+    for _ in range(10):
+        pair.sockets.deliver(b"y" * 200_000, [pair.fd])
+    assert pair.sockets.backlogs.total_bytes <= 1_000_000
+    assert pair.row[Field.DROPPED_SLOW] >= 6
+    rest = pair.receive_all().removeprefix(written)
+    assert set(rest) <= {ord("y")}
+    assert len(rest) == pair.row[Field.DELIVERIES] * 200_000
 
 
 def test_keep_alive_skips_who_still_has_to_read(pair: Pair) -> None:
     pair.fill()
-    before = len(pair.sockets.backlogs[pair.fd].payloads)
+    before = len(pair.sockets.backlogs[pair.fd].queue)
     pair.sockets.keep_alive(b"ka", [pair.fd])
-    assert len(pair.sockets.backlogs[pair.fd].payloads) == before
+    assert len(pair.sockets.backlogs[pair.fd].queue) == before
     assert (pair.row[Field.KEEP_ALIVES], pair.row[Field.DELIVERIES]) == (0, 0)
 
 

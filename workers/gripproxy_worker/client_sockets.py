@@ -8,18 +8,16 @@ record of its own here, only the marker `HELD`, and its hold in the engine.
 import logging
 import os
 import select
-from collections import deque
 from collections.abc import Callable, Collection
 from typing import Protocol
 
 from gripproxy.scoreboard import Field
+from gripproxy_worker.backlog import Backlogs, Waiting
 
 log = logging.getLogger(__name__)
 
 READ_MAX_BYTES = 65_536  # what one read takes at the most, into a buffer that all connections share
 READY_MAX_COUNT = 128  # sockets served before the loop's other work gets its turn: 10 ms if all bring a request
-BACKLOG_MAX_COUNT = 100  # payloads that wait for one held client, same as Pushpin
-BACKLOG_MAX_BYTES = 4_194_304  # and their bytes; one larger payload may wait alone
 INTERESTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
@@ -50,16 +48,6 @@ class HeldMarker:
 HELD = HeldMarker()
 
 
-class Backlog:
-    """What a client has not read yet."""
-
-    __slots__ = ("bytes_count", "payloads")
-
-    def __init__(self, payload: bytes | memoryview) -> None:
-        self.payloads: deque[bytes | memoryview] = deque((payload,))
-        self.bytes_count = len(payload)
-
-
 class ClientSockets:
     """The table of client sockets.
 
@@ -76,7 +64,7 @@ class ClientSockets:
         call_soon: Callable[[Callable[[], None]], object],
     ) -> None:
         self.records: list[Record | None] = []
-        self.backlogs: dict[int, Backlog] = {}
+        self.backlogs = Backlogs()
         self.epoll = select.epoll()
         self.count = 0
         self._broken: set[int] = set()
@@ -100,7 +88,7 @@ class ClientSockets:
         """Close at once; what was not written yet is lost."""
         self.records[fd] = None
         self.count -= 1
-        self.backlogs.pop(fd, None)
+        self.backlogs.forget(fd)
         self._broken.discard(fd)
         os.close(fd)
 
@@ -116,7 +104,7 @@ class ClientSockets:
                     self._gone(fd, record)
                     continue
                 if mask & select.EPOLLOUT and fd in backlogs:
-                    self._flush(fd, backlogs[fd])
+                    self._flush(fd)
                     record = records[fd]
                 if mask & select.EPOLLIN and record is not None:
                     record.on_readable()
@@ -138,76 +126,67 @@ class ClientSockets:
 
     def write(self, fd: int, payload: bytes) -> None:
         """Write to one connection; what does not fit waits, whatever its size. Its writer watches `backlogs`."""
-        backlog = self.backlogs.get(fd)
-        if backlog is not None:
-            backlog.payloads.append(payload)
-            backlog.bytes_count += len(payload)
-            return
-        try:
-            count = os.write(fd, payload)
-        except BlockingIOError:
-            count = 0
-        except OSError:
-            self._break(fd)
-            return
-        if count < len(payload):
-            self.backlogs[fd] = Backlog(memoryview(payload)[count:])
+        count = 0
+        if fd not in self.backlogs:
+            try:
+                count = os.write(fd, payload)
+            except BlockingIOError:
+                pass
+            except OSError:
+                self._break(fd)
+                return
+            if count == len(payload):
+                return
+        self.backlogs.add(fd, Waiting(payload), count)
 
     def deliver(self, payload: bytes, fds: Collection[int]) -> None:
         """Write an item to many held connections; a client that reads too slowly loses what overflows."""
-        self._write_all(payload, fds)
-        self._row[Field.DELIVERIES] += len(fds)
+        dropped_count = self._write_all(payload, fds)
+        row = self._row
+        row[Field.DELIVERIES] += len(fds) - dropped_count
+        if dropped_count:
+            row[Field.DROPPED_SLOW] += dropped_count
 
     def keep_alive(self, payload: bytes, fds: Collection[int]) -> None:
         """Write keep-alive bytes to those that have nothing else waiting: the others are not quiet, they are slow."""
         idle_fds = [fd for fd in fds if fd not in self.backlogs] if self.backlogs else fds
-        self._write_all(payload, idle_fds)
-        self._row[Field.KEEP_ALIVES] += len(idle_fds)
+        dropped_count = self._write_all(payload, idle_fds)
+        self._row[Field.KEEP_ALIVES] += len(idle_fds) - dropped_count
 
-    def _write_all(self, payload: bytes, fds: Collection[int]) -> None:
-        write, backlogs, size, row = os.write, self.backlogs, len(payload), self._row
+    def _write_all(self, payload: bytes, fds: Collection[int]) -> int:
+        """Write the same to each; give for how many there was no room."""
+        write, backlogs, size = os.write, self.backlogs, len(payload)
+        waiting, dropped_count = None, 0
+        if backlogs.full and (full := backlogs.full.intersection(fds)):
+            dropped_count = len(full)
+            fds = [fd for fd in fds if fd not in full]
         for fd in fds:
-            if fd in backlogs:
-                self._append(backlogs[fd], payload)
-                continue
-            try:
-                count = write(fd, payload)
-            except BlockingIOError:
-                count = 0
-            except OSError:
-                self._break(fd)
-                continue
-            if count != size:
-                row[Field.SLOW_CLIENTS] += 1
-                backlogs[fd] = Backlog(memoryview(payload)[count:])
+            count = 0
+            if fd not in backlogs:
+                try:
+                    count = write(fd, payload)
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    self._break(fd)
+                    continue
+                if count == size:
+                    continue
+                self._row[Field.SLOW_CLIENTS] += 1
+            if waiting is None:
+                waiting = Waiting(payload)
+            if not backlogs.offer(fd, waiting, count):
+                dropped_count += 1
+        return dropped_count
 
-    def _append(self, backlog: Backlog, payload: bytes) -> None:
-        waits_count = len(backlog.payloads)
-        if waits_count >= BACKLOG_MAX_COUNT or backlog.bytes_count + len(payload) > BACKLOG_MAX_BYTES:
-            self._row[Field.DROPPED_SLOW] += 1
+    def _flush(self, fd: int) -> None:
+        try:
+            is_drained = self.backlogs.flush(fd)
+        except OSError:
+            self._break(fd)
             return
-        backlog.payloads.append(payload)
-        backlog.bytes_count += len(payload)
-
-    def _flush(self, fd: int, backlog: Backlog) -> None:
-        payloads = backlog.payloads
-        while payloads:
-            payload = payloads[0]
-            try:
-                count = os.write(fd, payload)
-            except BlockingIOError:
-                return
-            except OSError:
-                self._break(fd)
-                return
-            backlog.bytes_count -= count
-            if count < len(payload):
-                payloads[0] = memoryview(payload)[count:]
-                return
-            payloads.popleft()
-        del self.backlogs[fd]
         record = self.records[fd]
-        if record is not None:
+        if is_drained and record is not None:
             record.on_drained()
 
     def _gone(self, fd: int, record: Record) -> None:

@@ -1,0 +1,103 @@
+"""What clients have not read yet, bounded for each held client and for all of them together."""
+
+import os
+from collections import deque
+
+BACKLOG_MAX_COUNT = 100  # payloads that wait for one held client, same as Pushpin
+BACKLOG_MAX_BYTES = 4_194_304  # and their bytes; one larger payload may wait alone
+TOTAL_MAX_BYTES = 268_435_456  # in one worker; a payload counts once, however many clients it waits for
+
+
+class Waiting:
+    """A payload that waits: one object for all the clients that have not read it."""
+
+    __slots__ = ("clients_count", "payload")
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload = payload
+        self.clients_count = 0
+
+
+class Backlog:
+    """One client's payloads, oldest first. Of the first one `written_bytes` are with the kernel already."""
+
+    __slots__ = ("bytes_count", "queue", "written_bytes")
+
+    def __init__(self, written_bytes: int) -> None:
+        self.queue: deque[Waiting] = deque()
+        self.bytes_count = -written_bytes  # still to be written
+        self.written_bytes = written_bytes
+
+
+class Backlogs(dict[int, Backlog]):
+    """The slow clients by fd. `full` are those that lost a payload and have not read since."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full: set[int] = set()
+        self.total_bytes = 0
+
+    def add(self, fd: int, waiting: Waiting, written_bytes: int) -> None:
+        """Let a payload wait behind the others, whatever its size. Who reads nothing yet has written some of it."""
+        backlog = self.get(fd)
+        if backlog is None:
+            backlog = self[fd] = Backlog(written_bytes)
+        if not waiting.clients_count:
+            self.total_bytes += len(waiting.payload)
+        waiting.clients_count += 1
+        backlog.queue.append(waiting)
+        backlog.bytes_count += len(waiting.payload)
+
+    def offer(self, fd: int, waiting: Waiting, written_bytes: int) -> bool:
+        """Let a payload wait if there is room for it; one that is partly written always waits. Says whether it does."""
+        backlog = self.get(fd)
+        size = len(waiting.payload)
+        if not written_bytes:
+            new_bytes = 0 if waiting.clients_count else size
+            is_refused = self.total_bytes + new_bytes > TOTAL_MAX_BYTES
+            if backlog is not None:
+                is_refused |= len(backlog.queue) >= BACKLOG_MAX_COUNT or backlog.bytes_count + size > BACKLOG_MAX_BYTES
+                if is_refused:
+                    self.full.add(fd)
+            if is_refused:
+                return False
+        self.add(fd, waiting, written_bytes)
+        return True
+
+    def flush(self, fd: int) -> bool:
+        """Write what the client's socket takes; say whether nothing waits any more.
+
+        Raises:
+            OSError: the socket is broken.
+        """
+        backlog = self[fd]
+        queue = backlog.queue
+        self.full.discard(fd)
+        while queue:
+            payload = queue[0].payload
+            rest = memoryview(payload)[backlog.written_bytes :] if backlog.written_bytes else payload
+            try:
+                count = os.write(fd, rest)
+            except BlockingIOError:
+                return False
+            backlog.bytes_count -= count
+            if count < len(rest):
+                backlog.written_bytes += count
+                return False
+            backlog.written_bytes = 0
+            self._release(queue.popleft())
+        del self[fd]
+        return True
+
+    def forget(self, fd: int) -> None:
+        """Let go of a client that is gone, if it was slow."""
+        backlog = self.pop(fd, None)
+        if backlog is not None:
+            self.full.discard(fd)
+            for waiting in backlog.queue:
+                self._release(waiting)
+
+    def _release(self, waiting: Waiting) -> None:
+        waiting.clients_count -= 1
+        if not waiting.clients_count:
+            self.total_bytes -= len(waiting.payload)
