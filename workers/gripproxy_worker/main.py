@@ -1,7 +1,6 @@
 """A worker process from its fork to its end."""
 
 import asyncio
-import gc
 import logging
 import random
 import signal
@@ -19,6 +18,7 @@ from gripproxy.routes_file import read_routes
 from gripproxy.scoreboard import Field, ProcessState
 from gripproxy.settings import Settings
 from gripproxy.signing_keys import read_signing_keys
+from gripproxy_worker import garbage
 from gripproxy_worker.driver import Driver
 from gripproxy_worker.listener import Acceptor, bind
 
@@ -79,8 +79,7 @@ async def _accept_until(
     ]
     for acceptor in acceptors:
         acceptor.start()
-    gc.collect()
-    gc.freeze()
+    garbage.begin()
     context.report_ready()
     await stopping
     context.row[Field.STATE] = ProcessState.STOPPING

@@ -223,3 +223,5 @@ class OriginConn(asyncio.Protocol):
                 when = "before" if self._framing is None else "in the middle of"
                 asker.on_origin_failed(self, f"it closed the connection {when} its response")
         self._keeper.on_origin_free(self, is_reusable=False)
+        if hasattr(self, "_parser"):
+            del self._parser  # it knows us: a cycle that nobody would collect
