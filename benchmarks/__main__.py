@@ -10,10 +10,11 @@ from benchmarks.fan_out import FAN_OUT
 from benchmarks.held_memory import HELD_MEMORY
 from benchmarks.machine import describe_machine, raise_file_limit
 from benchmarks.plain_proxy import PLAIN_PROXY
+from benchmarks.publish_latency import PUBLISH_LATENCY
 from benchmarks.sizes import SIZES
 
 BENCHMARKS: dict[str, Benchmark] = {
-    benchmark.name: benchmark for benchmark in (HELD_MEMORY, ACCEPT_HOLD, FAN_OUT, PLAIN_PROXY)
+    benchmark.name: benchmark for benchmark in (HELD_MEMORY, ACCEPT_HOLD, FAN_OUT, PLAIN_PROXY, PUBLISH_LATENCY)
 }
 
 

@@ -78,7 +78,10 @@ class HttpPipePublisher:
 
     def publish(self, channel: int, at_ns: int = 0) -> None:
         """See ItemPublisher."""
-        self._socket.sendall(self._requests[channel] % at_ns)
+        try:
+            self._socket.sendall(self._requests[channel] % at_ns)
+        except OSError as error:
+            raise BenchmarkError(f"the server took no item: {error}") from error
         self._unanswered += 1
         while self._unanswered >= PIPELINE_COUNT:
             self._read_answers()
@@ -91,7 +94,10 @@ class HttpPipePublisher:
 
     def _read_answers(self) -> None:
         # An answer is far smaller than a segment and nginx writes each at once, so a status line is never cut.
-        data = self._socket.recv(65536)
+        try:
+            data = self._socket.recv(65536)
+        except OSError as error:
+            raise BenchmarkError(f"a publish was not answered: {error}") from error
         answered = data.count(b"HTTP/1.1 20")
         if not data or data.count(b"HTTP/1.1 ") != answered:
             raise BenchmarkError(f"a publish was answered with {data[:80]!r}")
