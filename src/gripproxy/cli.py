@@ -25,6 +25,7 @@ INTERRUPTED_STATUS = 130  # as a shell gives it for SIGINT
 COMMANDS = {
     "publish": "gripproxy.publish_command",
     "check": "gripproxy.check_command",
+    "doctor": "gripproxy.doctor.command",
     "demo": "gripproxy.demo.command",
 }
 
@@ -32,6 +33,7 @@ HELP_EPILOG = """\
 commands (each has its own --help):
   gripproxy publish CHANNEL CONTENT    publish an item to a running gripproxy or Pushpin
   gripproxy check --config FILE        check configuration and routes without starting
+  gripproxy doctor --connections N     check this machine's limits for so many clients
   gripproxy demo                       run with a built-in demo origin and a page to try it
 
 configuration: the first of ./config/gripproxy.conf, ./gripproxy.conf and /etc/gripproxy/gripproxy.conf;
