@@ -12,9 +12,11 @@ from benchmarks.machine import describe_machine, raise_file_limit
 from benchmarks.plain_proxy import PLAIN_PROXY
 from benchmarks.publish_latency import PUBLISH_LATENCY
 from benchmarks.sizes import SIZES
+from benchmarks.slow_readers import SLOW_READERS
 
 BENCHMARKS: dict[str, Benchmark] = {
-    benchmark.name: benchmark for benchmark in (HELD_MEMORY, ACCEPT_HOLD, FAN_OUT, PLAIN_PROXY, PUBLISH_LATENCY)
+    benchmark.name: benchmark
+    for benchmark in (HELD_MEMORY, ACCEPT_HOLD, FAN_OUT, PLAIN_PROXY, PUBLISH_LATENCY, SLOW_READERS)
 }
 
 

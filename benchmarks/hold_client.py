@@ -16,6 +16,7 @@ from benchmarks.latency_histogram import LatencyRecorder
 IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: the port is chosen at connect, so each address gives its full range
 CONNECTIONS_PER_ADDRESS_COUNT = 20_000  # the kernel's default client port range has 28,000
 READ_BYTES = 4096
+ETHERNET_SEGMENT_BYTES = 1448
 EVENTS_MAX_COUNT = 1024
 ROW = struct.Struct("4Q")
 
@@ -38,6 +39,9 @@ class HoldTarget:
     channel_count: int
     opening_max_count: int = 32  # per process: connections that have no response yet
     first_channel: int = 0
+    # With this receive buffer, nothing is read behind the response head; what comes fills the kernel's queues. Its
+    # sending queue has room for 20 segments, which would be over a megabyte with those of loopback.
+    unread_receive_bytes: int | None = None
 
 
 class HoldClient:
@@ -127,6 +131,9 @@ class HoldClient:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connecting:
             connecting.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
             connecting.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # no TIME_WAIT
+            if target.unread_receive_bytes is not None:
+                connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, target.unread_receive_bytes)
+                connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, ETHERNET_SEGMENT_BYTES)
             connecting.bind((source_address(index), 0))
             connecting.connect(("127.0.0.1", target.ports[index % len(target.ports)]))
             path = target.path.format(f"c{target.first_channel + index % target.channel_count}")
@@ -142,6 +149,8 @@ class HoldClient:
         del self._opening[fd]
         if head.startswith(b"HTTP/1.1 200 "):
             self._counts[Counter.HELD] += 1
+            if self._target.unread_receive_bytes is not None:
+                self._epoll.modify(fd, 0)  # but for a reset, which is always reported
             self._counts[Counter.RECEIVED] += head.count(MARK)
             if self._recorder:
                 self._recorder.record(fd, head)

@@ -25,6 +25,12 @@ def describe_machine() -> dict[str, str]:
     }
 
 
+def tcp_memory_bytes() -> int:
+    """Give what the kernel holds in the queues of all TCP sockets of the machine."""
+    words = Path("/proc/net/sockstat").read_text().partition("TCP:")[2].splitlines()[0].split()
+    return int(words[words.index("mem") + 1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def raise_file_limit() -> None:
     """Let this process and those it starts open as many files as the hard limit allows."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -8,6 +8,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.item_mark import ITEM_BYTES
 from benchmarks.item_publisher import ItemPublisher, ZmqPublisher
 from benchmarks.machine import REPOSITORY
+from benchmarks.metrics_page import read_metric
 from benchmarks.servers.server import CONNECTIONS_MAX_COUNT, Server, free_port
 
 _SHIPPED_INTERNAL = Path("/usr/lib/pushpin/internal.conf")
@@ -98,6 +99,21 @@ class GripproxyServer(GripServer):
     """gripproxy from this work tree, on this interpreter, with its default number of workers."""
 
     name = "gripproxy"
+
+    def __init__(self, directory: Path, origin_port: int) -> None:
+        super().__init__(directory, origin_port)
+        self.metrics_port = free_port()
+
+    def write_config(self, include: str) -> Path:
+        """Add the metrics page to the last section, [handler]."""
+        path = super().write_config(include)
+        with path.open("a") as file:
+            file.write(f"prometheus_port=127.0.0.1:{self.metrics_port}\n")
+        return path
+
+    def dropped_count(self) -> int | None:
+        """Sum over the workers."""
+        return read_metric(self.metrics_port, "gripproxy_deliveries_dropped_total")
 
     def command(self) -> list[str]:
         """Write the configuration."""

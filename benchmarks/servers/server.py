@@ -55,6 +55,10 @@ class Server(ABC):
         """Open the way in for items with a text of `size_bytes` to the channels c0, c1, ... of this server."""
         raise BenchmarkError(f"{self.name} has no publisher")
 
+    def dropped_count(self) -> int | None:
+        """Give the deliveries that the server says it dropped for slow clients; None when it does not say."""
+        return None
+
     @property
     def tree(self) -> ProcessTree:
         """The server's processes."""

@@ -21,7 +21,9 @@ def test_benchmark_gives_a_value_for_each_column(name: str) -> None:
         "write loop"
     }
     keys = {column.key for column in benchmark.columns}
-    assert all(set(figure.values) == keys for figure in report.figures)
+    optional = {"dropped"}  # only gripproxy says how many
+    assert all(keys - optional <= set(figure.values) <= keys for figure in report.figures)
+    assert all(set(figure.values) == keys for figure in report.figures if figure.server == "gripproxy")
     assert all(figure.values.get("missing", 0) == 0 for figure in report.figures if figure.server == "gripproxy")
 
 
