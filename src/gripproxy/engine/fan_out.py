@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gripproxy.engine.effects import Effect
 
-SLICE_MAX_BYTES = 4_194_304  # written in one slice: about as long as 500 small writes take
+SLICE_MAX_BYTES = 2_097_152  # written in one slice: about as long as 250 small writes take
 QUEUE_MAX_COUNT = 8  # unfinished fan-outs, each with its own set of ids; then the worker should take no more items
 
 Step = Callable[[Collection[int], float], list[Effect]]  # (conn_ids, now): what to do for some of the subscribers

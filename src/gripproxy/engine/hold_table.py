@@ -14,8 +14,8 @@ from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpSt
 from gripproxy.protocol.publish_item import PublishItem
 
 # How many are served before the worker does other work: a few milliseconds each.
-STREAMS_MAX_COUNT = 500  # a write
-ANSWERS_MAX_COUNT = 200  # a write, and the connection goes on
+STREAMS_MAX_COUNT = 250  # a write
+ANSWERS_MAX_COUNT = 100  # a write, and the connection goes on
 DUE_MAX_COUNT = 250  # some of both
 
 
