@@ -10,7 +10,7 @@ import pytest
 from gripproxy.errors import ConfigError
 from gripproxy.scoreboard import Field
 from gripproxy.settings import ListenAddress
-from gripproxy_worker.listener import BUSY, Acceptor, bind, check_free
+from gripproxy_worker.listener import BUSY, UNSENT_MAX_BYTES, Acceptor, bind, check_free
 from tests.worker.bench import Client, WorkerBench
 from tests.worker.conftest import MakeBench
 
@@ -54,6 +54,23 @@ def test_accepted_sockets_send_at_once_and_notice_dead_clients() -> None:
         served, _ = listener.accept()
         assert served.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert served.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        served.close()
+
+
+def test_kernel_queues_little_for_a_client_that_does_not_read() -> None:
+    """Ten thousand of them, behind a TLS server on the same host, would fill gigabytes."""
+    with bind(LOCAL) as listener, socket.create_connection(listener.getsockname()) as client:
+        listener.setblocking(True)
+        served, _ = listener.accept()
+        served.setblocking(False)
+        written_bytes = 0
+        try:
+            while written_bytes < 10 * UNSENT_MAX_BYTES:
+                written_bytes += served.send(b"x" * 1024)
+        except BlockingIOError:
+            pass
+        assert client.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) < 10 * UNSENT_MAX_BYTES
+        assert written_bytes < 4 * UNSENT_MAX_BYTES
         served.close()
 
 

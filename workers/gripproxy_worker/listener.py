@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 
 BACKLOG_COUNT = 4096  # the kernel cuts it to net.core.somaxconn
 ACCEPT_MAX_COUNT = 64  # in one turn of the loop
+# What the kernel queues for a client that does not read, beyond what is under way to it. Without it a client on this
+# host, such as a TLS server in front, makes it 4 MB each; what is more waits in the bounded backlog.
+UNSENT_MAX_BYTES = 131_072
 PAUSE_S = 0.5  # when the system has no socket left: accepting at once again would only spin
 TOTAL_CHECK_COUNT = 32  # accepted clients between two looks at all workers' numbers
 
@@ -52,6 +55,7 @@ def _open(address: ListenAddress, is_shared: bool) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, is_shared)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # accepted sockets inherit these
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_MAX_BYTES)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind((address.host, address.port))
