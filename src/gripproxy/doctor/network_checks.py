@@ -169,8 +169,8 @@ def _load_generator(load: Load, machine: Machine) -> list[Finding]:
         return []
     pairs = -(-load.connections // ports)
     advice = (
-        f"for a load test from this machine: at least {grouped(pairs)} pairs of a source address (127.0.0.1, 127.0.0.2,",
-        "...) and a listening port, and for the clients' ends as many open files and as much kernel memory again",
+        f"for a load test from this machine: at least {grouped(pairs)} pairs of source address (127.0.0.1, ...) and",
+        "listening port, and for the clients' ends as many open files and as much kernel memory again",
     )
     return [
         Finding(

@@ -72,14 +72,14 @@ def _fd_limit(load: Load, machine: Machine) -> Finding:
 
 def _fd_advice(load: Load, limit: int, safe: int) -> tuple[str, ...]:
     workers = needed_workers(load.connections, limit)
-    by_workers = f"more workers: workers={workers} in the configuration, or --workers {workers}; or"
+    by_workers = f"- more workers: workers={workers} in the configuration, or --workers {workers}"
     return (
-        "one of:",
+        "one of",
         *([by_workers] if workers <= WORKERS_MAX_COUNT else []),
-        f"in the [Service] section of the systemd unit: LimitNOFILE={safe}; or",
-        "for a login, in /etc/security/limits.d/gripproxy.conf, and log in again:",
-        f"    *     hard  nofile  {safe}",
-        f"    root  hard  nofile  {safe}",
+        f"- in the [Service] section of the systemd unit: LimitNOFILE={safe}",
+        "- for a login, in /etc/security/limits.d/gripproxy.conf, and log in again:",
+        f"      *     hard  nofile  {safe}",
+        f"      root  hard  nofile  {safe}",
     )
 
 

@@ -1,5 +1,6 @@
 """The findings as text: a line each, then what to do."""
 
+import shlex
 from collections.abc import Sequence
 
 from gripproxy.doctor.finding import Finding, Load, Verdict, grouped, sysctls_of
@@ -45,8 +46,9 @@ def _sysctl_steps(load: Load, findings: Sequence[Finding], written_path: str | N
     lines = ["  kernel values, as root:"]
     if written_path is None:
         options = f"--connections {load.connections} --workers {load.workers}"
+        options += f" --config {shlex.quote(load.config_path)}" if load.config_path else ""
         lines.append(f"    gripproxy doctor {options} --write-sysctl {path}")
-    return [*lines, f"    sysctl -p {path}", *values]
+    return [*lines, f"    sysctl -p {shlex.quote(path)}", *values]
 
 
 def _summary(findings: Sequence[Finding]) -> str:

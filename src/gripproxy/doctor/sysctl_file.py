@@ -19,6 +19,7 @@ def render_sysctl_file(load: Load, sysctls: Sequence[Sysctl]) -> str:
     lines = [
         f"{FIRST_LINE} for {grouped(load.connections)} client connections on {workers}.",
         "# Goes to /etc/sysctl.d, read at boot; `sysctl -p FILE` puts it in force at once.",
+        "# A machine with more memory may have larger values already: have its own file written there.",
     ]
     for sysctl in sysctls:
         sign = "-" if sysctl.is_optional else ""  # a key that is not there is no error then
@@ -56,9 +57,10 @@ def parse_sysctl_file(text: str) -> list[tuple[str, str, bool]]:
 
 
 def _kept_sysctls(path: Path, sysctls: Sequence[Sysctl]) -> list[Sysctl]:
-    text = path.read_text()
-    if text and not text.startswith(FIRST_LINE):
-        raise ConfigError(f"{path} is not a file of gripproxy doctor and stays as it is: name another")
+    # A device is no file to replace either.
+    text = path.read_text() if path.is_file() else ""
+    if not text.startswith(FIRST_LINE):
+        raise ConfigError(f"{path} is not from gripproxy doctor and stays as it is: name another file")
     new_keys = {sysctl.key for sysctl in sysctls}
     return [
         Sysctl(key=key, value=value, reason=KEPT_REASON, is_optional=is_optional)
