@@ -1,0 +1,48 @@
+"""Items that say when, and in which round, they were published, so that a client process knows how long they took.
+
+The text of `item_mark` (MARK and monotonic nanoseconds), then series (1 digit) and round (3) in place of filling.
+"""
+
+import json
+import time
+
+from benchmarks.item_mark import ITEM_MIN_BYTES, STAMP_DIGITS, sse_template
+from benchmarks.item_publisher import ZmqPublisher
+
+STAMP_BYTES = ITEM_MIN_BYTES + 4
+_FILLING = "xxxx"  # the part of the template's that is replaced, once
+
+
+def encode_event(series: int, number: int, now_ns: int) -> str:
+    """Write the SSE event of an item."""
+    return (sse_template() % now_ns).replace(_FILLING, f"{series:01d}{number:03d}", 1)
+
+
+def decode_stamp(data: bytes, at: int) -> tuple[int, int, int]:
+    """Read series, round and nanoseconds of the item whose MARK is at `at`.
+
+    Raises:
+        ValueError: the data ends within it.
+    """
+    if len(data) < at + STAMP_BYTES:
+        raise ValueError("cut off")
+    middle = at + 1 + STAMP_DIGITS
+    return data[middle] - 48, int(data[middle + 1 : middle + 4]), int(data[at + 1 : middle])
+
+
+class StampPublisher(ZmqPublisher):
+    """Publishes as Pushpin's client libraries do: JSON on a ZeroMQ PUSH socket."""
+
+    def __init__(self, spec: str) -> None:
+        super().__init__(spec, 0, ITEM_MIN_BYTES)
+
+    def publish_stamped(self, channel: str, series: int, number: int) -> int:
+        """Publish an item that is stamped now; gives that time in monotonic nanoseconds.
+
+        Raises:
+            BenchmarkError: gripproxy takes no item.
+        """
+        now_ns = time.monotonic_ns()
+        formats = {"http-stream": {"content": encode_event(series, number, now_ns)}}
+        self.send(b"J" + json.dumps({"channel": channel, "formats": formats}).encode())
+        return now_ns
