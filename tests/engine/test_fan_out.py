@@ -60,7 +60,7 @@ def test_large_fan_out_is_done_in_slices() -> None:
 def test_large_items_make_small_slices() -> None:
     """A megabyte takes as long to write as hundreds of small items."""
     holds = crowd(10)
-    (effect,) = holds.publish(content(b"x" * (SLICE_MAX_BYTES // 4)), 1.0)
+    (effect,) = holds.publish(content(b"x" * (SLICE_MAX_BYTES // 5)), 1.0)
     assert isinstance(effect, Deliver)
     assert len(effect.conn_ids) == 4
     assert holds.is_unfinished

@@ -70,6 +70,7 @@ class Driver:
         )
         self.feed: Feed | None = None
         self.requests_count = 0  # since the last tick
+        self._is_continuing = False  # the engine has unfinished work and goes on in the next turn of the loop
         self._early_input: dict[int, bytes] = {}  # of held clients that sent more than their request
         self._loop = loop
         loop.add_reader(self.sockets.epoll.fileno(), self.sockets.on_ready)
@@ -92,7 +93,7 @@ class Driver:
         """Take an item from the bus; nobody listening here means that it is not even decoded."""
         if self.core.has_channel(head.channel):
             self.dispatch(None, ItemPublished(decode_bus_item(frame, head)))
-            if self.core.is_full and self.feed is not None:
+            if self._is_continuing and self.core.is_full and self.feed is not None:
                 self.feed.pause()
 
     def tick(self) -> None:
@@ -242,9 +243,11 @@ class Driver:
             self.feed.unsubscribe(effect.name)
 
     def _continue(self, conn: None, effect: Continue) -> None:
+        self._is_continuing = True
         self._loop.call_soon(self._on_turn)
 
     def _on_turn(self) -> None:
+        self._is_continuing = False
         self.dispatch(None, Continued())
         if self.feed is not None and not self.core.is_full:
             self.feed.resume()

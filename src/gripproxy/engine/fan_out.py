@@ -41,7 +41,9 @@ class FanOuts:
 
         `payload_bytes` is the size for each; `max_count` is how many ids are few.
         """
-        slice_count = max(1, min(max_count, SLICE_MAX_BYTES // max(1, payload_bytes)))
+        slice_count = max_count
+        if payload_bytes * max_count > SLICE_MAX_BYTES:
+            slice_count = max(1, SLICE_MAX_BYTES // payload_bytes)
         if len(conn_ids) <= slice_count:
             if not self.queue:
                 return step(conn_ids, now)

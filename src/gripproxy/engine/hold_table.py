@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from gripproxy.engine.delivery import answer_responses, close_streams
 from gripproxy.engine.effects import CloseChannel, Deliver, Effect, Finish, OpenChannel, Park
-from gripproxy.engine.fan_out import FanOuts, Step
+from gripproxy.engine.fan_out import FanOuts
 from gripproxy.engine.holds import Hold, ResponseHold, StreamHold, StreamShape, StreamShapes
 from gripproxy.engine.subscriptions import Channel, Subscriptions
 from gripproxy.engine.timer_wheel import TimerWheel
@@ -136,24 +136,30 @@ class HoldTable:
         return self.fan_outs.start(answer, conn_ids, len(published.body), ANSWERS_MAX_COUNT, now)
 
     def _publish_stream(self, channel: Channel, published: HttpStreamFormat, now: float) -> list[Effect]:
-        content = published.content
         if published.action is Action.SEND:
-            channel.sent_at = now
-            if not content:
-                return []  # no bytes: an empty chunk would end the body
-            chunk = encode_chunk(content) if channel.chunked else b""
-            return self._to_streams(channel, _deliver(chunk), _deliver(content), len(content), now)
-        if published.action is not Action.CLOSE:
-            return []
-        return self._to_streams(channel, self._close_streams, self._close_streams, 0, now)
-
-    def _to_streams(self, channel: Channel, chunked: Step, raw: Step, size_bytes: int, now: float) -> list[Effect]:
+            return self._deliver(channel, published.content, now)
         effects: list[Effect] = []
-        if channel.chunked:
-            effects += self.fan_outs.start(chunked, channel.chunked, size_bytes, STREAMS_MAX_COUNT, now)
-        if channel.raw:
-            effects += self.fan_outs.start(raw, channel.raw, size_bytes, STREAMS_MAX_COUNT, now)
+        if published.action is Action.CLOSE:
+            for conn_ids in (channel.chunked, channel.raw):
+                if conn_ids:
+                    effects += self.fan_outs.start(self._close_streams, conn_ids, 0, STREAMS_MAX_COUNT, now)
         return effects
+
+    def _deliver(self, channel: Channel, content: bytes, now: float) -> list[Effect]:
+        """Send content into the channel's streams. Empty content is no bytes: an empty chunk would end the body."""
+        channel.sent_at = now
+        effects: list[Effect] = []
+        if content and channel.chunked:
+            effects = self._write(channel.chunked, encode_chunk(content), now)
+        if content and channel.raw:
+            effects += self._write(channel.raw, content, now)
+        return effects
+
+    def _write(self, conn_ids: set[int], payload: bytes, now: float) -> list[Effect]:
+        def deliver(some_ids: Collection[int], now: float) -> list[Effect]:
+            return [Deliver(payload, some_ids)]
+
+        return self.fan_outs.start(deliver, conn_ids, len(payload), STREAMS_MAX_COUNT, now)
 
     def _close_streams(self, conn_ids: Collection[int], now: float) -> list[Effect]:
         streams = [self.holds[conn_id] for conn_id in conn_ids]
@@ -227,10 +233,6 @@ class HoldTable:
     def _drop_if_empty(self, channel: Channel, effects: list[Effect]) -> None:
         if channel.slot is None and self.subscriptions.drop_if_empty(channel):
             effects.append(CloseChannel(channel.name))
-
-
-def _deliver(payload: bytes) -> Step:
-    return lambda conn_ids, now: [Deliver(payload, conn_ids)]
 
 
 def _time_out(hold: ResponseHold) -> Finish:
