@@ -13,10 +13,11 @@ from benchmarks.plain_proxy import PLAIN_PROXY
 from benchmarks.publish_latency import PUBLISH_LATENCY
 from benchmarks.sizes import SIZES
 from benchmarks.slow_readers import SLOW_READERS
+from benchmarks.waves import WAVES
 
 BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
-    for benchmark in (HELD_MEMORY, ACCEPT_HOLD, FAN_OUT, PLAIN_PROXY, PUBLISH_LATENCY, SLOW_READERS)
+    for benchmark in (HELD_MEMORY, ACCEPT_HOLD, FAN_OUT, PLAIN_PROXY, PUBLISH_LATENCY, SLOW_READERS, WAVES)
 }
 
 

@@ -1,5 +1,6 @@
 """How many deliveries have come since a point in time, and waiting for those that are still under way."""
 
+import math
 import time
 
 from benchmarks.hold_client import Counter
@@ -29,8 +30,9 @@ class Deliveries:
         """Those due that have not come; one that came twice takes one off."""
         return self.due - self.received
 
-    def wait(self, count: int, watch: Watch) -> bool:
-        """Wait until `count` have come; False when STALL_LIMIT_S passes without any coming."""
+    def wait(self, count: int, watch: Watch, limit_s: float = math.inf) -> bool:
+        """Wait until `count` have come; False when STALL_LIMIT_S passes without any coming, or `limit_s` in all."""
+        stop = time.monotonic() + limit_s
         last, stalled_at = self.received, time.monotonic() + STALL_LIMIT_S
         while last < count:
             time.sleep(LOOK_S)
@@ -39,6 +41,6 @@ class Deliveries:
             if now != last:
                 last, self.last_at = now, time.monotonic()
                 stalled_at = self.last_at + STALL_LIMIT_S
-            elif time.monotonic() > stalled_at:
+            if time.monotonic() > min(stalled_at, stop):
                 return False
         return True

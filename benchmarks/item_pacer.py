@@ -5,6 +5,7 @@ keep up, or that makes its publisher wait, is charged for what all later items w
 """
 
 import ctypes
+import math
 import time
 
 from benchmarks.item_publisher import ItemPublisher
@@ -25,15 +26,20 @@ class ItemPacer:
         self._channels = channels
         self._next_channel = 0
 
-    def publish(self, items_per_s: float, items: int, watch: Watch) -> None:
-        """Publish so many items, evenly spaced."""
+    def publish(self, items_per_s: float, items: int, watch: Watch, limit_s: float = math.inf) -> int:
+        """Publish so many items, evenly spaced; fewer if the server takes them so slowly that `limit_s` is over."""
+        stop_ns = time.monotonic_ns() + limit_s * 1e9
         interval_ns, start_ns = 1e9 / items_per_s, time.monotonic_ns()
         for number in range(items):
             at_ns = start_ns + int(number * interval_ns)
             wait_ns = at_ns - time.monotonic_ns()
             if wait_ns > 0:
                 time.sleep(wait_ns / 1e9)
-            self._count_late(time.monotonic_ns() - at_ns)
+            now_ns = time.monotonic_ns()
+            if now_ns > stop_ns:
+                return number
+            self._count_late(now_ns - at_ns)
             self._publisher.publish(self._next_channel, at_ns)
             self._next_channel = (self._next_channel + 1) % self._channels
             watch.check(f"{number:,} of {items:,} items at {items_per_s:,.0f}/s")
+        return items

@@ -24,6 +24,7 @@ from benchmarks.watch import Watch
 
 OTHER_CHANNEL, SLOW_CHANNEL = 0, 1
 SLOW_RECEIVE_BYTES = 4096  # the kernel doubles it
+WAIT_LIMIT_S = 15.0  # for a server that cannot keep up, beyond the time the items are due in
 MIB = 1 << 20
 
 
@@ -41,6 +42,7 @@ class Phase:
     other_p99_ms: float
     same_p99_ms: float
     missing: int
+    items_per_s: float  # on each channel: less than asked when the server makes its publisher wait
 
 
 class Readers:
@@ -66,23 +68,25 @@ class Readers:
         return sum(swarm.count(Counter.LOST) for swarm, _ in self._readers)
 
     def phase(self, items: int, watch: Watch) -> Phase:
-        """Publish `items` to each channel and wait until they have come, or none comes any more.
+        """Publish `items` to each channel and wait until they have come, none comes any more, or time is up.
 
         Raises:
             BenchmarkError: readers of a channel got nothing at all.
         """
         before = [(Deliveries(swarm), swarm.latencies()) for swarm, _ in self._readers]
-        self._pacer.publish(self._items_per_s, items * len(before), watch)
+        limit_s, start = items * len(before) / self._items_per_s + WAIT_LIMIT_S, time.monotonic()
+        items = self._pacer.publish(self._items_per_s, items * len(before), watch, limit_s) // len(before)
+        elapsed = time.monotonic() - start
         missing, found = 0, []
         for (swarm, count), (deliveries, latencies_before) in zip(self._readers, before, strict=True):
             deliveries.due = items * count
-            deliveries.wait(deliveries.due, watch)
+            deliveries.wait(deliveries.due, watch, WAIT_LIMIT_S)
             missing += deliveries.missing
             found.append(swarm.latencies() - latencies_before)
         if not all(latencies.count for latencies in found):
             raise BenchmarkError(f"readers got nothing; {missing:,} deliveries are missing, {self.lost()} were cut")
         other, same = found
-        return Phase(other.percentile_ms(50), other.percentile_ms(99), same.percentile_ms(99), missing)
+        return Phase(other.percentile_ms(50), other.percentile_ms(99), same.percentile_ms(99), missing, items / elapsed)
 
 
 def hold_target(server: Server, channel: int, receive_bytes: int | None = None) -> HoldTarget:
@@ -128,6 +132,7 @@ def measure(server: Server, sizes: Sizes, case: str, watch: Watch) -> dict[str, 
             "full_mib": memory_full.data_bytes / MIB,
             "tcp_mib": (tcp_memory_bytes() - tcp_before) / MIB,
             "cores": cores,
+            "items_per_s": full.items_per_s,
             "missing": alone.missing + filling.missing + full.missing,
             "lost": readers.lost(),
             "cut": max(slow.count(Counter.LOST), files_before - server.tree.file_count(), 0),
@@ -152,6 +157,7 @@ SLOW_READERS = CaseBenchmark(
         Column("full_mib", "MiB at the end", 1),
         Column("tcp_mib", "kernel's TCP MiB"),
         Column("cores", "cores used", 2),
+        Column("items_per_s", "items/s taken"),
         Column("missing", "missing"),
         Column("lost", "readers cut"),
         Column("cut", "slow ones cut"),
