@@ -22,7 +22,6 @@ from benchmarks.machine import describe_machine, raise_file_limit
 from benchmarks.report import OURS, Column, Figure, Report
 from gripproxy.engine.core import Core
 from gripproxy.engine.timer_wheel import TICK_S
-from gripproxy.protocol.bus_frame import decode_bus_head, encode_bus_frame
 from gripproxy.protocol.http1 import BodyFraming, RequestHead
 from gripproxy.protocol.instruct import HoldMode, Instruct, KeepAlive
 from gripproxy.protocol.origin_request import OriginRequests
@@ -64,7 +63,6 @@ class Parked:
             self.driver.sockets.records += [HELD] * count
             self._map_writes(count)
             self._hold_streams(streams, crowd)
-        self.sequence = 0
 
     def _map_writes(self, count: int) -> None:
         write, fds = os.write, [self._fds[number % len(self._fds)] for number in range(count)]
@@ -110,9 +108,7 @@ class Parked:
         return int(self.row[Field.DELIVERIES] + self.row[Field.KEEP_ALIVES])
 
     def publish(self, item: PublishItem) -> None:
-        self.sequence += 1
-        frame = encode_bus_frame(1, self.sequence, item)
-        self.driver.on_frame(decode_bus_head(frame), frame)
+        self.driver.on_item(item)
 
     def hold_polls(self) -> None:
         """Hold a long-poll on each real connection; without streams they are their own."""

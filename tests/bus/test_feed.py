@@ -6,7 +6,8 @@ import zmq
 from gripproxy.bus.feed import Feed
 from gripproxy.bus.outlet import Outlet
 from gripproxy.bus.worker_notice import ChannelsChanged
-from gripproxy.protocol.bus_frame import decode_bus_item, encode_bus_frame, encode_bus_message
+from gripproxy.protocol.bus_message import encode_items
+from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.scoreboard import Field
 from tests.bus.bench import BusBench, stream_item
 
@@ -18,12 +19,11 @@ class Worker:
         self.contents: list[bytes] = []
         self.row = bench.scoreboard.row(index + 1)
 
-        def on_frame(head: object, frame: bytes) -> None:
-            item = decode_bus_item(frame, head)  # type: ignore[arg-type]
+        def on_item(item: PublishItem) -> None:
             assert item.http_stream is not None
             self.contents.append(item.http_stream.content)
 
-        self.feed = Feed(bench.bus_path, index, bench.loop, on_frame, self.row)
+        self.feed = Feed(bench.bus_path, index, bench.loop, {"c"}, on_item, self.row)
         bench.opened.callback(self.feed.close)
 
 
@@ -105,20 +105,36 @@ def test_lost_items_are_counted(bench: BusBench) -> None:
     worker = Worker(bench, 0)
     assert hub.recv() == b"\x01"
     for sequence in (4, 5, 9):
-        hub.send(encode_bus_message([encode_bus_frame(7, sequence, stream_item("c", b"x"))]))
+        hub.send(encode_items(7, sequence, ["c"], [b"x"]))
     bench.run_until(lambda: len(worker.contents) == 3)
     assert worker.row[Field.BUS_GAPS] == 3
 
 
-def test_damaged_frame_takes_no_other_with_it(bench: BusBench) -> None:
-    """It is counted; the items that travel in the same message are delivered."""
+def test_only_what_is_wanted_is_handed_out(bench: BusBench) -> None:
+    """The rest of a message is counted and not unpacked, or its damage would be noticed."""
     hub = bench.socket(zmq.XPUB)
     hub.bind(f"ipc://{bench.bus_path}")
     worker = Worker(bench, 0)
     assert hub.recv() == b"\x01"
-    frames = [encode_bus_frame(7, sequence, stream_item("c", b"%d" % sequence)) for sequence in range(3)]
-    hub.send(encode_bus_message([frames[0], frames[1][:5], frames[1], frames[2]]))
+    damaged = [b"\xc1"]
+    hub.send(encode_items(7, 0, ["a", "b"], [damaged, damaged]))
+    hub.send(encode_items(7, 2, ["a", "c", "d", "c"], [damaged, b"0", damaged, b"1"]))
+    bench.run_until(lambda: len(worker.contents) == 2)
+    assert worker.contents == [b"0", b"1"]
+    assert worker.row[Field.ITEMS_RECEIVED] == 6
+    assert worker.row[Field.INTERNAL_ERRORS] == 0
+
+
+def test_damaged_item_takes_no_other_with_it(bench: BusBench) -> None:
+    """It is counted; the items that travel in the same message are delivered, and so are those behind it."""
+    hub = bench.socket(zmq.XPUB)
+    hub.bind(f"ipc://{bench.bus_path}")
+    worker = Worker(bench, 0)
+    assert hub.recv() == b"\x01"
+    hub.send(encode_items(7, 0, ["c"] * 3, [b"0", [b"\xc1"], b"2"]))
+    hub.send(b"\xc1")
+    hub.send(encode_items(7, 3, ["c"], [b"3"]))
     bench.run_until(lambda: len(worker.contents) == 3)
-    assert worker.contents == [b"0", b"1", b"2"]
-    assert worker.row[Field.INTERNAL_ERRORS] == 1
+    assert worker.contents == [b"0", b"2", b"3"]
+    assert worker.row[Field.INTERNAL_ERRORS] == 2
     assert worker.row[Field.BUS_GAPS] == 0

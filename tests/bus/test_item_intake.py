@@ -16,7 +16,18 @@ def test_duplicates_are_dropped_and_counted(bench: BusBench) -> None:
     intake = ItemIntake(bench.outlet(), IdCache(60), row)
     intake.accept([stream_item("a", b"", "1"), stream_item("a", b"", "1"), stream_item("b", b"", "1")])
     intake.accept([stream_item("a", b""), stream_item("a", b"")])
+    bench.turn()
     assert (row[Field.ITEMS_RECEIVED], row[Field.ITEMS_DUPLICATE], row[Field.ITEMS_SENT]) == (5, 1, 4)
+
+
+def test_content_is_counted_as_an_item(bench: BusBench) -> None:
+    """It has no id, so it is never a duplicate."""
+    row = bench.scoreboard.row(0)
+    intake = ItemIntake(bench.outlet(), IdCache(60), row)
+    intake.accept_content("a", b"x")
+    intake.accept_content("a", b"x")
+    bench.turn()
+    assert (row[Field.ITEMS_RECEIVED], row[Field.ITEMS_DUPLICATE], row[Field.ITEMS_SENT]) == (2, 0, 2)
 
 
 def test_refusals_are_logged_in_the_reference_text(bench: BusBench, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,8 +3,15 @@
 import zmq
 
 from gripproxy.bus import outlet as outlet_module
-from gripproxy.bus.worker_notice import ALL_ITEMS, SUBSCRIBE, ChannelsChanged, encode_channels, encode_join_topic
-from gripproxy.protocol.bus_frame import decode_bus_head, split_bus_message
+from gripproxy.bus.worker_notice import (
+    ALL_ITEMS,
+    SUBSCRIBE,
+    ChannelsChanged,
+    WorkerJoined,
+    encode_channels,
+    encode_join_topic,
+)
+from gripproxy.protocol.bus_message import decode_message, unpack_item
 from gripproxy.scoreboard import Field
 from tests.bus.bench import BusBench, stream_item
 
@@ -28,9 +35,9 @@ def test_joined_worker_gets_a_hello_and_then_every_item(bench: BusBench) -> None
     assert bench.run(outlet.wait_joined({1}, timeout_s=10)) == set()
     outlet.publish(stream_item("news", b"hi"))
     bench.turn()
-    hello, item = [decode_bus_head(split_bus_message(worker.recv())[0]) for _ in range(2)]
+    hello, items = [decode_message(worker.recv()) for _ in range(2)]
     assert (hello.hello_worker, hello.sequence, hello.epoch) == (1, 1, outlet.epoch)
-    assert (item.channel, item.sequence, item.epoch) == ("news", 1, outlet.epoch)
+    assert (items.channels, items.sequence, items.epoch) == (["news"], 1, outlet.epoch)
     assert bench.scoreboard.row(0)[Field.ITEMS_SENT] == 2
 
 
@@ -40,12 +47,41 @@ def test_items_of_one_turn_share_a_message(bench: BusBench) -> None:
     worker = join(bench, 0, pid=5)
     bench.run(outlet.wait_joined({0}, timeout_s=10))
     bench.turn()
-    assert len(split_bus_message(worker.recv())) == 1
+    assert decode_message(worker.recv()).hello_worker == 0
     for number in range(outlet_module.MESSAGE_MAX_COUNT + 3):
         outlet.publish(stream_item("c", b"%d" % number))
     bench.turn()
-    counts = [len(split_bus_message(worker.recv())) for _ in range(2)]
-    assert counts == [outlet_module.MESSAGE_MAX_COUNT, 3]
+    first, second = [decode_message(worker.recv()) for _ in range(2)]
+    assert (first.sequence, len(first.channels)) == (0, outlet_module.MESSAGE_MAX_COUNT)
+    assert (second.sequence, len(second.channels)) == (outlet_module.MESSAGE_MAX_COUNT, 3)
+
+
+def test_items_before_a_hello_are_sent_before_it(bench: BusBench) -> None:
+    """The hello says which number is next: an older item behind it would count as lost first."""
+    outlet = bench.outlet()
+    worker = join(bench, 0, pid=5)
+    bench.run(outlet.wait_joined({0}, timeout_s=10))
+    outlet.publish_content("c", b"")
+    outlet._handle(WorkerJoined(1, b"topic"))
+    outlet.publish_content("c", b"")
+    bench.turn()
+    messages = [decode_message(worker.recv()) for _ in range(4)]
+    assert [(message.hello_worker, message.sequence) for message in messages] == [(0, 0), (None, 0), (1, 1), (None, 1)]
+
+
+def test_content_and_items_go_in_order(bench: BusBench) -> None:
+    """There are two ways to publish, and one order."""
+    outlet = bench.outlet()
+    worker = join(bench, 0, pid=5)
+    bench.run(outlet.wait_joined({0}, timeout_s=10))
+    outlet.publish_content("a", b"1")
+    outlet.publish(stream_item("b", b"2"))
+    outlet.publish_content("c", b"3")
+    bench.turn()
+    worker.recv()
+    message = decode_message(worker.recv())
+    items = map(unpack_item, message.channels, message.payloads)
+    assert list(items) == [stream_item("a", b"1"), stream_item("b", b"2"), stream_item("c", b"3")]
 
 
 def test_missing_workers_are_named(bench: BusBench) -> None:
@@ -74,8 +110,8 @@ def test_full_worker_blocks_the_bus_and_nothing_is_lost(bench: BusBench) -> None
     sequences: list[int] = []
     while len(sequences) < sent_count + 1:
         bench.run_until(lambda: bool(full.poll(0)))
-        heads = [decode_bus_head(frame) for frame in split_bus_message(full.recv())]
-        sequences += [head.sequence for head in heads if head.hello_worker is None]
+        message = decode_message(full.recv())
+        sequences += range(message.sequence, message.sequence + len(message.channels))
     assert sequences == list(range(sent_count + 1))
     bench.run_until(lambda: not outlet.is_blocked)
     assert resumed == [False]

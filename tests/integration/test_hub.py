@@ -14,7 +14,7 @@ import uvloop
 import zmq
 
 from gripproxy.bus.feed import Feed
-from gripproxy.protocol.bus_frame import BusHead, decode_bus_item
+from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.protocol.tnetstring import decode, encode
 from gripproxy.scoreboard import Field, ProcessState
 from gripproxy.settings import Settings
@@ -71,12 +71,11 @@ class Installation:
         """Join the bus as a worker that serves."""
         row = self.launcher.scoreboard.row(worker_index + 1)
 
-        def on_frame(head: BusHead, frame: bytes) -> None:
-            item = decode_bus_item(frame, head)
+        def on_item(item: PublishItem) -> None:
             assert item.http_stream is not None
             received.contents.append(item.http_stream.content.decode())
 
-        received = Received(Feed(self.settings.ipc_path("bus"), worker_index, self.loop, on_frame, row))
+        received = Received(Feed(self.settings.ipc_path("bus"), worker_index, self.loop, {"c"}, on_item, row))
         self._feeds.append(received.feed)
         self.loop.run_until_complete(received.feed.join(LIMIT_S))
         row[Field.STATE] = ProcessState.READY

@@ -12,6 +12,7 @@ from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpSt
 from gripproxy.protocol.publish_item import (
     ITEM_MAX_BYTES,
     PublishItem,
+    decode_content,
     decode_frame,
     decode_item,
     decode_publish_request,
@@ -260,3 +261,57 @@ def test_any_json_object_gives_an_item_or_a_publish_error(value: dict[str, objec
         decode_item({"channel": "c", **value}, JSON)
     except PublishError as error:
         assert str(error)
+
+
+_TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(["a:b", ":", "http-stream", "channel"])
+_LEAVES = st.none() | st.integers(0, 9) | _TEXTS
+_KEYS = st.sampled_from(["channel", "formats", "http-stream", "content", "action", "id", ":", "x"])
+_STREAMS = st.dictionaries(_KEYS, _LEAVES | st.lists(_LEAVES)) | st.builds(dict, content=_TEXTS)
+_FORMATS = st.dictionaries(_KEYS, _STREAMS | _LEAVES) | st.fixed_dictionaries({"http-stream": _STREAMS})
+_ITEM_VALUES = st.fixed_dictionaries({"channel": _LEAVES, "formats": _FORMATS}) | st.dictionaries(
+    _KEYS, _FORMATS | _LEAVES
+)
+
+
+@given(_ITEM_VALUES, st.booleans(), st.sampled_from([None, 1]))
+def test_short_way_gives_what_the_long_way_gives(value: object, is_ascii: bool, indent: int | None) -> None:
+    """Or nothing, for everything but the plainest item."""
+    body = b"J" + json.dumps(value, ensure_ascii=is_ascii, indent=indent).encode()
+    plain = decode_content(body)
+    if plain is not None:
+        assert PublishItem(plain[0], http_stream=HttpStreamFormat(content=plain[1])) == decode_frame(body)
+
+
+@given(_TEXTS, _TEXTS, st.booleans())
+def test_plainest_item_goes_the_short_way(channel: str, content: str, is_ascii: bool) -> None:
+    """Colons in its texts are no further keys. Escapes that may be colons are left to the long way."""
+    value = {"channel": channel, "formats": {"http-stream": {"content": content}}}
+    body = b"J" + json.dumps(value, ensure_ascii=is_ascii).encode()
+    assert decode_content(body) == (None if b"\\u003" in body else (channel, content.encode()))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"J",
+        b"J{",
+        b"J[]",
+        b"J5",
+        b'T{"channel":"c","formats":{"http-stream":{"content":"x"}}}',
+        b'J{"channel":"c","channel":"d","formats":{"http-stream":{"content":"x"}}}',
+        b'J{"channel":"c","channel":"a:b","formats":{"http-stream":{"content":"x"}}}',
+        b'J{"channel":"a:b","channel":"c","formats":{"http-stream":{"content":"x"}}}',
+        b'J{"channel":"c","formats":{},"formats":{"http-stream":{"content":"x"}}}',
+        b'J{"channel":"c","formats":{"http-stream":{"content":"\\u003a"}},"id":"1"}',
+        b'J{"channel":"c","formats":{"http-stream":{"content":"x","action":"close"}}}',
+        b'J{"channel":"c","formats":{"http-stream":{"content":"x"},"ws-message":{"content":"y"}}}',
+        b'J{"channel":5,"formats":{"http-stream":{"content":"x"}}}',
+        b'J{"channel":"c","formats":{"http-stream":{"content":null}}}',
+        b'J{"channel":"c","formats":{"http-stream":"content"}}',
+        b'J{"channel":"c","formats":{"http-stream":{"content":"%s"}}}' % (b"x" * ITEM_MAX_BYTES),
+    ],
+)
+def test_all_but_the_plainest_item_goes_the_long_way(body: bytes) -> None:
+    """What is wrong or more is for `decode_frame` to find."""
+    assert decode_content(body) is None

@@ -10,7 +10,6 @@ from typing import Any, cast
 import uvloop
 
 from gripproxy.engine.core import Core
-from gripproxy.protocol.bus_frame import decode_bus_head, encode_bus_frame
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.protocol.routes import parse_routes
@@ -148,8 +147,7 @@ class WorkerBench:
 
     def publish(self, item: PublishItem) -> None:
         """Let an item come over the bus."""
-        frame = encode_bus_frame(1, 1, item)
-        self.driver.on_frame(decode_bus_head(frame), frame)
+        self.driver.on_item(item)
 
     def check_nothing_left(self) -> None:
         """Once every client and origin has left, nothing of them may be kept: no deadline, no count, no exchange."""

@@ -26,8 +26,8 @@ from gripproxy.engine.events import ClientGone, ClockTicked, Continued, Event, I
 from gripproxy.engine.timer_wheel import TICK_S, TimerWheel
 from gripproxy.errors import ClientError
 from gripproxy.logs import LEVELS
-from gripproxy.protocol.bus_frame import BusHead, decode_bus_item
 from gripproxy.protocol.http1 import RequestHead, encode_refusal, encode_text_response
+from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.scoreboard import Field
 from gripproxy.settings import Settings
 from gripproxy_worker.client_conn import IDLE_MAX_S, ClientConn
@@ -89,12 +89,11 @@ class Driver:
             if conn is not None and self.sockets.records[conn.fd] is conn:
                 conn.on_gone()
 
-    def on_frame(self, head: BusHead, frame: bytes) -> None:
-        """Take an item from the bus; nobody listening here means that it is not even decoded."""
-        if self.core.has_channel(head.channel):
-            self.dispatch(None, ItemPublished(decode_bus_item(frame, head)))
-            if self._is_continuing and self.core.is_full and self.feed is not None:
-                self.feed.pause()
+    def on_item(self, item: PublishItem) -> None:
+        """Take an item from the bus."""
+        self.dispatch(None, ItemPublished(item))
+        if self._is_continuing and self.core.is_full and self.feed is not None:
+            self.feed.pause()
 
     def tick(self) -> None:
         """Do what is due; called by the loop every `TICK_S`."""

@@ -53,7 +53,8 @@ async def _serve(settings: Settings, context: ChildContext, loop: asyncio.Abstra
     limit = fd_limit()
     driver = Driver(settings, core, loop, context.row, origin_connections(limit))
     driver.tick()
-    feed = Feed(settings.ipc_path("bus"), context.index, loop, driver.on_frame, context.row)
+    wanted = core.holds.subscriptions.channels.keys()
+    feed = Feed(settings.ipc_path("bus"), context.index, loop, wanted, driver.on_item, context.row)
     driver.feed = feed
     joining = loop.create_task(feed.join(JOIN_TIMEOUT_S))
     stopping = loop.create_task(stopped.wait())

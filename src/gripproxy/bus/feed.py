@@ -5,6 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from itertools import islice
 
 import zmq
@@ -13,7 +14,8 @@ from gripproxy.bus.sequence_watch import SequenceWatch
 from gripproxy.bus.watched_socket import AnySocket, WatchedSocket, connect
 from gripproxy.bus.worker_notice import ALL_ITEMS, SUBSCRIBE, encode_channels, encode_join_topic
 from gripproxy.errors import InternalError
-from gripproxy.protocol.bus_frame import BusHead, decode_bus_head, split_bus_message
+from gripproxy.protocol.bus_message import BusMessage, Payload, decode_message, unpack_item
+from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.scoreboard import Field
 
 log = logging.getLogger(__name__)
@@ -23,13 +25,14 @@ BATCH_MAX_S = 0.002  # a client's request waits for no more than this and one it
 RECONNECT_MS = 20  # a new hub is joined this soon after it listens
 REPORT_MAX_COUNT = 5_000  # channels in one report after a new hub was joined: about 2 ms
 
-OnFrame = Callable[[BusHead, bytes], None]
+OnItem = Callable[[PublishItem], None]
 
 
 class Feed:
     """Receives every item from the hub, and joins each new hub by itself.
 
-    `on_frame` is called for every item, in order; hellos are kept back. `row` is the worker's scoreboard row.
+    `on_item` is called, in order, for every item whose channel is in `wanted` at that moment; the others are not even
+    unpacked. `row` is the worker's scoreboard row.
     """
 
     def __init__(
@@ -37,19 +40,21 @@ class Feed:
         bus_path: str,
         worker_index: int,
         loop: asyncio.AbstractEventLoop,
-        on_frame: OnFrame,
+        wanted: AbstractSet[str],
+        on_item: OnItem,
         row: memoryview,
     ) -> None:
         self._bus_path = bus_path
         self._worker_index = worker_index
         self._loop = loop
-        self._on_frame = on_frame
+        self._wanted = wanted
+        self._on_item = on_item
         self._row = row
         self._watch = SequenceWatch()
         self._channels: set[str] = set()
         self._changes: dict[str, bool] = {}  # not yet reported; True: subscribed
         self._joined = loop.create_future()
-        self._frames: Iterator[bytes] = iter(())  # of the message that is being handled
+        self._items: Iterator[tuple[str, Payload]] = iter(())  # what is left of the message that is being handled
         self._is_paused = False
         self._is_open = True
         self._zmq_context: zmq.Context[AnySocket] = zmq.Context()
@@ -128,31 +133,46 @@ class Feed:
             self._socket.wake()
 
     def _read_batch(self) -> bool:
-        """Handle frames for a short time; one that is damaged does not take the others of its message with it."""
+        """Handle items for a short time."""
         deadline = time.monotonic() + BATCH_MAX_S
         while not self._is_paused:
-            for frame in self._frames:
-                try:
-                    self._handle(frame)
-                except InternalError as error:
-                    self._row[Field.INTERNAL_ERRORS] += 1
-                    log.error("%s", error)
-                if self._is_paused or time.monotonic() > deadline:
-                    return not self._is_paused
+            for channel, payload in self._items:
+                if channel in self._wanted:
+                    self._hand_out(channel, payload)
+                    if self._is_paused or time.monotonic() > deadline:
+                        return not self._is_paused
+            if time.monotonic() > deadline:
+                return True
             try:
-                self._frames = iter(split_bus_message(self._recv(zmq.NOBLOCK)))
+                self._open(decode_message(self._recv(zmq.NOBLOCK)))
             except zmq.Again:
                 return False
+            except InternalError as error:
+                self._on_damage(error)
         return False
 
-    def _handle(self, frame: bytes) -> None:
-        head = decode_bus_head(frame)
-        if head.hello_worker is None:
-            self._row[Field.ITEMS_RECEIVED] += 1
-            self._row[Field.BUS_GAPS] += self._watch.item(head.epoch, head.sequence)
-            self._on_frame(head, frame)
-        elif head.hello_worker == self._worker_index:
-            self._row[Field.BUS_GAPS] += self._watch.hello(head.epoch, head.sequence)
+    def _open(self, message: BusMessage) -> None:
+        """Begin with a message. Most often nobody here wants anything of it, and then that is all."""
+        if message.hello_worker is None:
+            self._row[Field.ITEMS_RECEIVED] += len(message.channels)
+            self._row[Field.BUS_GAPS] += self._watch.items(message.epoch, message.sequence, len(message.channels))
+            if not self._wanted.isdisjoint(message.channels):
+                self._items = zip(message.channels, message.payloads, strict=True)
+        elif message.hello_worker == self._worker_index:
+            self._row[Field.BUS_GAPS] += self._watch.hello(message.epoch, message.sequence)
             if not self._joined.done():
                 self._joined.set_result(None)
             self._report_all(iter(list(self._channels)))
+
+    def _hand_out(self, channel: str, payload: Payload) -> None:
+        """Hand out an item; one that is damaged takes no other of its message with it."""
+        try:
+            item = unpack_item(channel, payload)
+        except InternalError as error:
+            self._on_damage(error)
+        else:
+            self._on_item(item)
+
+    def _on_damage(self, error: InternalError) -> None:
+        self._row[Field.INTERNAL_ERRORS] += 1
+        log.error("%s", error)

@@ -12,6 +12,8 @@ from gripproxy.scoreboard import Field
 
 log = logging.getLogger(__name__)
 
+_RECEIVED = int(Field.ITEMS_RECEIVED)  # to look an IntEnum's member up takes longer than to count with it
+
 
 class ItemIntake:
     """Takes valid items and the texts of refusals."""
@@ -31,6 +33,11 @@ class ItemIntake:
                 self._row[Field.ITEMS_DUPLICATE] += 1
             else:
                 self._outlet.publish(item)
+
+    def accept_content(self, channel: str, content: bytes) -> None:
+        """Put an item without an id on the bus that is nothing but content for streams."""
+        self._row[_RECEIVED] += 1
+        self._outlet.publish_content(channel, content)
 
     def refuse(self, input_name: str, text: str) -> None:
         """Count an item that came by ZeroMQ and is not valid, and log it; nobody is there to be answered."""

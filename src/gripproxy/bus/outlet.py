@@ -11,7 +11,7 @@ import zmq
 from gripproxy.bus.watched_socket import BATCH_MAX_COUNT, WatchedSocket, bind
 from gripproxy.bus.worker_notice import ChannelsChanged, Notice, WorkerJoined, WorkerLeft, decode_notice
 from gripproxy.errors import InternalError
-from gripproxy.protocol.bus_frame import encode_bus_frame, encode_bus_message, encode_hello
+from gripproxy.protocol.bus_message import Payload, encode_hello, encode_items, pack_item
 from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.scoreboard import Field
 
@@ -49,6 +49,7 @@ class Outlet:
         row: memoryview,
     ) -> None:
         self.epoch = secrets.randbits(32)
+        self.is_blocked = False  # a worker is full: read no input
         self.on_unblocked: list[Callable[[], None]] = []
         self.on_channels: OnChannels | None = None
         self.on_left: OnLeft | None = None
@@ -57,7 +58,8 @@ class Outlet:
         self._workers_count = workers_count
         self._next_sequence = 0
         self._is_open = True
-        self._gathered: list[bytes] = []
+        self._channels: list[str] = []  # of the items that are gathered for the next message
+        self._payloads: list[Payload] = []
         self._gathered_bytes = 0
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
@@ -73,21 +75,18 @@ class Outlet:
         self._socket = WatchedSocket(loop, xpub, self._read_batch)
 
     @property
-    def is_blocked(self) -> bool:
-        """A worker is full: read no input."""
-        return bool(self._waiting)
-
-    @property
     def is_overfull(self) -> bool:
         """So much waits for the full worker that items must be turned away."""
         return len(self._waiting) >= WAITING_MAX_COUNT or self._waiting_bytes >= WAITING_MAX_BYTES
 
     def publish(self, item: PublishItem) -> None:
         """Send an item to every worker, or queue it while one of them is full."""
-        sequence = self._next_sequence
-        self._next_sequence = sequence + 1
-        self._row[Field.ITEMS_SENT] += 1
-        self._gather(encode_bus_frame(self.epoch, sequence, item))
+        payload = pack_item(item)
+        self._gather(item.channel, payload, len(payload[0]))
+
+    def publish_content(self, channel: str, content: bytes) -> None:
+        """Send an item that is nothing but content for streams."""
+        self._gather(channel, content, len(content))
 
     async def wait_joined(self, worker_indices: Collection[int], timeout_s: float) -> set[int]:
         """Wait until all these workers have joined; give those that have not after `timeout_s`."""
@@ -107,28 +106,34 @@ class Outlet:
         self._is_open = False
         self._socket.close(LINGER_MS)
 
-    def _gather(self, frame: bytes) -> None:
-        """Let a frame wait for the others of this turn of the loop, as many as fit into a message."""
-        if not self._gathered:
+    def _gather(self, channel: str, payload: Payload, size_bytes: int) -> None:
+        """Let an item wait for the others of this turn of the loop, as many as fit into a message."""
+        channels = self._channels
+        if not channels:
             self._loop.call_soon(self._send_gathered)
-        self._gathered.append(frame)
-        self._gathered_bytes += len(frame)
-        if len(self._gathered) >= MESSAGE_MAX_COUNT or self._gathered_bytes >= MESSAGE_MAX_BYTES:
+        channels.append(channel)
+        self._payloads.append(payload)
+        self._gathered_bytes += size_bytes
+        if len(channels) >= MESSAGE_MAX_COUNT or self._gathered_bytes >= MESSAGE_MAX_BYTES:
             self._send_gathered()
 
     def _send_gathered(self) -> None:
-        if self._gathered and self._is_open:
-            message = encode_bus_message(self._gathered)
-            self._gathered.clear()
+        count = len(self._channels)
+        if count and self._is_open:
+            message = encode_items(self.epoch, self._next_sequence, self._channels, self._payloads)
+            self._next_sequence += count
+            self._row[Field.ITEMS_SENT] += count
+            self._channels.clear()
+            self._payloads.clear()
             self._gathered_bytes = 0
             self._send_in_order(message)
 
     def _send_in_order(self, message: bytes) -> None:
-        if not self._waiting:
+        if not self.is_blocked:
             try:
                 self._send(message, zmq.NOBLOCK)
             except zmq.Again:
-                pass
+                self.is_blocked = True
             else:
                 self._socket.wake()
                 return
@@ -169,6 +174,7 @@ class Outlet:
         except zmq.Again:
             self._retry_later()
             return
+        self.is_blocked = False
         self._socket.wake()
         for resume in self.on_unblocked:
             resume()
@@ -184,7 +190,8 @@ class Outlet:
         elif isinstance(notice, WorkerJoined):
             self._joined[notice.worker_index] = notice.topic
             self._forget_channels(notice.worker_index)
-            self._gather(encode_hello(self.epoch, self._next_sequence, notice.worker_index))
+            self._send_gathered()
+            self._send_in_order(encode_hello(self.epoch, self._next_sequence, notice.worker_index))
             self._join_happened.set()
         elif isinstance(notice, WorkerLeft) and self._joined.get(notice.worker_index) == notice.topic:
             del self._joined[notice.worker_index]

@@ -2,7 +2,7 @@
 
 
 class SequenceWatch:
-    """Compares the sequence number of each frame with the one that is due.
+    """Compares the sequence number of each message with the one that is due.
 
     A hub numbers its items from 0 within its epoch; a new hub has a new epoch. What a dead hub had sent last is not
     known, so only a hole before or after the change of epoch can be seen, not one at the change itself.
@@ -12,10 +12,10 @@ class SequenceWatch:
         self._epoch: int | None = None
         self._due = 0
 
-    def item(self, epoch: int, sequence: int) -> int:
-        """Note an item; give how many items are missing before it."""
+    def items(self, epoch: int, sequence: int, count: int) -> int:
+        """Note items that are numbered from `sequence` on; give how many items are missing before them."""
         missing_count = self.hello(epoch, sequence)
-        self._due = sequence + 1
+        self._due = sequence + count
         return missing_count
 
     def hello(self, epoch: int, next_sequence: int) -> int:

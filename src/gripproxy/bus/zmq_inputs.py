@@ -11,7 +11,7 @@ from gripproxy.bus.item_intake import ItemIntake
 from gripproxy.bus.outlet import Outlet
 from gripproxy.bus.watched_socket import BATCH_MAX_COUNT, AnySocket, WatchedSocket, bind, connect
 from gripproxy.errors import PublishError
-from gripproxy.protocol.publish_item import ITEM_MAX_BYTES, decode_frame
+from gripproxy.protocol.publish_item import ITEM_MAX_BYTES, decode_content, decode_frame
 from gripproxy.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class ZmqInput:
         outlet: Outlet,
         handle: Callable[[list[bytes]], None],
     ) -> None:
-        self._recv = zmq_socket.recv_multipart
+        self._recv = zmq_socket.recv
         self._get = zmq_socket.getsockopt
         self._outlet = outlet
         self._handle = handle
@@ -54,7 +54,13 @@ class ZmqInput:
                     # Until the socket is asked, what comes meanwhile keeps its fd readable: the loop would spin.
                     self._get(zmq.EVENTS)
                     return False
-                self._handle(self._recv(zmq.NOBLOCK))
+                # Without a copy, for a frame knows whether more follow: to ask the socket takes longer than to read it.
+                frame = self._recv(zmq.NOBLOCK, False)
+                frames = [frame.bytes]
+                while frame.more:
+                    frame = self._recv(zmq.NOBLOCK, False)
+                    frames.append(frame.bytes)
+                self._handle(frames)
         except zmq.Again:
             return False
         return True
@@ -76,6 +82,10 @@ def open_push_input(
     def handle(frames: list[bytes]) -> None:
         if len(frames) != 1:
             intake.refuse("pull", "received message with parts != 1")
+            return
+        plain = decode_content(frames[0])
+        if plain is not None:
+            intake.accept_content(*plain)
             return
         try:
             item = decode_frame(frames[0])

@@ -1,0 +1,158 @@
+"""Items, or a hello, as one message on the bus from the hub to its workers.
+
+A message is one msgpack array: epoch, sequence, whom it greets, channels, payloads. The channels lie together, so that
+a worker sees at one look whether it has a subscriber for any of them, and every item is packed for itself inside of
+that. Both ends are always the same version of gripproxy, so fields go by position.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from gripproxy.errors import InternalError
+from gripproxy.protocol.publish_format import (
+    SEND,
+    Action,
+    HttpResponseFormat,
+    HttpStreamFormat,
+    WsMessageFormat,
+    WsMessageType,
+)
+from gripproxy.protocol.publish_item import PublishItem
+
+# An item: as bytes, the content for the streams of its channel, of which most items consist; else packed, in a list.
+Payload = bytes | list[bytes]
+
+_ACTIONS = tuple(Action)
+_WS_TYPES = tuple(WsMessageType)
+_pack = msgpack.Packer(use_bin_type=True).pack  # made once: making a packer costs more than packing an item
+_unpack = msgpack.unpackb
+
+
+@dataclass(slots=True)
+class BusMessage:
+    """What a worker reads of every message. Item number N has channel N, payload N and number `sequence` + N."""
+
+    epoch: int  # chosen by each hub when it starts
+    sequence: int  # of the first item, or of the hub's next; counts every item of this epoch
+    hello_worker: int | None  # the hub greets this worker: there are no items
+    channels: list[str]
+    payloads: list[Payload]
+
+
+def encode_items(epoch: int, sequence: int, channels: Sequence[str], payloads: Sequence[Payload]) -> bytes:
+    """Encode as many channels as payloads. `epoch` and `sequence` are at most 64 bits."""
+    message: bytes = _pack((epoch, sequence, None, channels, payloads))
+    return message
+
+
+def encode_hello(epoch: int, sequence: int, worker_index: int) -> bytes:
+    """Encode the hub's answer to a worker that joined the bus."""
+    message: bytes = _pack((epoch, sequence, worker_index, (), ()))
+    return message
+
+
+def decode_message(message: bytes) -> BusMessage:
+    """Take a message apart, but not its payloads.
+
+    Raises:
+        InternalError: it is damaged.
+    """
+    try:
+        epoch, sequence, hello_worker, channels, payloads = _unpack(message)
+        if len(channels) == len(payloads):
+            return BusMessage(epoch, sequence, hello_worker, channels, payloads)
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise InternalError(f"bus message of {len(message)} bytes is damaged: {error}") from None
+    raise InternalError(f"bus message has {len(channels)} channels for {len(payloads)} items")
+
+
+def pack_item(item: PublishItem) -> list[bytes]:
+    """Pack all of an item but its channel."""
+    response, stream, message = item.http_response, item.http_stream, item.ws_message
+    packed: bytes = _pack(
+        (
+            item.id,
+            item.prev_id,
+            item.is_no_seq,
+            item.size,
+            item.meta or None,
+            response
+            and (
+                response.action,
+                response.code,
+                response.reason,
+                response.headers,
+                response.body,
+                response.body_patch,
+                response.content_filters,
+            ),
+            stream and (stream.action, stream.content, stream.content_filters),
+            message
+            and (message.action, message.type, message.content, message.code, message.reason, message.content_filters),
+        )
+    )
+    return [packed]
+
+
+def unpack_item(channel: str, payload: Payload) -> PublishItem:
+    """Give the item as it was packed.
+
+    Raises:
+        InternalError: the payload is damaged.
+    """
+    if type(payload) is bytes:
+        return PublishItem(channel, http_stream=HttpStreamFormat(SEND, payload))
+    try:
+        return _unpack_fields(channel, *_unpack(*payload))
+    except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
+        raise InternalError(f"item on the bus is damaged: {error}") from None
+
+
+def _unpack_fields(
+    channel: str,
+    item_id: str | None,
+    prev_id: str | None,
+    is_no_seq: bool,
+    size: int | None,
+    meta: dict[str, str] | None,
+    response: Any,
+    stream: Any,
+    message: Any,
+) -> PublishItem:
+    return PublishItem(
+        channel,
+        item_id,
+        prev_id,
+        response and _unpack_http_response(*response),
+        stream and HttpStreamFormat(_ACTIONS[stream[0]], stream[1], _tuple_or_none(stream[2])),
+        message and _unpack_ws_message(*message),
+        meta or {},
+        size,
+        is_no_seq,
+    )
+
+
+def _unpack_http_response(
+    action: int,
+    code: int,
+    reason: bytes | None,
+    headers: list[list[bytes]] | None,
+    body: bytes,
+    body_patch: list[object] | None,
+    filters: list[str] | None,
+) -> HttpResponseFormat:
+    pairs = None if headers is None else [(name, value) for name, value in headers]
+    return HttpResponseFormat(_ACTIONS[action], code, reason, pairs, body, body_patch, _tuple_or_none(filters))
+
+
+def _unpack_ws_message(
+    action: int, kind: int, content: bytes, code: int | None, reason: bytes | None, filters: list[str] | None
+) -> WsMessageFormat:
+    return WsMessageFormat(_ACTIONS[action], _WS_TYPES[kind], content, code, reason, _tuple_or_none(filters))
+
+
+def _tuple_or_none(names: list[str] | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(names)
