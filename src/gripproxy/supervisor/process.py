@@ -13,6 +13,7 @@ from typing import NoReturn
 import setproctitle
 
 from gripproxy import logs
+from gripproxy.allocator import keep_freed_memory
 from gripproxy.child import READY_LINE, ChildContext, ChildMain
 from gripproxy.errors import GripProxyError
 from gripproxy.scoreboard import Field, ProcessState, Scoreboard
@@ -119,6 +120,7 @@ def _run_child(plan: ChildPlan, context: ChildContext, foreign_fds: Iterable[int
             os.close(fd)
         setproctitle.setproctitle(f"gripproxy: {plan.name}")
         logs.set_process_name(plan.name)
+        keep_freed_memory()
         _reset_signals()
         status = _guard_main(plan, context)
     finally:
