@@ -31,7 +31,9 @@ def test_share_of_the_fullest_worker_has_a_margin() -> None:
     assert fullest_share(3, 2) == 3  # never more than there are
 
 
-@pytest.mark.parametrize(("connections", "workers"), [(1, 1), (512, 1), (1_100, 1), (1_101, 1), (50_000, 7), (10**6, 56)])
+@pytest.mark.parametrize(
+    ("connections", "workers"), [(1, 1), (512, 1), (1_100, 1), (1_101, 1), (50_000, 7), (10**6, 56)]
+)
 def test_needed_limit_is_just_enough(connections: int, workers: int) -> None:
     """One less is too few: the reserve of a low limit is half of it, and must be counted as the worker counts it."""
     limit, share = needed_limit(connections, workers), fullest_share(connections, workers)

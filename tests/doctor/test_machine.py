@@ -73,6 +73,7 @@ def test_hard_limit_may_be_unlimited(root: Path) -> None:
 )
 def test_narrowest_cgroup_on_the_way_up_counts(root: Path, path: str, limit: str, used: str, room: int) -> None:
     """A service is killed also for the limit of the slice that it is in."""
+    debian.write_file(root, "sys/fs/cgroup/memory.max", "900000000000")
     debian.write_file(root, f"{path}/memory.max", limit)
     debian.write_file(root, f"{path}/memory.current", used)
     assert debian.read(root).memory_cgroup_bytes == room
