@@ -1,5 +1,6 @@
 """How many file descriptors a process may open, and how many client connections that allows."""
 
+import bisect
 import math
 import resource
 
@@ -53,10 +54,11 @@ def needed_limit(connections: int, workers: int) -> int:
 
 def needed_workers(connections: int, limit: int) -> int:
     """Give the lowest number of workers that can hold `connections` with `limit` descriptors each."""
-    workers = max(1, -(-connections // (limit - reserve_fds(limit))))
-    while needed_limit(connections, workers) > limit:
-        workers += 1
-    return workers
+    # With 30 times as many workers as connections even the fullest one expects no second connection.
+    candidates = range(1, 30 * connections + 1)
+    return candidates[
+        bisect.bisect_left(candidates, True, key=lambda workers: needed_limit(connections, workers) <= limit)
+    ]
 
 
 def shortage_hint(wanted: int, workers: int, limit: int) -> str | None:
