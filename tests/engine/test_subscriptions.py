@@ -1,5 +1,7 @@
 """The table of channels."""
 
+import sys
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -115,3 +117,17 @@ def test_table_is_what_the_subscribers_say(steps: list[tuple[int, list[str], str
     for conn_id in list(held):
         let_go(conn_id)
     assert table.channels == {}
+
+
+def test_channel_that_most_left_is_small_again() -> None:
+    """Walking the table of a set costs by what it once held."""
+    channel = Subscriptions().channels_of(["a"])[0]
+    for conn_id in range(10_000):
+        channel.add_stream(conn_id, True)
+        channel.add_response(conn_id)
+    for conn_id in range(9_900):
+        channel.remove_stream(conn_id, True)
+        channel.remove_response(conn_id)
+    assert channel.chunked == channel.responses == set(range(9_900, 10_000))
+    for conn_ids in (channel.chunked, channel.responses):
+        assert sys.getsizeof(conn_ids) < 50_000

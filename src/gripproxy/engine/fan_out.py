@@ -44,12 +44,14 @@ class FanOuts:
         slice_count = max_count
         if payload_bytes * max_count > SLICE_MAX_BYTES:
             slice_count = max(1, SLICE_MAX_BYTES // payload_bytes)
-        if len(conn_ids) <= slice_count:
-            if not self.queue:
-                return step(conn_ids, now)
-            effects = self.catch_up(conn_ids, now)
-            return effects + step(conn_ids, now) if conn_ids else effects  # catching up may have ended their holds
-        self.queue.append(FanOut(step, slice_count, set(conn_ids)))
+        if not self.queue and len(conn_ids) <= slice_count:
+            return step(conn_ids, now)
+        all_ids = set(conn_ids)
+        self.queue.append(FanOut(step, slice_count, set(all_ids)))
+        if len(all_ids) <= slice_count:
+            effects = self.catch_up(all_ids, now)
+            self.queue.pop()
+            return effects
         return self.resume(now) if len(self.queue) == 1 else []
 
     def resume(self, now: float) -> list[Effect]:

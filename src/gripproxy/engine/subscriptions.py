@@ -1,9 +1,12 @@
 """Who listens to which channel in this worker: channel name -> the ids of the held connections, by transport."""
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gripproxy.engine.timer_wheel import Slot
+
+SPARSE_BYTES = 256  # of a set's table for each id in it: 16 slots, where a full table has two or three
 
 
 @dataclass(slots=True, eq=False)
@@ -82,4 +85,8 @@ def _without(conn_ids: set[int] | None, conn_id: int) -> set[int] | None:
     if conn_ids is None:
         return None
     conn_ids.discard(conn_id)
+    left_count = len(conn_ids)
+    # A set's table never shrinks by itself, and walking it costs by its size, not by what is left.
+    if not left_count & 15 and sys.getsizeof(conn_ids) > SPARSE_BYTES * max(left_count, 16):
+        conn_ids = set(conn_ids)
     return conn_ids or None
