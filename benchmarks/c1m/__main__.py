@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--settle", type=float, default=5.0, metavar="S", help="before memory is read (default: 5)")
     add("--listen-ports", type=int, default=4, metavar="N", help="of gripproxy (default: 4)")
     add("--origin-processes", type=int, default=1, metavar="N", help="(default: 1)")
-    add("--opening", type=int, default=256, metavar="N", help="connections under way at once (default: 256)")
+    add("--opening", type=int, default=1024, metavar="N", help="connections under way at once (default: 1024)")
     add("--memory-floor-mib", type=int, default=1024, metavar="N", help="stop when less is left (default: 1024)")
     add("--without-memory-check", action="store_true", help="start although it may not fit; the floor still stops it")
     add("--limit-minutes", type=float, metavar="N", help="stop after so long (default: by the number of connections)")

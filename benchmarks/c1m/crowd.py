@@ -46,6 +46,10 @@ class Crowd:
         return all(process.has_ended for process in self._processes)
 
     @property
+    def pids(self) -> list[int]:
+        return [process.pid for process in self._processes]
+
+    @property
     def held(self) -> int:
         return self.board.total(Cell.HELD) - self.lost
 

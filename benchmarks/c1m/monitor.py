@@ -118,4 +118,4 @@ class Monitor:
                 f"(--memory-floor-mib {self._floor_bytes >> 20})"
             )
         if now > self._deadline_s:
-            raise BenchmarkError(f"time guard: stopped after {self._limit_s / 60:.0f} minutes with {held:,} held")
+            raise BenchmarkError(f"time guard: stopped after {self._limit_s / 60:.1f} minutes with {held:,} held")

@@ -5,12 +5,13 @@ import time
 from benchmarks.c1m.bare_writes import BareWriter, WriteCost
 from benchmarks.c1m.board import Cell, Series
 from benchmarks.c1m.crowd import Crowd
+from benchmarks.c1m.forked import Forked
 from benchmarks.c1m.latency import quantile
 from benchmarks.c1m.monitor import Monitor
 from benchmarks.c1m.plan import Plan
 from benchmarks.c1m.probe import Probe
 from benchmarks.c1m.proxy import MUST_BE_ZERO, ScaledGripproxy, total
-from benchmarks.c1m.readings import Cpu, machine_memory, tree_cpu
+from benchmarks.c1m.readings import Cpu, machine_memory, processes_cpu_s, tree_cpu
 from benchmarks.c1m.stamp import StampPublisher
 from benchmarks.errors import BenchmarkError
 
@@ -19,14 +20,24 @@ SERIES_LIMIT_S = 300.0
 LEAVE_LIMIT_S = 180.0
 CHANNEL_PAUSE_S = 0.2
 CHANNEL_STEP = 37  # from round to round, so that each takes another channel
+SLOPE_SHARE = 0.25  # of the connections: from there on the slope of memory is taken
 FAILED_MIN_COUNT, FAILED_SHARE = 100, 0.001  # stop beyond the greater of both
 
 
 class Phases:
     """Runs the phases and keeps their figures in `figures`: plain names with units, plain numbers."""
 
-    def __init__(self, plan: Plan, server: ScaledGripproxy, crowd: Crowd, monitor: Monitor, probe: Probe) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        server: ScaledGripproxy,
+        origins: list[Forked],
+        crowd: Crowd,
+        monitor: Monitor,
+        probe: Probe,
+    ) -> None:
         self._plan = plan
+        self._origins = [origin.pid for origin in origins]
         self._server = server
         self._crowd = crowd
         self._monitor = monitor
@@ -34,6 +45,7 @@ class Phases:
         self._round = 0  # next free number on the board
         self._machine_base = machine_memory()
         self._user_base_bytes = 0
+        self._slope_start = (0, 0)  # connections, bytes
         self._base_cores = 0.0
         self._write_cost = WriteCost()
         self.figures: dict[str, float] = {}
@@ -61,7 +73,7 @@ class Phases:
     def connect(self) -> None:
         """Open all connections, and count what accepting them costs."""
         plan, crowd = self._plan, self._crowd
-        keep_alives = self._keep_alives()
+        keep_alives, clients_s, origins_s = self._keep_alives(), *self._others_cpu_s()
         cpu, began_s = tree_cpu(self._server.tree), time.monotonic()
         progress_s, opened_before = began_s, 0
         failed_max = max(FAILED_MIN_COUNT, plan.connections * FAILED_SHARE)
@@ -73,6 +85,8 @@ class Phases:
                         progress_s, opened_before = now, opened
                     if now - progress_s > STALL_LIMIT_S:
                         raise BenchmarkError(f"no new connection for {STALL_LIMIT_S:.0f} s after {opened:,}")
+                    if not self._slope_start[0] and opened >= SLOPE_SHARE * plan.connections:
+                        self._slope_start = crowd.held, self._server.tree.memory().data_bytes
                     if crowd.failed > failed_max:
                         raise BenchmarkError(f"{crowd.failed:,} connections failed, {crowd.held:,} are held")
                     text = f"{crowd.held:,} of {plan.connections:,} held  {opened / (now - began_s + 0.01):,.0f}/s"
@@ -80,6 +94,9 @@ class Phases:
         finally:
             duration_s, used = time.monotonic() - began_s, tree_cpu(self._server.tree) - cpu
             held = max(1, crowd.held)
+            clients_s, origins_s = (
+                now - then for now, then in zip(self._others_cpu_s(), (clients_s, origins_s), strict=True)
+            )
             self.figures |= {
                 "connections": crowd.held,
                 "connect_s": duration_s,
@@ -87,13 +104,19 @@ class Phases:
                 "accept_cpu_us": used.total_s / held * 1e6,
                 "accept_cpu_user_us": used.user_s / held * 1e6,
                 "accept_cpu_system_us": used.system_s / held * 1e6,
+                "connect_client_cpu_us": clients_s / held * 1e6,
+                "connect_origin_cpu_us": origins_s / held * 1e6,
                 "connect_keep_alives": self._keep_alives() - keep_alives,
             }
 
-    def memory(self) -> None:
-        """Measure memory with all held."""
+    def settle(self) -> None:
+        """Let what is put off be done, then read the memory."""
         with self._monitor.phase("settle"):
             self._monitor.sleep(self._plan.settle_s)
+        self.read_memory()
+
+    def read_memory(self) -> None:
+        """Read memory as it is now."""
         held = max(1, self._crowd.held)
         user, machine = self._server.tree.memory(), machine_memory()
         workers = self._server.worker_trees()
@@ -101,6 +124,7 @@ class Phases:
         self.figures |= {
             "user_bytes": user.pss_bytes,
             "user_data_bytes": user.data_bytes,
+            "user_slope_bytes_per_connection": self._slope(held, user.data_bytes),
             "user_bytes_per_connection": (user.data_bytes - self._user_base_bytes) / held,
             "user_all_bytes_per_connection": user.pss_bytes / held,
             "kernel_bytes_per_connection": (machine.kernel_bytes - self._machine_base.kernel_bytes) / held,
@@ -214,6 +238,7 @@ class Phases:
     def rooms(self, publisher: StampPublisher) -> None:
         """Publish to all rooms at once, round after round."""
         plan, missing, rounds_ms = self._plan, 0, []
+        cpu, (clients_s, _) = tree_cpu(self._server.tree), self._others_cpu_s()
         with self._monitor.phase("rooms"):
             for turn in range(plan.room_rounds):
                 began_s, number = time.monotonic(), self._take_round()
@@ -226,7 +251,11 @@ class Phases:
                 times = self._crowd.board.round_times_ns(number)
                 rounds_ms.append((times[1] - sent_ns) / 1e6 if times else 0.0)
                 self._monitor.sleep(plan.room_period_s - (time.monotonic() - began_s))
+        deliveries = max(1, plan.room_subscriptions * plan.room_rounds)
+        used, clients_s = tree_cpu(self._server.tree) - cpu, self._others_cpu_s()[0] - clients_s
         self.figures |= {
+            "room_cpu_us": used.total_s / deliveries * 1e6,
+            "room_client_cpu_us": clients_s / deliveries * 1e6,
             "rooms": plan.rooms,
             "room_members": plan.room_members,
             "room_rounds": plan.room_rounds,
@@ -275,6 +304,14 @@ class Phases:
 
     def _keep_alives(self) -> int:
         return total(self._server.counters(), "keep_alives_total")
+
+    def _others_cpu_s(self) -> tuple[float, float]:
+        """Give the CPU seconds of the client processes and of the origin so far."""
+        return processes_cpu_s(self._crowd.pids), processes_cpu_s(self._origins)
+
+    def _slope(self, held: int, data_bytes: int) -> float:
+        held_before, bytes_before = self._slope_start
+        return (data_bytes - bytes_before) / max(1, held - held_before)
 
     def _take_round(self) -> int:
         self._round += 1

@@ -16,15 +16,25 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from benchmarks.c1m.timeline import Timeline, decode_timeline
+from benchmarks.c1m.timeline import Phase, Timeline, decode_timeline
 
 SIZE_INCHES = (12.0, 8.0)
 DPI = 120
-TEXT, GRID, BAND = "#24292f", "#e4e8ec", "#f3f6f9"
+TEXT, FAINT, GRID, BAND = "#24292f", "#57606a", "#dfe4e9", "#f2f5f8"
+LEFT = 0.07  # of the figure
 CONNECTIONS, KERNEL, USER, LATENCY, GOAL = "#0b6e99", "#c9ced6", "#e07a1f", "#7c3aed", "#cf222e"
 LATENCY_GOAL_MS = 35
-PHASE_LABEL_MIN_SHARE = 0.035  # of the run; a shorter phase has no room for its name
-GIB = 1024  # MiB
+CHARACTER_SHARE = 0.0078  # of the run's length that a character of a name takes
+# What phases are called in the picture; neighbours of the same name are one there.
+NAMES = {
+    "base": "start",
+    "settle": "keep-alives only",
+    "idle": "keep-alives only",
+    "bare writes": "keep-alives only",
+    "plain": "publish",
+    "one channel": "publish",
+    "rooms": "publish",
+}
 
 
 def draw(data: dict[str, Any], path: Path) -> None:
@@ -39,7 +49,7 @@ def draw(data: dict[str, Any], path: Path) -> None:
     style |= {"xtick.color": TEXT, "ytick.color": TEXT, "axes.edgecolor": GRID, "axes.linewidth": 1.0}
     with plt.rc_context(style):
         figure, axes = plt.subplots(
-            3, 1, sharex=True, figsize=SIZE_INCHES, dpi=DPI, height_ratios=(1.0, 1.0, 1.1), facecolor="white"
+            3, 1, sharex=True, figsize=SIZE_INCHES, dpi=DPI, height_ratios=(1.0, 1.0, 1.15), facecolor="white"
         )
         _draw_connections(axes[0], timeline)
         _draw_memory(axes[1], timeline)
@@ -49,9 +59,9 @@ def draw(data: dict[str, Any], path: Path) -> None:
         axes[2].set_xlim(0, end_s)
         axes[2].set_xlabel("seconds")
         headline, details = headlines(data)
-        figure.text(0.075, 0.957, headline, fontsize=19, fontweight="bold")
-        figure.text(0.075, 0.922, details, fontsize=12.5, color="#57606a")
-        figure.subplots_adjust(left=0.075, right=0.985, top=0.862, bottom=0.07, hspace=0.14)
+        figure.text(LEFT, 0.955, headline, fontsize=20, fontweight="bold")
+        figure.text(LEFT, 0.92, details, fontsize=12.5, color=FAINT)
+        figure.subplots_adjust(left=LEFT, right=0.985, top=0.83, bottom=0.065, hspace=0.24)
         figure.savefig(path)
         plt.close(figure)
 
@@ -60,15 +70,15 @@ def headlines(data: dict[str, Any]) -> tuple[str, str]:
     """Give the title with the numbers that count, and the line below it."""
     figures, machine = data["figures"], data["machine"]
     held = figures.get("connections", 0)
-    title = f"{held:,.0f} held HTTP streams on one machine"
+    title = f"{held:,.0f} HTTP streams held by gripproxy"
     if data["stopped"]:
         title += f" (of {data['settings']['connections']:,.0f}, stopped early)"
     cores = machine.get("processor", "").rpartition(", ")[2].removesuffix(" CPUs")
-    parts = [f"{cores} cores, {machine.get('memory', '?')}, with all clients and the origin on it"]
-    if "user_bytes_per_connection" in figures:
-        parts.append(f"{figures['user_bytes_per_connection']:,.0f} bytes each in gripproxy")
+    parts = [f"{cores} cores, {machine.get('memory', '?')}, clients and origin included"]
+    if "user_all_bytes_per_connection" in figures:
+        parts.append(f"{figures['user_all_bytes_per_connection']:,.0f} bytes of memory each")
     if "plain_new_p99_ms" in figures:
-        parts.append(f"plain request p99 {figures['plain_new_p99_ms']:.1f} ms")
+        parts.append(f"plain request p99 {figures['plain_new_p99_ms']:.0f} ms")
     parts.append(f"{figures.get('failures', 0):,.0f} failed, {figures.get('lost', 0):,.0f} lost")
     return title, "  ·  ".join(parts)
 
@@ -79,7 +89,7 @@ def _draw_connections(axes: Axes, timeline: Timeline) -> None:
     axes.fill_between(at_s, held, color=CONNECTIONS, alpha=0.15, linewidth=0)
     axes.plot(at_s, held, color=CONNECTIONS, linewidth=2.2)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
-    axes.set_ylim(0, max([*held, 1]) * 1.12)
+    axes.set_ylim(0, max([*held, 1]) * 1.08)
     _label(axes, "connections held")
 
 
@@ -89,8 +99,8 @@ def _draw_memory(axes: Axes, timeline: Timeline) -> None:
     whole = [sample.kernel_bytes / (1 << 30) + own for sample, own in zip(timeline.samples, user, strict=True)]
     axes.fill_between(at_s, user, whole, color=KERNEL, linewidth=0, label="kernel, both ends of each connection")
     axes.fill_between(at_s, user, color=USER, linewidth=0, label="gripproxy, all processes")
-    axes.set_ylim(0, max([*whole, 0.01]) * 1.3)
-    axes.legend(loc="upper left", ncols=2, frameon=False, fontsize=11, bbox_to_anchor=(0.0, 0.9), reverse=True)
+    axes.set_ylim(0, max([*whole, 0.01]) * 1.08)
+    axes.legend(loc="lower right", bbox_to_anchor=(1.005, 0.985), ncols=2, frameon=False, fontsize=11, reverse=True)
     _label(axes, "memory, GiB")
 
 
@@ -114,7 +124,7 @@ def _draw_latency(axes: Axes, timeline: Timeline) -> None:
         color=GOAL,
         fontsize=11,
     )
-    axes.set_ylim(min([*taken_ms, 1.0]) * 0.7, highest * 2.5)
+    axes.set_ylim(min([*taken_ms, 1.0]) * 0.7, highest * 1.6)
     axes.yaxis.set_major_locator(LogLocator(10))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -122,7 +132,7 @@ def _draw_latency(axes: Axes, timeline: Timeline) -> None:
 
 
 def _label(axes: Axes, text: str) -> None:
-    axes.set_title(text, loc="left", fontsize=12.5, fontweight="bold", y=0.985, x=0.004, va="top", pad=-4)
+    axes.set_title(text, loc="left", fontsize=12.5, fontweight="bold", pad=7)
     axes.grid(axis="y", color=GRID, linewidth=1.0)
     axes.set_axisbelow(True)
     axes.tick_params(length=0)
@@ -130,22 +140,39 @@ def _label(axes: Axes, text: str) -> None:
         axes.spines[side].set_visible(False)
 
 
+def shown_phases(phases: list[Phase]) -> list[Phase]:
+    """Join neighbours that have the same name in the picture."""
+    shown: list[Phase] = []
+    for phase in phases:
+        name = NAMES.get(phase.name, phase.name)
+        if shown and shown[-1].name == name:
+            shown[-1] = Phase(name, shown[-1].start_s, phase.end_s)
+        else:
+            shown.append(Phase(name, phase.start_s, phase.end_s))
+    return shown
+
+
 def _mark_phases(axes: Any, timeline: Timeline, end_s: float) -> None:
-    for number, phase in enumerate(timeline.phases):
+    free_from_s = 0.0  # names must not run into each other
+    for number, phase in enumerate(shown_phases(timeline.phases)):
         for one in axes:
             if number % 2:
                 one.axvspan(phase.start_s, phase.end_s, color=BAND, linewidth=0, zorder=-1)
-        if phase.end_s - phase.start_s >= PHASE_LABEL_MIN_SHARE * end_s:
-            axes[0].annotate(
-                phase.name,
-                ((phase.start_s + phase.end_s) / 2, 1.0),
-                xycoords=("data", "axes fraction"),
-                xytext=(0, 5),
-                textcoords="offset points",
-                ha="center",
-                fontsize=11,
-                color="#57606a",
-            )
+        half_s = len(phase.name) * CHARACTER_SHARE * end_s / 2
+        middle_s = min(max((phase.start_s + phase.end_s) / 2, half_s), end_s - half_s)
+        if middle_s - half_s < free_from_s:
+            continue
+        free_from_s = middle_s + half_s
+        axes[0].annotate(
+            phase.name,
+            (middle_s, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 25),
+            textcoords="offset points",
+            ha="center",
+            fontsize=11,
+            color=FAINT,
+        )
 
 
 def _short(value: float) -> str:

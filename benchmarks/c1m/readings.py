@@ -59,6 +59,11 @@ def tree_cpu(tree: ProcessTree) -> Cpu:
     return Cpu(tree.cpu_s(), user_ticks / TICKS_PER_S, system_ticks / TICKS_PER_S)
 
 
+def processes_cpu_s(pids: list[int]) -> float:
+    """Give the CPU seconds of single processes, added up; one that has ended counts nothing."""
+    return sum(ProcessTree(pid).cpu_s() for pid in pids)
+
+
 class RollingMemory:
     """The memory of many processes, read a few at a time: reading all at once would show in their latencies."""
 

@@ -21,18 +21,19 @@ class Row:
     keys: tuple[str, ...]  # the row is left out unless all are there
     goal: float | None = None
     unit: str = ""
+    scale: float = 1
 
     def goal_text(self, figures: Figures) -> str:
         """Give goal and verdict."""
         if self.goal is None:
             return ""
-        is_met = figures[self.keys[0]] <= self.goal
+        is_met = figures[self.keys[0]] / self.scale <= self.goal
         return f"{self.goal:g}{self.unit}: {'met' if is_met else 'MISSED'}"
 
 
 def _row(label: str, template: str, *keys: str, goal: float | None = None, unit: str = "", scale: float = 1) -> Row:
     """Make a row whose `template` takes the figures in the order of `keys`, each divided by `scale`."""
-    return Row(label, lambda figures: template.format(*(figures[key] / scale for key in keys)), keys, goal, unit)
+    return Row(label, lambda figures: template.format(*(figures[key] / scale for key in keys)), keys, goal, unit, scale)
 
 
 ROWS = (
@@ -46,14 +47,23 @@ ROWS = (
         "base_user_bytes",
         scale=MIB,
     ),
-    _row("... per connection", "{:,.0f} bytes", "user_bytes_per_connection", goal=300, unit=" bytes"),
-    _row("... per connection, processes' own memory included", "{:,.0f} bytes", "user_all_bytes_per_connection"),
+    _row(
+        "... per connection (slope between a quarter and all)",
+        "{:,.0f} bytes",
+        "user_slope_bytes_per_connection",
+        goal=300,
+        unit=" bytes",
+    ),
+    _row("... per connection, over what there was with none", "{:,.0f} bytes", "user_bytes_per_connection"),
+    _row("... per connection, all of it", "{:,.0f} bytes", "user_all_bytes_per_connection"),
     _row(
         "base memory per worker (PSS)",
         "{:.1f} MiB, the largest {:.1f}",
         "base_worker_bytes",
         "base_worker_max_bytes",
         scale=MIB,
+        goal=14,
+        unit=" MiB",
     ),
     _row("kernel memory per connection, both ends", "{:,.0f} bytes", "kernel_bytes_per_connection"),
     _row("... of it slab", "{:,.0f} bytes", "slab_bytes_per_connection"),
@@ -66,6 +76,7 @@ ROWS = (
         "accept_cpu_user_us",
         "accept_cpu_system_us",
     ),
+    _row("... beside it: client, origin", "{:,.0f} us, {:,.0f} us", "connect_client_cpu_us", "connect_origin_cpu_us"),
     _row(
         "idle CPU per 100,000 connections",
         "{:.3f} cores ({:.3f} user, {:.3f} system)",
@@ -138,6 +149,7 @@ ROWS = (
         "room_p99_ms",
         "room_max_ms",
     ),
+    _row("... CPU per delivery: gripproxy, client", "{:,.1f} us, {:,.1f} us", "room_cpu_us", "room_client_cpu_us"),
     _row(
         "... all rooms of a round", "{:.0f} ms median, {:.0f} ms worst", "room_round_median_ms", "room_round_worst_ms"
     ),

@@ -72,9 +72,10 @@ def run(plan: Plan, floor_bytes: int, limit_s: float) -> Result:
         result.sysctls = {name: during for name, (_, during) in sysctls.changed.items()}
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gripproxy-c1m-")))
         listener = stack.enter_context(listen())
+        origins = []
         for number in range(plan.origin_processes):
-            main = partial(_run_origin, listener, plan.keep_alive_s)
-            stack.callback(Forked(f"origin {number}", main).close)
+            origins.append(Forked(f"origin {number}", partial(_run_origin, listener, plan.keep_alive_s)))
+            stack.callback(origins[-1].close)
         server = ScaledGripproxy(directory / "proxy", listener.getsockname()[1], plan)
         crowd = stack.enter_context(Crowd(plan, server.ports))
         monitor = Monitor(plan, crowd, progress, floor_bytes, limit_s)
@@ -84,15 +85,14 @@ def run(plan: Plan, floor_bytes: int, limit_s: float) -> Result:
         probe = Probe(server.http_port)
         stack.callback(probe.close)
         monitor.watch(RollingMemory(server.tree), probe)
-        phases = Phases(plan, server, crowd, monitor, probe)
+        phases = Phases(plan, server, origins, crowd, monitor, probe)
         result.figures = phases.figures
         try:
             _run_phases(phases, server)
         except BenchmarkError as error:
             result.stopped = str(error)
             progress.say(f"stopped: {error}")
-        if "failures" not in phases.figures:
-            _count_losses(phases, result)
+            _read_what_is_left(phases, result)
         result.timeline = monitor.finish()
         result.log = server.log().splitlines()[:LOG_LINES_MAX_COUNT]
         progress.say("stopping gripproxy, origin and clients")
@@ -102,7 +102,7 @@ def run(plan: Plan, floor_bytes: int, limit_s: float) -> Result:
 def _run_phases(phases: Phases, server: ScaledGripproxy) -> None:
     phases.base()
     phases.connect()
-    phases.memory()
+    phases.settle()
     phases.idle()
     phases.bare_writes()
     phases.plain()
@@ -116,9 +116,13 @@ def _run_phases(phases: Phases, server: ScaledGripproxy) -> None:
     phases.leave()
 
 
-def _count_losses(phases: Phases, result: Result) -> None:
+def _read_what_is_left(phases: Phases, result: Result) -> None:
+    """After a run that was stopped, how far it came is the more interesting."""
     try:
-        phases.count_losses()
+        if "connections" in phases.figures and "user_bytes" not in phases.figures:
+            phases.read_memory()
+        if "failures" not in phases.figures:
+            phases.count_losses()
     except BenchmarkError as error:
         result.stopped = f"{result.stopped}; {error}"
 
