@@ -61,9 +61,9 @@ def test_items_before_a_hello_are_sent_before_it(bench: BusBench) -> None:
     outlet = bench.outlet()
     worker = join(bench, 0, pid=5)
     bench.run(outlet.wait_joined({0}, timeout_s=10))
-    outlet.publish_content("c", b"")
+    outlet.publish_packed("c", b"", 0)
     outlet._handle(WorkerJoined(1, b"topic"))
-    outlet.publish_content("c", b"")
+    outlet.publish_packed("c", b"", 0)
     bench.turn()
     messages = [decode_message(worker.recv()) for _ in range(4)]
     assert [(message.hello_worker, message.sequence) for message in messages] == [(0, 0), (None, 0), (1, 1), (None, 1)]
@@ -74,9 +74,9 @@ def test_content_and_items_go_in_order(bench: BusBench) -> None:
     outlet = bench.outlet()
     worker = join(bench, 0, pid=5)
     bench.run(outlet.wait_joined({0}, timeout_s=10))
-    outlet.publish_content("a", b"1")
+    outlet.publish_packed("a", b"1", 1)
     outlet.publish(stream_item("b", b"2"))
-    outlet.publish_content("c", b"3")
+    outlet.publish_packed("c", b"3", 1)
     bench.turn()
     worker.recv()
     message = decode_message(worker.recv())

@@ -37,7 +37,7 @@ class ItemIntake:
     def accept_content(self, channel: str, content: bytes) -> None:
         """Put an item without an id on the bus that is nothing but content for streams."""
         self._row[_RECEIVED] += 1
-        self._outlet.publish_content(channel, content)
+        self._outlet.publish_packed(channel, content, len(content))
 
     def refuse(self, input_name: str, text: str) -> None:
         """Count an item that came by ZeroMQ and is not valid, and log it; nobody is there to be answered."""

@@ -16,7 +16,7 @@ import zmq
 
 from gripproxy.errors import ConfigError
 
-BATCH_MAX_COUNT = 200  # frames read in one turn of the loop: 2-6 ms of a hub's work
+BATCH_MAX_COUNT = 200  # frames read in one turn of the loop: 1-3 ms of a hub's work
 AnySocket = zmq.Socket[Any]
 
 

@@ -48,17 +48,18 @@ class ZmqInput:
         self._socket.close()
 
     def _read_batch(self) -> bool:
+        recv, outlet = self._recv, self._outlet
         try:
             for _ in range(BATCH_MAX_COUNT):
-                if self._outlet.is_blocked:
+                if outlet.is_blocked:
                     # Until the socket is asked, what comes meanwhile keeps its fd readable: the loop would spin.
                     self._get(zmq.EVENTS)
                     return False
                 # Without a copy, for a frame knows whether more follow: to ask the socket takes longer than to read it.
-                frame = self._recv(zmq.NOBLOCK, False)
+                frame = recv(zmq.NOBLOCK, False)
                 frames = [frame.bytes]
                 while frame.more:
-                    frame = self._recv(zmq.NOBLOCK, False)
+                    frame = recv(zmq.NOBLOCK, False)
                     frames.append(frame.bytes)
                 self._handle(frames)
         except zmq.Again:

@@ -33,7 +33,7 @@ ITEM_MAX_BYTES = 16 * 1024 * 1024
 
 _ITEM: Final = "publish item object"
 _INVALID: Final = "received message with invalid format"
-_J, _T = b"JT"
+_J, _T, _COLON = b"JT:"
 
 
 @dataclass(slots=True)
@@ -86,18 +86,19 @@ def decode_content(body: bytes) -> tuple[str, bytes] | None:
 
     Gives channel and text, as `decode_frame` would. None says nothing about the item: it must go the long way.
     """
-    if len(body) > ITEM_MAX_BYTES or body[:1] != b"J" or b"\\u003" in body:
-        return None
     try:
-        fields = orjson.loads(memoryview(body)[1:])
-        channel, formats = fields["channel"], fields["formats"]
-        text = formats["http-stream"]["content"]
-    except (ValueError, TypeError, KeyError):
+        if body[0] != _J or len(body) > ITEM_MAX_BYTES:
+            return None
+        fields = orjson.loads(body[1:])
+        channel = fields["channel"]
+        text = fields["formats"]["http-stream"]["content"]
+    except (ValueError, TypeError, LookupError):
         return None
     if type(channel) is not str or type(text) is not str:
         return None
-    # Four keys are there. Each has a colon, and so may texts; one more colon is that of one more key.
-    if body.count(b":") != 4 + channel.count(":") + text.count(":"):
+    # Four keys are there. Each has a colon, and so may texts; one more colon is that of one more key. Only a colon
+    # that is written as an escape breaks the count.
+    if body.count(_COLON) != 4 + channel.count(":") + text.count(":") or b"\\u003" in body:
         return None
     return channel, text.encode()
 
