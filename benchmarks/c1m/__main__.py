@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
+from benchmarks.c1m.board import ROUNDS_MAX_COUNT
 from benchmarks.c1m.plan import (
     CHANNEL_SUBSCRIBERS_COUNT,
     Plan,
@@ -58,8 +59,10 @@ def make_plan(options: argparse.Namespace, limit_fds: int, cores: int) -> Plan:
         BenchmarkError: the numbers do not fit together.
     """
     connections = options.connections
-    if connections < 1 or options.keep_alive < 1 or options.rounds < 1:
-        raise BenchmarkError("--connections, --keep-alive and --rounds are at least 1")
+    if connections < 1 or options.keep_alive < 1:
+        raise BenchmarkError("--connections and --keep-alive are at least 1")
+    if not 1 <= options.rounds <= ROUNDS_MAX_COUNT // 2:
+        raise BenchmarkError(f"--rounds is 1 to {ROUNDS_MAX_COUNT // 2}")
     processes = -(-connections // client_capacity(limit_fds))
     processes = max(processes, min(4, -(-connections // 100)))
     opening_processes = min(4, processes)
