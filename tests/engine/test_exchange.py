@@ -106,7 +106,7 @@ def test_every_state_has_a_row() -> None:
 
 def test_request_goes_to_the_routes_target() -> None:
     """Rewritten, with the headers that the origin is to get."""
-    talk = Conversation("d.test,path_beg=/in/,replace_beg=/out/ origin:81")
+    talk = Conversation("d.test,path_beg=/in/,replace_beg=/out/ origin:81,ssl")
     (ask,) = talk.asks(1, request(b"/in/a?b=c", b"POST", framing=BodyFraming.SIZED, content_length=3))
     assert isinstance(ask, AskOrigin)
     assert (ask.target.label, ask.server_name, ask.framing) == ("origin:81", "d.test", BodyFraming.SIZED)

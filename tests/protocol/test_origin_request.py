@@ -269,7 +269,7 @@ def test_host_and_name_for_tls(line: str, host: bytes, server_name: str) -> None
 
 def test_ipv6_host_names_its_certificate_without_brackets() -> None:
     """TLS libraries take the bare address."""
-    chosen = route(PLAIN)
+    chosen = route("* localhost:80,ssl")
     head = RequestHead(b"GET", b"/", True, [], b"[::1]:8000")
     requests = OriginRequests(Settings(), {}, lambda: 0.0)
     assert requests.headers(head, chosen, chosen.targets[0], "", False, 0.0)[1] == "::1"

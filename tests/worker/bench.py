@@ -162,6 +162,7 @@ class WorkerBench:
         assert not any(pool._idle.values()) and not pool._waiting and not pool._tasks
         assert [record for slot in self.driver.wheel._slots.values() for record in slot] == []
         assert self.driver.sockets.backlogs == {}
+        assert not self.driver.outbox and not pool.outbox
         assert [record for record in self.driver.sockets.records if record is not None] == []
         assert self.core.exchanges == {}
         assert self.driver._early_input == {}

@@ -83,6 +83,38 @@ def test_slow_reader_stops_the_origin(bench: WorkerBench) -> None:
     bench.until(lambda: client.received.endswith(body))
 
 
+def test_cut_comes_after_what_was_said(bench: WorkerBench) -> None:
+    """An origin's part of a response and its end may come in one turn: the client gets the part."""
+    client = bench.client(GET)
+    origin = bench.origin()
+    conn = next(iter(bench.driver.pool._open))
+    conn.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart")
+    conn.fail("in the same turn")
+    bench.until(lambda: client.is_closed)
+    assert client.received.endswith(b"\r\n\r\npart")
+    bench.until(lambda: origin.is_closed)
+
+
+def test_last_response_is_written_before_the_end(bench: WorkerBench) -> None:
+    """All of it, although the client takes little at a time."""
+    client = bench.client(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", receive_bytes=4096)
+    client.is_reading = False
+    body = bytes(range(250)) * 60
+    bench.origin().send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    bench.until(lambda: bench.driver.sockets.backlogs)
+    client.is_reading = True
+    bench.until(lambda: client.is_closed)
+    assert client.received.endswith(body)
+
+
+def test_refusal_comes_after_the_answer_before_it(make_bench: MakeBench) -> None:
+    """A good request and a bad one in one read: one answer each, in order."""
+    bench = make_bench("* test")
+    client = bench.client(b"GET / HTTP/1.1\r\n\r\nbad\r\n\r\n")
+    bench.until(lambda: client.is_closed)
+    assert client.received.startswith(b"HTTP/1.1 200 OK\r\n") and client.received.count(b"HTTP/1.") == 2
+
+
 def test_client_that_never_reads_is_closed_at_last(bench: WorkerBench) -> None:
     """A client that stopped reading in the middle of a response would else stay forever, with its origin."""
     client = bench.client(GET, receive_bytes=4096)

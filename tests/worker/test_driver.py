@@ -56,6 +56,31 @@ def test_stream_gets_every_item_in_order(bench: WorkerBench) -> None:
     assert bench.row[Field.DELIVERIES] == 300
 
 
+@pytest.mark.parametrize("action", [Action.SEND, Action.CLOSE])
+def test_item_does_not_overtake_the_beginning_of_its_stream(bench: WorkerBench, action: Action) -> None:
+    """Both may come in one turn of the loop, at whose end the beginning would be written."""
+    client = bench.client(STREAM)
+    while not bench.core.holds.streams_count:
+        bench.driver.sockets.on_ready()
+    assert bench.driver.outbox
+    bench.publish(stream_item(b"news", action))
+    end = b"4\r\nnews\r\n" if action is Action.SEND else b"0\r\n\r\n"
+    bench.until(lambda: client.received.endswith(b"[stream opened]\n\r\n" + end))
+
+
+def test_beginning_of_a_stream_is_not_the_next_clients(bench: WorkerBench) -> None:
+    """The client left before the end of the turn, and another one got its descriptor."""
+    first = bench.client(STREAM)
+    while not bench.core.holds.streams_count:
+        bench.driver.sockets.on_ready()
+    first.close()
+    while bench.driver.sockets.count:
+        bench.driver.sockets.on_ready()
+    second = bench.client()
+    bench.exchange(second, b"GET / HTTP/1.1\r\n\r\n", TEST_ANSWER)
+    assert second.received.count(b"HTTP/1.1 ") == 1
+
+
 def test_closed_stream_is_finished_properly(bench: WorkerBench) -> None:
     client = held(bench, STREAM)
     bench.publish(stream_item(b"", Action.CLOSE))

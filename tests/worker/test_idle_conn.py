@@ -2,11 +2,12 @@
 
 import socket
 
-from gripproxy_worker.client_conn import IDLE_MAX_S
+from gripproxy_worker.client_conn import IDLE_MAX_S, SHRINK_S, ClientConn
 from gripproxy_worker.idle_conn import CLOSING_MAX_S, ClosingConn, IdleConn, client_ip_of
 from tests.worker.bench import WorkerBench
 from tests.worker.conftest import MakeBench
 
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 TEST_ANSWER = b"Hello from the Pushpin test handler!\n"
 
 
@@ -36,11 +37,33 @@ def test_client_that_says_nothing_is_closed(bench: WorkerBench) -> None:
 
 
 def test_connection_shrinks_between_requests(make_bench: MakeBench) -> None:
-    """A waiting client owns no parser and no buffer."""
+    """A client that is in no hurry owns no parser and no buffer; a busy one keeps them."""
     bench = make_bench("* test")
     client = bench.client(b"GET / HTTP/1.1\r\n\r\n")
     bench.until(lambda: client.received.endswith(TEST_ANSWER))
+    pass_time(bench, SHRINK_S - 1)
+    assert [type(record) for record in bench.driver.sockets.records if record is not None] == [ClientConn]
+    pass_time(bench, SHRINK_S + 1)
     assert [type(record) for record in bench.driver.sockets.records if record is not None] == [IdleConn]
+    bench.exchange(client, b"GET / HTTP/1.1\r\n\r\n", TEST_ANSWER)
+    pass_time(bench, SHRINK_S + 2)
+    pass_time(bench, IDLE_MAX_S + 1)
+    bench.until(lambda: client.is_closed)
+
+
+def test_slow_request_does_not_shrink(bench: WorkerBench) -> None:
+    """Its client may be asked to wait for as long as the origin likes."""
+    client = bench.client(b"GET / HTTP/1.1\r\n\r\n")
+    bench.origin().send(OK)
+    bench.until(lambda: client.received == OK)
+    bench.origins[0].received = bytearray()
+    client.send(b"GET / HTTP/1.1\r\n\r\n")
+    bench.origin()
+    for record in bench.driver.wheel.due(bench.loop.time() + IDLE_MAX_S + 1, 100):
+        if not hasattr(record, "asker"):
+            record.on_deadline(bench.loop.time() + IDLE_MAX_S + 1)
+    bench.origins[0].send(OK)
+    bench.until(lambda: client.received == OK + OK)
 
 
 def test_bare_line_ends_between_requests_are_skipped(make_bench: MakeBench) -> None:

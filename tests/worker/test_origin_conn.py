@@ -7,6 +7,7 @@ import pytest
 
 from gripproxy.protocol.http1 import BodyFraming, ResponseHead
 from gripproxy_worker.origin_conn import OriginConn
+from gripproxy_worker.outbox import Outbox
 
 
 class Transport(asyncio.Transport):
@@ -46,13 +47,17 @@ class Bench:
         self.reads_count = 0
         self.writables_count = 0
         self.freed: list[bool] = []
+        self.clock = lambda: 5.0
+        self.outbox: Outbox[OriginConn] = Outbox(OriginConn.write, lambda flush: None)
         self.origin = OriginConn(("h", 80, False, False, ""), self)
         self.origin.connection_made(self.transport)
         if is_asked:
-            self.origin.ask(self, b"request", is_head)
+            self.ask(b"request", is_head)
 
-    def clock(self) -> float:
-        return 5.0
+    def ask(self, payload: bytes, is_head: bool = False) -> None:
+        """Ask, and end the loop's turn."""
+        self.origin.ask(self, payload, is_head)
+        self.outbox.flush()
 
     def on_origin_free(self, origin: OriginConn, is_reusable: bool) -> None:
         self.freed.append(is_reusable)
@@ -88,6 +93,7 @@ class Bench:
 SIZED = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = b"HTTP/1.1 201 Made\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\nT: r\r\n\r\n"
 EMPTY = b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n"
+HEAD_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n"
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" + SIZED
 
 
@@ -258,11 +264,43 @@ def test_asker_may_ask_elsewhere_from_the_end() -> None:
 
 def test_connection_can_be_asked_again() -> None:
     bench = Bench().receive(SIZED)
-    bench.origin.ask(bench, b"again", is_head=False)
+    bench.ask(b"again")
     assert not bench.origin.has_answered
     bench.receive(CHUNKED)
     assert bench.outcome() == ([200, 201], b"hellohello", 2, [True, True])
     assert bench.transport.written == b"requestagain"
+
+
+@pytest.mark.parametrize("first", [SIZED, CHUNKED, EMPTY, INTERIM, HEAD_ANSWER])
+@pytest.mark.parametrize("second", [SIZED, CHUNKED, EMPTY, INTERIM, HEAD_ANSWER])
+def test_nothing_of_a_response_is_left_for_the_next(first: bytes, second: bytes) -> None:
+    """Both are parsed by the same object: the second must be what it is on a new connection."""
+    alone = Bench(second is HEAD_ANSWER).receive(second)
+    bench = Bench(first is HEAD_ANSWER).receive(first)
+    bench.heads.clear()
+    bench.body = b""
+    bench.ask(b"again", second is HEAD_ANSWER)
+    bench.receive(second)
+    assert (bench.heads, bench.body, bench.ends_count) == (alone.heads, alone.body, 2)
+    assert (bench.freed, bench.failures) == ([True, True], [])
+
+
+def test_body_follows_the_head_that_waits_for_the_end_of_the_turn() -> None:
+    bench = Bench(is_asked=False)
+    bench.origin.ask(bench, b"head", is_head=False)
+    assert bench.transport.written == b""
+    bench.origin.send(b"body")
+    bench.outbox.flush()
+    assert bench.transport.written == b"headbody"
+
+
+def test_connection_that_was_closed_before_the_end_of_the_turn_is_not_written_to() -> None:
+    """A closed transport does not take it kindly."""
+    bench = Bench(is_asked=False)
+    bench.origin.ask(bench, b"head", is_head=False)
+    bench.origin.abandon()
+    bench.outbox.flush()
+    assert bench.transport.written == b""
 
 
 def test_silent_origin_is_not_taken_for_a_stale_connection() -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 REPLAY_MAX_BYTES = 100_000  # of a request body kept for asking again, same as Pushpin
 BACKLOG_PAUSE_BYTES = 65_536  # unread by the client: past this the origin is not read
 STEPS_MAX_COUNT = 64  # reads and requests of one client before the others' turn: 2-3 ms, or 2 MB of a body
+SHRINK_S = 5.0  # after the last response: a busy client's next request finds all in place
 IDLE_MAX_S = 1800.0  # without a byte from a client that we wait for, same as Pushpin
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))  # RFC 9110 section 9.2.2
@@ -142,7 +143,7 @@ class ClientConn:
         if self._buffer and (self._phase is BODY or self._start_request()):
             if self._phase is BODY:
                 self._take_body()
-            return True
+            return self._phase is not DONE
         if not self._is_input_waiting:
             self._driver.rest(self)
             return False
@@ -194,7 +195,7 @@ class ClientConn:
         elif self._buffer:
             self._take_body()
         elif head.is_expecting_continue:
-            self._driver.sockets.write(self.fd, CONTINUE)
+            self._driver.outbox.put(self.fd, CONTINUE)
 
     def _is_body_wanted(self) -> bool:
         """Whether the origin takes body bytes now. Before it is connected they wait in the kernel."""
@@ -266,9 +267,8 @@ class ClientConn:
             return
         payload = self._out[0] if len(self._out) == 1 else b"".join(self._out)
         self._out.clear()
-        sockets = self._driver.sockets
-        sockets.write(self.fd, payload)
-        backlog = sockets.backlogs.get(self.fd)
+        self._driver.outbox.put(self.fd, payload)
+        backlog = self._driver.sockets.backlogs.get(self.fd)
         if backlog is not None and backlog.bytes_count > BACKLOG_PAUSE_BYTES and self._origin is not None:
             self._origin.pause_reading()
             self._await_reader()
@@ -345,7 +345,7 @@ class ClientConn:
     def respond(self, payload: bytes, is_persistent: bool) -> None:
         """Send a whole response in place of the origin's."""
         self._drop_origin()
-        self._driver.sockets.write(self.fd, payload)
+        self._driver.outbox.put(self.fd, payload)
         self.finish(is_persistent)
 
     def finish(self, is_persistent: bool) -> None:
@@ -356,11 +356,13 @@ class ClientConn:
             self._driver.close_gently(self, is_input_unread=not is_request_done or self._is_input_waiting)
             return
         self._reset()
-        if self.fd not in self._driver.sockets.backlogs:
-            self._advance()
-        else:
+        if self.fd in self._driver.sockets.backlogs:
             self._phase = DONE  # the next request has to wait until this response is read
             self._await_reader()
+        elif self._buffer or self._is_input_waiting:
+            self._advance()
+        elif not self._is_advancing:
+            self._driver.rest(self)
 
     def on_drained(self) -> None:
         """The client read everything that waited."""
@@ -379,6 +381,7 @@ class ClientConn:
     def abort(self, payload: bytes) -> None:
         """Answer with `payload` and close; once the response has begun nothing truthful can be said any more."""
         self._drop_origin()
+        self._driver.outbox.flush_one(self.fd)
         if self._relay_framing is not None:
             self._driver.wheel.cancel(self)
             self._driver.sockets.close(self.fd)
@@ -387,10 +390,16 @@ class ClientConn:
         self._driver.close_gently(self, is_input_unread=True)
 
     def on_deadline(self, now: float) -> None:
-        """Close when the client was silent for too long; while a response is on its way that is the origin's part."""
-        is_origin_awaited = self._origin is not None and not self._origin.is_paused
-        if is_origin_awaited or now - self.active_at < IDLE_MAX_S:
-            self._driver.wheel.schedule(self, max(now, self.active_at) + IDLE_MAX_S)
+        """Shrink between requests, or close: while a response is on its way silence is the origin's part."""
+        is_origin_awaited = self._ask is not None and (self._origin is None or not self._origin.is_paused)
+        silent_s = 0.0 if is_origin_awaited else now - self.active_at
+        if self.is_idle:
+            if silent_s < SHRINK_S:
+                self._driver.wheel.schedule(self, self.active_at + SHRINK_S)
+            else:
+                self._driver.shrink(self)
+        elif silent_s < IDLE_MAX_S:
+            self._driver.wheel.schedule(self, now - silent_s + IDLE_MAX_S)
         else:
             self.on_gone()
 

@@ -30,11 +30,12 @@ from gripproxy.protocol.http1 import RequestHead, encode_refusal, encode_text_re
 from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.scoreboard import Field
 from gripproxy.settings import Settings
-from gripproxy_worker.client_conn import IDLE_MAX_S, ClientConn
+from gripproxy_worker.client_conn import IDLE_MAX_S, SHRINK_S, ClientConn
 from gripproxy_worker.client_sockets import HELD, ClientSockets
 from gripproxy_worker.idle_conn import ClosingConn, IdleConn, client_ip_of
 from gripproxy_worker.origin_conn import OriginConn
 from gripproxy_worker.origin_pool import OriginPool
+from gripproxy_worker.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Driver:
         self.row = row
         self.wheel = TimerWheel(loop.time())
         self.sockets = ClientSockets(row, self._on_held_gone, loop.call_soon)
+        self.outbox: Outbox[int] = Outbox(self.sockets.write, loop.call_soon)  # of clients that are answered
         self.pool = OriginPool(
             loop, self.wheel, settings.origin_connect_timeout, settings.origin_timeout, origin_connections_max
         )
@@ -130,6 +132,7 @@ class Driver:
         """Close every connection."""
         self._loop.remove_reader(self.sockets.epoll.fileno())
         self.pool.close()
+        self.outbox.flush()
         for fd, record in enumerate(self.sockets.records):
             if record is not None:
                 self.sockets.close(fd)
@@ -144,16 +147,16 @@ class Driver:
         self.wheel.schedule(conn, self.clock() + IDLE_MAX_S)
 
     def rest(self, conn: ClientConn) -> None:
-        """Nothing more is here for now: shrink to an `IdleConn` between requests, else wait with a deadline."""
-        now = self.clock()
-        if conn.is_idle:
-            self.wheel.cancel(conn)
-            idle = IdleConn(self, conn.fd, conn.client_ip)
-            self.sockets.records[conn.fd] = idle
-            self.wheel.schedule(idle, now + IDLE_MAX_S)
-        elif conn.slot is None:
-            conn.active_at = now
-            self.wheel.schedule(conn, now + IDLE_MAX_S)
+        """Nothing more is here for now: wait with a deadline, short between requests, where it can `shrink`."""
+        conn.active_at = now = self.clock()
+        if conn.slot is None:
+            self.wheel.schedule(conn, now + (SHRINK_S if conn.is_idle else IDLE_MAX_S))
+
+    def shrink(self, conn: ClientConn) -> None:
+        """Let go of what only a request needs."""
+        idle = IdleConn(self, conn.fd, conn.client_ip)
+        self.sockets.records[conn.fd] = idle
+        self.wheel.schedule(idle, conn.active_at + IDLE_MAX_S)
 
     def refuse(self, conn: ClientConn, error: ClientError, head: RequestHead | None) -> None:
         """Answer a breach of HTTP and close. After the head nothing can be said if the response has begun."""
@@ -170,19 +173,22 @@ class Driver:
     def close_gently(self, conn: ClientConn, is_input_unread: bool) -> None:
         """Close after everything is written. Unread input would turn the close into a reset, so it is read first."""
         self.wheel.cancel(conn)
+        self.outbox.flush_one(conn.fd)
         if is_input_unread or conn.fd in self.sockets.backlogs:
             ClosingConn(self, conn.fd).start()
         else:
             self.sockets.close(conn.fd)
 
     def forget(self, conn: ClientConn) -> None:
-        """A busy client left."""
+        """A busy client left, or is cut off."""
         self.wheel.cancel(conn)
+        self.outbox.flush_one(conn.fd)
         self.sockets.close(conn.fd)
         self.dispatch(None, ClientGone(conn.fd))
 
     def _on_held_gone(self, fd: int) -> None:
         self._early_input.pop(fd, None)
+        self.outbox.take(fd)
         self.sockets.close(fd)
         self.dispatch(None, ClientGone(fd))
 
@@ -210,15 +216,17 @@ class Driver:
         self.wheel.cancel(conn)
         self.sockets.records[conn.fd] = HELD
         if effect.payload:
-            self.sockets.write(conn.fd, effect.payload)
+            self.outbox.put(conn.fd, effect.payload)
 
     def _deliver(self, conn: None, effect: Deliver) -> None:
+        self.outbox.flush()  # the beginnings of these streams may be in it
         if effect.is_keep_alive:
             self.sockets.keep_alive(effect.payload, effect.conn_ids)
         else:
             self.sockets.deliver(effect.payload, effect.conn_ids)
 
     def _finish(self, conn: None, effect: Finish) -> None:
+        self.outbox.flush()
         self.row[Field.DELIVERIES] += len(effect.conn_ids)
         for fd in effect.conn_ids:
             if effect.payload:

@@ -1,6 +1,7 @@
 """One connection to an origin: sends a request, parses the response, and can be used again."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol, cast
 
 import httptools
@@ -14,6 +15,7 @@ from gripproxy.protocol.http1 import (
     ResponseHead,
     check_response,
 )
+from gripproxy_worker.outbox import Outbox
 
 OriginKey = tuple[str, int, bool, bool, str]  # host, port, TLS, insecure, server name: what makes connections equal
 
@@ -32,7 +34,10 @@ class Asker(Protocol):
 class Keeper(Protocol):
     """Who takes the connection back: the pool."""
 
-    def clock(self) -> float: ...
+    @property
+    def outbox(self) -> "Outbox[OriginConn]": ...
+    @property
+    def clock(self) -> Callable[[], float]: ...
     def on_origin_free(self, origin: "OriginConn", is_reusable: bool) -> None: ...
 
 
@@ -56,6 +61,7 @@ class OriginConn(asyncio.Protocol):
         "_reason",
         "active_at",
         "asker",
+        "due_at",
         "has_answered",
         "is_paused",
         "is_reused",
@@ -75,7 +81,10 @@ class OriginConn(asyncio.Protocol):
         self.is_paused = False
         self.active_at = 0.0  # monotonic seconds of the last byte sent or received
         self.slot: Slot | None = None
+        self.due_at = 0.0  # when `slot` comes due
         self._keeper = keeper
+        self._parser: httptools.HttpResponseParser | None = None
+        self._is_head = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's do not derive from it
@@ -84,7 +93,8 @@ class OriginConn(asyncio.Protocol):
         """Send the head, and what there is of the body; the rest follows through `send`."""
         self.asker = asker
         self.has_answered = False
-        self._parser = httptools.HttpResponseParser(self)
+        if self._parser is None or self._is_head:  # after a HEAD it still waits for the body
+            self._parser = httptools.HttpResponseParser(self)
         self._is_head = is_head
         self._is_interim = False
         self._is_ended = False
@@ -93,11 +103,17 @@ class OriginConn(asyncio.Protocol):
         self._barren_bytes_count = 0
         self._headers: Headers = []
         self._reason = b""
-        self.send(payload)
+        self.active_at = self._keeper.clock()
+        self._keeper.outbox.put(self, payload)
 
     def send(self, payload: bytes) -> None:
+        """Send more of the body, or as much as there is room for: see `is_writable`."""
         self.active_at = self._keeper.clock()
-        if self.transport is not None:
+        self.write(self._keeper.outbox.take(self) + payload)
+
+    def write(self, payload: bytes) -> None:
+        """Hand bytes to the transport; nothing if the connection was closed in the meantime."""
+        if self.transport is not None and not self.transport.is_closing():
             self.transport.write(payload)
 
     def abandon(self) -> None:
@@ -125,15 +141,15 @@ class OriginConn(asyncio.Protocol):
             self.asker.on_origin_writable()
 
     def data_received(self, data: bytes) -> None:
-        asker = self.asker
-        if asker is None:
+        asker, parser = self.asker, self._parser
+        if asker is None or parser is None:
             self.abandon()  # nobody asked for it
             return
         self.has_answered = True
         self.active_at = self._keeper.clock()
         self._barren_bytes_count += len(data)
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self.fail("it switched protocols although nobody asked it to")
         except httptools.HttpParserCallbackError as error:
@@ -163,7 +179,9 @@ class OriginConn(asyncio.Protocol):
             self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
+        parser = self._parser
+        assert parser is not None
+        status = parser.get_status_code()
         self._is_interim = 100 <= status < 200
         if self._is_interim or self.asker is None:
             return
@@ -171,7 +189,7 @@ class OriginConn(asyncio.Protocol):
             raise OriginError(f"its status line is not one: {status} {self._reason[:100]!r}")
         head = check_response(status, self._reason, self._headers, self._is_head)
         self._framing = head.framing
-        self._is_kept_alive = self._parser.should_keep_alive()  # after the end llhttp has forgotten the framing
+        self._is_kept_alive = parser.should_keep_alive()  # after the end llhttp has forgotten the framing
         self.asker.on_origin_head(head)
         if self._is_head:
             self._end()
@@ -223,5 +241,4 @@ class OriginConn(asyncio.Protocol):
                 when = "before" if self._framing is None else "in the middle of"
                 asker.on_origin_failed(self, f"it closed the connection {when} its response")
         self._keeper.on_origin_free(self, is_reusable=False)
-        if hasattr(self, "_parser"):
-            del self._parser  # it knows us: a cycle that nobody would collect
+        self._parser = None  # it knows us: a cycle that nobody would collect

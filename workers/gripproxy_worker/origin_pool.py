@@ -11,6 +11,7 @@ from functools import partial
 from gripproxy.engine.timer_wheel import TimerWheel
 from gripproxy.protocol.routes import Target
 from gripproxy_worker.origin_conn import OriginConn, OriginKey
+from gripproxy_worker.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,8 @@ class OriginPool:
         inactive_max_s: float,
         connections_max: int,
     ) -> None:
+        self.clock = loop.time
+        self.outbox: Outbox[OriginConn] = Outbox(OriginConn.write, loop.call_soon)
         self._loop = loop
         self._wheel = wheel
         self._connect_timeout_s = connect_timeout_s
@@ -75,7 +78,6 @@ class OriginPool:
         idle = None if ask.is_fresh else self._idle.get(ask.key)
         while idle:
             origin = idle.pop()
-            self._wheel.cancel(origin)
             if origin.transport is not None and not origin.transport.is_closing():
                 origin.is_reused = True
                 self._hand_over(ask, origin)
@@ -113,8 +115,14 @@ class OriginPool:
                 self._hand_over(ask, origin)
 
     def _hand_over(self, ask: Ask, origin: OriginConn) -> None:
-        self._wheel.schedule(origin, self.clock() + self._inactive_max_s)
+        self._watch(origin, self.clock() + self._inactive_max_s)
         ask.on_conn(origin)
+
+    def _watch(self, origin: OriginConn, at: float) -> None:
+        """Look at the connection at `at` or before: a deadline that is set already is not put off by traffic."""
+        if origin.slot is None or at < origin.due_at:
+            origin.due_at = at
+            self._wheel.schedule(origin, at)
 
     def _fail(self, ask: Ask, origin: OriginConn, reason: str) -> None:
         if origin.transport is not None:
@@ -133,10 +141,6 @@ class OriginPool:
                 context.verify_mode = ssl.CERT_NONE
         return context
 
-    def clock(self) -> float:
-        """Give monotonic seconds."""
-        return self._loop.time()
-
     def on_origin_free(self, origin: OriginConn, is_reusable: bool) -> None:
         """Take back a connection whose request is over, or that is closed."""
         if origin.transport is None:
@@ -148,13 +152,12 @@ class OriginPool:
 
     def on_deadline(self, origin: OriginConn, now: float) -> None:
         """Close a connection that was idle for too long; fail a request whose origin was silent for too long."""
-        if origin.asker is None:
+        silent_s = 0.0 if origin.is_paused else now - origin.active_at
+        silent_max_s = IDLE_MAX_S if origin.asker is None else self._inactive_max_s
+        if silent_s < silent_max_s:
+            self._watch(origin, now - silent_s + silent_max_s)
+        elif origin.asker is None:
             origin.abandon()
-            return
-        silent_s = now - origin.active_at
-        if origin.is_paused or silent_s < self._inactive_max_s:
-            quiet_since = now if origin.is_paused else origin.active_at
-            self._wheel.schedule(origin, quiet_since + self._inactive_max_s)
         else:
             origin.fail(f"it was silent for {silent_s:.0f} s")
 
@@ -175,7 +178,7 @@ class OriginPool:
                 self._hand_over(ask, origin)
                 return
         self._idle.setdefault(key, []).append(origin)
-        self._wheel.schedule(origin, self.clock() + IDLE_MAX_S)
+        self._watch(origin, self.clock() + IDLE_MAX_S)
         if self._waiting:
             self._close_an_idle_one()
 

@@ -105,7 +105,7 @@ def read_head(head: bytes) -> tuple[RequestHead, ChunkedBody | None]:
     Raises:
         ClientError: with the status to answer.
     """
-    if b"\n" in head:
+    if head.count(b"\n") != head.count(b"\r\n"):
         head = _BARE_LF.sub(b"\r\n", head)
     line, _, fields = head.partition(b"\r\n")
     method, target, is_http11 = split_request_line(line)

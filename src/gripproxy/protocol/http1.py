@@ -21,6 +21,7 @@ _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _LINE_BREAKER = re.compile(rb"[\r\n\0]")
 _TARGET = re.compile(rb"[\x21-\x7e]+")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
+_REQUEST_LINE = re.compile(rb"(%s) (%s) HTTP/1\.([01])" % (_TOKEN.pattern, _TARGET.pattern))
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
 
@@ -104,17 +105,18 @@ def split_request_line(line: bytes) -> tuple[bytes, bytes, bool]:
 
     Source: RFC 9112 section 3. Exactly one space between the parts: two parsers must not differ on it.
     """
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is not None and match[1] != b"CONNECT":
+        return match[1], match[2], match[3] == b"1"
     parts = line.split(b" ")
     if len(parts) != 3 or not _TOKEN.fullmatch(parts[0]) or not _TARGET.fullmatch(parts[1]):
         raise ClientError(f"Failed to parse request: invalid request line: {_shown(line)}")
-    method, target, version = parts
+    version = parts[2]
     if version not in (b"HTTP/1.1", b"HTTP/1.0"):
         if version.startswith(b"HTTP/") and len(version) == 8:
             raise ClientError(f"Failed to parse request: invalid HTTP version: {_shown(version)}", 505)
         raise ClientError(f"Failed to parse request: invalid request line: {_shown(line)}")
-    if method == b"CONNECT":
-        raise ClientError("Failed to parse request: CONNECT is not supported by a reverse proxy", 501)
-    return method, target, version == b"HTTP/1.1"
+    raise ClientError(f"Failed to parse request: {parts[0].decode()} is not supported by a reverse proxy", 501)
 
 
 def check_request(method: bytes, target: bytes, is_http11: bool, headers: Headers) -> RequestHead:

@@ -77,7 +77,7 @@ class OriginRequests:
         now: float,
         is_trusted: bool = False,
     ) -> tuple[Headers, str]:
-        """Give the headers to send, Host first and without framing, and the name that a TLS certificate must carry.
+        """Give the headers to send, Host first and without framing, and for TLS the name that a certificate must carry.
 
         Args:
             head: stays as it is, so that a request can be repeated.
@@ -91,7 +91,8 @@ class OriginRequests:
         kept: Headers = [(b"Host", host)]
         looked_at: Headers = []
         dropped = self._dropped
-        for header in self._rewritten(head.headers, route, is_trusted):
+        is_rewriting = route.headers or route.orig_headers
+        for header in self._rewritten(head.headers, route, is_trusted) if is_rewriting else head.headers:
             lower = header[0].lower()
             if lower in dropped:
                 if dropped[lower]:
@@ -107,9 +108,11 @@ class OriginRequests:
         if is_https:
             kept += self._proto_headers
         rule = _TRUSTED_FORWARDED_FOR if is_trusted else self._settings.x_forwarded_for
-        _add_forwarded_for(kept, _elements(looked_at, b"x-forwarded-for"), rule, client_ip)
-        server_name = target.host if target.trust_connect_host else without_port(host)
-        return kept, server_name
+        if looked_at or rule.is_append:
+            _add_forwarded_for(kept, _elements(looked_at, b"x-forwarded-for"), rule, client_ip)
+        if not target.is_ssl:
+            return kept, ""
+        return kept, target.host if target.trust_connect_host else without_port(host)
 
     def _rewritten(self, headers: Headers, route: Route, is_trusted: bool) -> Headers:
         """Replace what the route's `header` properties name, then add the marked copies of `orig_headers`."""
