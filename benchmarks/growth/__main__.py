@@ -4,13 +4,12 @@ import argparse
 import sys
 from dataclasses import asdict
 
-from benchmarks.errors import BenchmarkError
 from benchmarks.growth.channels import CHANNELS
 from benchmarks.growth.connections import CONNECTIONS
-from benchmarks.growth.dimension import Dimension, Rows, curves_of, figures_of
-from benchmarks.growth.growth_report import GrowthReport
+from benchmarks.growth.dimension import run_dimension
 from benchmarks.growth.item_size import ITEM_SIZE
-from benchmarks.growth.steps import STEPS, Steps
+from benchmarks.growth.picture import draw
+from benchmarks.growth.steps import STEPS
 from benchmarks.growth.subscriptions import SUBSCRIPTIONS
 from benchmarks.growth.worker_processes import WORKERS
 from benchmarks.machine import describe_machine, raise_file_limit
@@ -32,34 +31,23 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     return parsed
 
 
-def run_dimension(dimension: Dimension, steps: Steps) -> GrowthReport:
-    """Measure all steps; what was read before a failure is kept."""
-    rows: Rows = []
-    failure = None
-    try:
-        dimension.measure(steps, rows)
-    except BenchmarkError as error:
-        failure = str(error)
-    settings = {name: str(value) for name, value in asdict(steps).items()}
-    report = GrowthReport(f"growth_{dimension.name}", dimension.title, dimension.columns, settings)
-    report.figures = figures_of(rows, failure)
-    report.curves = curves_of(dimension, rows)
-    return report
-
-
 def main(arguments: list[str]) -> int:
     """Run the dimensions named; 1 when a step could not be measured, or a curve grows."""
     parsed = parse_arguments(arguments)
     raise_file_limit()
+    steps = STEPS[parsed.size]
+    settings = {"size": parsed.size, **{name: str(value) for name, value in asdict(steps).items()}}
     reports = []
     for name in parsed.names or DIMENSIONS:
         machine = describe_machine()
-        report = run_dimension(DIMENSIONS[name], STEPS[parsed.size])
+        report = run_dimension(DIMENSIONS[name], steps, settings)
         print(f"{report.terminal_table()}\n", flush=True)
         reports.append(report)
         if parsed.save:
             for path in report.save(machine):
                 print(f"wrote {path}", file=sys.stderr)
+    if parsed.save:
+        print(f"wrote {draw(reports)}", file=sys.stderr)
     has_failed = any(figure.failure for report in reports for figure in report.figures)
     return int(has_failed or any(report.grows for report in reports))
 

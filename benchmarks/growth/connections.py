@@ -1,75 +1,60 @@
 """Cost against the number of held connections: the last ones must cost what the first ones cost."""
 
-import time
+from contextlib import nullcontext
 
+from benchmarks.c1m.plan import Plan
+from benchmarks.c1m.sysctls import Sysctls, needs
 from benchmarks.growth.curve import CurveKind
-from benchmarks.growth.dimension import Dimension, Rows
+from benchmarks.growth.dimension import Dimension
 from benchmarks.growth.growth_server import name_of_group
 from benchmarks.growth.session import running
 from benchmarks.growth.steps import Steps
-from benchmarks.hold_client import Counter
 from benchmarks.report import Column
 
-
-def measure(steps: Steps, rows: Rows) -> None:
-    """Start a server for each step, always with the same number of workers, and hold so many."""
-    workers = steps.worker_count(steps.connections[-1])
-    for count in steps.connections:
-        rows.append((f"{count:,}", count, _measure_step(steps, count, workers)))
+OWN_LIMITS_MAX_COUNT = 100_000  # up to here a machine's usual kernel settings are enough
+SAME_WORKERS_MAX_COUNT = 100_000  # steps up to here have as many workers as the largest of them
 
 
-def _measure_step(steps: Steps, count: int, workers: int) -> dict[str, float]:
-    """Take memory and accepts from the last three quarters, so that what the first ones fill counts for nobody."""
-    first, channels = count // 4, count // steps.subscribers_per_channel
-    label = f"connections, {count:,}"
-    with running(label, steps, workers, count, keep_alive_s=max(1, int(steps.idle_s))) as session:
-        session.warm_up()
-        idle_base_s = session.idle_cpu_s()
-        with session.swarm(count, channels) as swarm:
-            swarm.open(first, session.watch)
-            time.sleep(steps.settle_s)
-            before = session.usage.read()
-            swarm.open(count, session.watch)
-            time.sleep(steps.settle_s)
-            grown = session.usage.read().minus(before)
-            idle_s = session.idle_cpu_s()
-            delivered = session.deliver(swarm, name_of_group(1), channels, count // channels)
-            lost = swarm.count(Counter.LOST)
-            before = session.usage.cpu()
-        session.wait_quiet()
-        leave = session.usage.cpu().minus(before)
-    return {
-        "memory_bytes": grown.data_bytes / (count - first),
-        "accept_us": grown.cpu_s / (count - first) * 1e6,
-        "delivery_us": delivered.cpu_us,
-        "idle_us": max(0.0, idle_s - idle_base_s) / count * 1e6,
-        "leave_us": leave.cpu_s / count * 1e6,
-        "workers": workers,
-        "missing": delivered.missing,
-        "lost": lost,
-    }
+def measure(steps: Steps, count: int) -> dict[str, float]:
+    """Hold so many. Up to SAME_WORKERS_MAX_COUNT the number of workers is the same, past it what is needed."""
+    usual = [other for other in steps.connections if other <= SAME_WORKERS_MAX_COUNT]
+    workers = steps.worker_count(max([count, *usual]))
+    channels = count // steps.subscribers_per_channel
+    limits = Sysctls(_needs(count, workers)) if count > OWN_LIMITS_MAX_COUNT else nullcontext()
+    with limits, running(f"connections, {count:,}", steps, workers, count) as session:
+        held = session.hold(count, channels, name_of_group(1))
+    return held.values() | {"workers": workers}
+
+
+def _needs(count: int, workers: int) -> dict[str, tuple[int, ...]]:
+    plan = Plan(
+        connections=count, workers=workers, channels=1, client_processes=1, rooms=0, room_members=0, listen_ports=1
+    )
+    return needs(plan)
 
 
 CONNECTIONS = Dimension(
     name="connections",
-    title="Connections: cost of each, on one server for each step",
+    title="Connections: cost of each",
     axis="connections",
     columns=(
         Column("memory_bytes", "bytes per connection"),
         Column("accept_us", "CPU us per accepted hold", 1),
         Column("delivery_us", "CPU us per delivery", 2),
-        Column("idle_us", "CPU us per connection and keep-alive period", 2),
+        Column("keep_alive_us", "CPU us per keep-alive", 2),
         Column("leave_us", "CPU us per client that leaves", 1),
         Column("workers", "workers"),
         Column("missing", "missing"),
         Column("lost", "connections lost"),
     ),
     curves=(
-        CurveKind("memory_bytes", "bytes per connection", floor=50),
+        CurveKind("memory_bytes", "bytes per connection", floor=100),
         CurveKind("accept_us", "CPU us per accepted hold", floor=1),
         CurveKind("delivery_us", "CPU us per delivery", floor=0.5),
-        CurveKind("idle_us", "CPU us per keep-alive", floor=5),
+        CurveKind("keep_alive_us", "CPU us per keep-alive", floor=5),
         CurveKind("leave_us", "CPU us per leave", floor=5),
     ),
+    values=lambda steps: steps.connections,
     measure=measure,
+    one_round_above=OWN_LIMITS_MAX_COUNT,
 )

@@ -7,14 +7,15 @@ from benchmarks.growth.curve import FIT_TOLERANCE, STEP_TOLERANCE, Curve, Judgem
 from benchmarks.report import Report
 
 RULE = (
-    "Exponents are of the log-log plot: of a straight line through all steps, and of the last step alone. A curve may be "
-    f"steeper than flat, or than linear where cost is a total, by {FIT_TOLERANCE:g} and {STEP_TOLERANCE:g}."
+    "Exponents are of the log-log plot: of a straight line through all steps, and of the last step alone. A curve may "
+    f"be steeper than flat, or than linear where cost is a total, by {FIT_TOLERANCE:g} and {STEP_TOLERANCE:g}."
 )
 
 
 class GrowthReport(Report):
     """A report of gripproxy alone, with the judgement of each curve below the table."""
 
+    axis: str
     curves: list[Curve]
 
     def rows(self) -> list[list[str]]:

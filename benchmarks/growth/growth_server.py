@@ -87,5 +87,5 @@ class ChannelPublisher(ZmqPublisher):
 
 
 def name_of_group(subscriptions: int) -> Callable[[int], str]:
-    """Number the channels of connections that have `subscriptions` each: 0 is c0.0, the last of c0 comes before c1.0."""
+    """Number the channels of connections that have `subscriptions` each: all of c0 come before c1.0."""
     return lambda number: f"c{number // subscriptions}.{number % subscriptions}"

@@ -4,7 +4,7 @@ import threading
 import time
 
 from benchmarks.growth.curve import LINEAR, CurveKind
-from benchmarks.growth.dimension import Dimension, Rows
+from benchmarks.growth.dimension import Dimension
 from benchmarks.growth.growth_server import name_of_group
 from benchmarks.growth.session import Session, running
 from benchmarks.growth.steps import Steps
@@ -39,29 +39,27 @@ class PeakMemory:
             self.bytes = max(self.bytes, self._session.server.tree.memory().data_bytes)
 
 
-def measure(steps: Steps, rows: Rows) -> None:
-    """Start a server for each size, and publish to one subscriber and then to many."""
-    for size in steps.item_bytes:
-        values: dict[str, float] = {}
-        rows.append((f"{size:,} bytes", size, values))
-        most = max(steps.item_subscribers)
-        with running(f"item_size, {size:,} bytes", steps, WORKERS, most) as session:
-            for subscribers in steps.item_subscribers:
-                if size * subscribers > steps.item_fan_out_max_bytes:
-                    continue
-                with session.swarm(subscribers, 1) as swarm:
-                    swarm.open(subscribers, session.watch)
-                    time.sleep(steps.settle_s)
-                    before = session.usage.read().data_bytes
-                    under_way = min(UNDER_WAY_MAX_COUNT, max(1, UNDER_WAY_MAX_BYTES // size))
-                    with PeakMemory(session) as peak:
-                        delivered = session.deliver(swarm, name_of_group(1), 1, subscribers, size, under_way)
-                kind = "one" if subscribers == 1 else "many"
-                values[f"{kind}_us"] = delivered.cpu_us
-                values[f"{kind}_hub_us"] = delivered.hub_us
-                values[f"{kind}_ns_per_byte"] = delivered.cpu_us * 1000 / size
-                values[f"{kind}_peak_mib"] = (peak.bytes - before) / MIB
-                values[f"{kind}_missing"] = delivered.missing
+def measure(steps: Steps, size: int) -> dict[str, float]:
+    """Publish to one subscriber and then to many, as far as the kernel can hold an item for all of them."""
+    values: dict[str, float] = {}
+    with running(f"item_size, {size:,} bytes", steps, WORKERS, max(steps.item_subscribers)) as session:
+        for subscribers in steps.item_subscribers:
+            if size * subscribers > steps.item_fan_out_max_bytes:
+                continue
+            with session.swarm(subscribers, 1) as swarm:
+                swarm.open(subscribers, session.watch)
+                time.sleep(steps.settle_s)
+                before = session.usage.read().data_bytes
+                under_way = min(UNDER_WAY_MAX_COUNT, max(1, UNDER_WAY_MAX_BYTES // size))
+                with PeakMemory(session) as peak:
+                    delivered = session.deliver(swarm, name_of_group(1), 1, subscribers, size, under_way)
+            kind = "one" if subscribers == 1 else "many"
+            values[f"{kind}_us"] = delivered.cpu_us
+            values[f"{kind}_hub_us"] = delivered.hub_us
+            values[f"{kind}_ns_per_byte"] = delivered.cpu_us * 1000 / size
+            values[f"{kind}_peak_mib"] = (peak.bytes - before) / MIB
+            values[f"{kind}_missing"] = delivered.missing
+    return values
 
 
 ITEM_SIZE = Dimension(
@@ -87,5 +85,6 @@ ITEM_SIZE = Dimension(
         CurveKind("one_peak_mib", "1 subscriber: MiB more at the peak", LINEAR, floor=1),
         CurveKind("many_peak_mib", "many subscribers: MiB more at the peak", LINEAR, floor=1),
     ),
+    values=lambda steps: steps.item_bytes,
     measure=measure,
 )

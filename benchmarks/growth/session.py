@@ -11,10 +11,11 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.growth.growth_server import GrowthOrigin, GrowthServer
 from benchmarks.growth.steps import Steps
 from benchmarks.growth.usage import Usage, UsageReader
-from benchmarks.hold_client import HoldTarget
+from benchmarks.hold_client import Counter, HoldTarget
 from benchmarks.hold_swarm import HoldSwarm
 from benchmarks.item_mark import ITEM_BYTES, MARK
 from benchmarks.item_pump import UNDER_WAY_MAX_COUNT, ItemPump
+from benchmarks.metrics_page import read_metric
 from benchmarks.watch import Watch
 
 QUIET_S = 0.25  # so long without CPU: the server has done all that it had put off
@@ -30,11 +31,12 @@ class DeliveryCost:
     items: int
     deliveries: int
     missing: int
+    keep_alives_s: float = 0.0  # CPU that went into keep-alives meanwhile
 
     @property
     def cpu_us(self) -> float:
         """CPU of all processes for each delivery."""
-        return self.cpu.cpu_s / self.deliveries * 1e6
+        return max(0.0, self.cpu.cpu_s - self.keep_alives_s) / self.deliveries * 1e6
 
     @property
     def hub_us(self) -> float:
@@ -47,14 +49,43 @@ class DeliveryCost:
         return self.cpu.workers_cpu_s / self.items * 1e6
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What connections cost that were opened, held, published to and left.
+
+    `added` is what the last `added_count` of them took; the first quarter fills what would be filled only once.
+    """
+
+    added: Usage
+    added_count: int
+    accept_us: float
+    keep_alive_us: float
+    delivered: DeliveryCost
+    leave_us: float
+    lost: int
+
+    def values(self) -> dict[str, float]:
+        """Give the costs of each by the names that columns have."""
+        return {
+            "memory_bytes": self.added.data_bytes / self.added_count,
+            "accept_us": self.accept_us,
+            "delivery_us": self.delivered.cpu_us,
+            "keep_alive_us": self.keep_alive_us,
+            "leave_us": self.leave_us,
+            "missing": self.delivered.missing,
+            "lost": self.lost,
+        }
+
+
 class Session:
     """A server that runs; `start_s` is how long it took to answer. Made by `running`."""
 
-    def __init__(self, server: GrowthServer, steps: Steps, watch: Watch, start_s: float) -> None:
+    def __init__(self, server: GrowthServer, steps: Steps, watch: Watch, start_s: float, keep_alive_s: int) -> None:
         self.server = server
         self.steps = steps
         self.watch = watch
         self.start_s = start_s
+        self.keep_alive_s = keep_alive_s
         self.usage = UsageReader(server.tree)
 
     def swarm(self, connections_max: int, channels: int) -> HoldSwarm:
@@ -79,10 +110,47 @@ class Session:
                 return
 
     def idle_cpu_s(self) -> float:
-        """Read the CPU of `idle_s` in which nothing happens but ticks and keep-alives."""
+        """Read the CPU of a keep-alive period in which nothing happens but ticks and keep-alives."""
         before = self.usage.cpu()
-        time.sleep(self.steps.idle_s)
+        time.sleep(self.keep_alive_s)
         return self.usage.cpu().minus(before).cpu_s
+
+    def hold(self, connections: int, groups: int, name_of: Callable[[int], str], subscriptions: int = 1) -> Held:
+        """Warm up, hold so many in groups with the same channels, publish to all channels, and let all leave."""
+        self.warm_up()
+        base_s = self.idle_cpu_s()
+        first = connections // 4
+        with self.swarm(connections, groups) as swarm:
+            swarm.open(first, self.watch)
+            time.sleep(self.steps.settle_s)
+            kept, before = self.keep_alives(), self.usage.read()
+            swarm.open(connections, self.watch)
+            time.sleep(self.steps.settle_s)
+            added = self.usage.read().minus(before)
+            kept_then = self.keep_alives()
+            idle_s = self.idle_cpu_s()
+            keep_alive_us = max(0.0, idle_s - base_s) / max(1, self.keep_alives() - kept_then) * 1e6
+            delivered = self.deliver(
+                swarm, name_of, groups * subscriptions, connections // groups, keep_alive_us=keep_alive_us
+            )
+            lost = swarm.count(Counter.LOST)
+            before = self.usage.cpu()
+        self.wait_quiet()
+        leave_s = self.usage.cpu().minus(before).cpu_s
+        accept_s = added.cpu_s - (kept_then - kept) * keep_alive_us / 1e6
+        return Held(
+            added,
+            connections - first,
+            accept_s / (connections - first) * 1e6,
+            keep_alive_us,
+            delivered,
+            leave_s / connections * 1e6,
+            lost,
+        )
+
+    def keep_alives(self) -> int:
+        """Count the keep-alives that were written so far. Costs the hub a millisecond."""
+        return read_metric(self.server.metrics_port, "gripproxy_keep_alives_total")
 
     def deliver(
         self,
@@ -92,8 +160,11 @@ class Session:
         subscribers: int,
         item_bytes: int = ITEM_BYTES,
         under_way_max_count: int = UNDER_WAY_MAX_COUNT,
+        keep_alive_us: float = 0.0,
     ) -> DeliveryCost:
         """Publish round and round over the channels, a tenth to warm up, then for the record.
+
+        `keep_alive_us`: what each keep-alive costs that is written meanwhile.
 
         Raises:
             BenchmarkError: nothing was delivered.
@@ -103,14 +174,20 @@ class Session:
         steps = self.steps
         pump.publish(max(steps.deliveries_max // 10, subscribers), steps.deliver_s / 4, self.watch)
         due, received = pump.due, pump.received
-        before = self.usage.cpu()
+        kept, before = self.keep_alives(), self.usage.cpu()
         pump.publish(steps.deliveries_max, steps.deliver_s, self.watch)
         publisher.close()
         self.wait_for_hub()
         cpu = self.usage.cpu().minus(before)
         if pump.received == received:
             raise BenchmarkError("nothing was delivered")
-        return DeliveryCost(cpu, (pump.due - due) // subscribers, pump.received - received, pump.due - pump.received)
+        return DeliveryCost(
+            cpu,
+            (pump.due - due) // subscribers,
+            pump.received - received,
+            pump.due - pump.received,
+            (self.keep_alives() - kept) * keep_alive_us / 1e6,
+        )
 
     def wait_for_hub(self) -> None:
         """Let what a delivery still costs after it has come be counted, but little of the ticks."""
@@ -118,15 +195,14 @@ class Session:
 
 
 @contextmanager
-def running(
-    label: str, steps: Steps, workers: int, connections_max: int, subscriptions: int = 1, keep_alive_s: int = 55
-) -> Iterator[Session]:
+def running(label: str, steps: Steps, workers: int, connections_max: int, subscriptions: int = 1) -> Iterator[Session]:
     """Start gripproxy and its origin; both are gone when the `with` block ends.
 
     Raises:
         BenchmarkError: one of them does not start.
     """
     watch = Watch(label, steps.step_limit_s)
+    keep_alive_s = steps.keep_alive_s(connections_max)
     with tempfile.TemporaryDirectory(prefix="gripproxy-bench-") as directory:
         origin = GrowthOrigin(Path(directory) / "origin", subscriptions, keep_alive_s)
         server = GrowthServer(Path(directory) / "server", origin.http_port, workers, connections_max)
@@ -136,7 +212,7 @@ def running(
             server.start()
             start_s = time.monotonic() - before
             watch.say("started")
-            yield Session(server, steps, watch, start_s)
+            yield Session(server, steps, watch, start_s, keep_alive_s)
         finally:
             server.stop()
             origin.stop()

@@ -8,7 +8,10 @@ from benchmarks.process_tree import ProcessTree
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """CPU seconds so far and memory now. `data` is without file pages; `worker_pss_bytes` is all of one worker, on average."""
+    """CPU seconds so far and memory now.
+
+    `data` is without file pages; `worker_pss_bytes` is with them, of one worker on average.
+    """
 
     cpu_s: float
     hub_cpu_s: float
