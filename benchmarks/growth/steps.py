@@ -46,7 +46,7 @@ STEPS = {
     "tiny": Steps(
         connections=(10, 40),
         subscribers_per_channel=10,
-        channels=(1, 10, 40),
+        channels=(1, 40),
         channel_connections_max=10,
         subscriptions=(1, 10),
         subscription_connections=20,
