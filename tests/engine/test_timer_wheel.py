@@ -70,6 +70,19 @@ def test_records_beyond_the_limit_stay_until_the_next_call() -> None:
     assert not wheel.is_behind
 
 
+def test_tick_that_everybody_left_costs_nothing() -> None:
+    """Thousands of clients come and go long before their time is up."""
+    wheel = TimerWheel(0.0)
+    records = [Record() for _ in range(1000)]
+    for record in records:
+        wheel.schedule(record, 1800.0)
+    for record in records[:500]:
+        wheel.schedule(record, 3600.0)
+    for record in records:
+        wheel.cancel(record)
+    assert wheel._slots == {}
+
+
 def test_passed_time_comes_due_with_the_next_tick() -> None:
     """A deadline in the past must not be put where the wheel has been already."""
     wheel, record = TimerWheel(100.0), Record()

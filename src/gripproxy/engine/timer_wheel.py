@@ -4,7 +4,15 @@ from typing import Any
 
 TICK_S = 0.25  # keep-alives jitter by a second and hold timeouts are whole seconds: finer would only cost slots
 
-Slot = set[Any]  # of records with an attribute `slot: Slot | None`, which the wheel alone assigns
+
+class Slot(set[Any]):
+    """The records of one tick. Each has an attribute ``slot: Slot | None``, which the wheel alone assigns."""
+
+    __slots__ = ("tick",)
+
+    def __init__(self, tick: int) -> None:
+        super().__init__()
+        self.tick = tick
 
 
 class TimerWheel:
@@ -20,20 +28,22 @@ class TimerWheel:
 
     def schedule(self, record: Any, at: float) -> None:
         """Make `record` due at `at`; a time that has passed comes due with the next tick."""
-        if record.slot is not None:
-            record.slot.discard(record)
+        self.cancel(record)
         tick = max(int(at / TICK_S) + 1, self._done_tick + 1)
         slot = self._slots.get(tick)
         if slot is None:
-            slot = self._slots[tick] = set()
+            slot = self._slots[tick] = Slot(tick)
         slot.add(record)
         record.slot = slot
 
     def cancel(self, record: Any) -> None:
         """Forget the record's deadline, if it has one."""
-        if record.slot is not None:
-            record.slot.discard(record)
+        slot = record.slot
+        if slot is not None:
+            slot.discard(record)
             record.slot = None
+            if not slot:
+                del self._slots[slot.tick]  # an emptied set keeps its table, and the tick may be half an hour away
 
     def due(self, now: float, max_count: int) -> list[Any]:
         """Take out records whose deadline has passed, at most `max_count`, in the order of their ticks.
