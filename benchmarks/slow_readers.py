@@ -97,7 +97,7 @@ def hold_target(server: Server, channel: int, receive_bytes: int | None = None) 
 
 
 def measure(server: Server, sizes: Sizes, case: str, watch: Watch) -> dict[str, float]:
-    """Time the readers alone, with slow clients whose sockets fill, and with slow clients whose sockets are full."""
+    """Time the readers alone, while slow clients' sockets fill, while they are full, and alone again to see the noise."""
     size = sizes.slow_readers
     items = max(1, int(size.load_s * size.items_per_s))
     with ExitStack() as stack:
@@ -117,11 +117,16 @@ def measure(server: Server, sizes: Sizes, case: str, watch: Watch) -> dict[str, 
         full = readers.phase(items, Watch(f"{case}, {server.name}, full", sizes.limit_s))
         cores = (server.tree.cpu_s() - cpu_before) / (time.monotonic() - before)
         memory_full = server.tree.memory()
-        dropped = server.dropped_count()
+        tcp_bytes, dropped = tcp_memory_bytes() - tcp_before, server.dropped_count()
+        cut = max(slow.count(Counter.LOST), files_before - server.tree.file_count(), 0)
+        slow.close()
+        time.sleep(sizes.settle_s)
+        after = readers.phase(items, Watch(f"{case}, {server.name}, after", sizes.limit_s))
         return {
             "ratio": full.other_p99_ms / alone.other_p99_ms,
             "alone_p99_ms": alone.other_p99_ms,
             "full_p99_ms": full.other_p99_ms,
+            "after_p99_ms": after.other_p99_ms,
             "alone_p50_ms": alone.other_p50_ms,
             "full_p50_ms": full.other_p50_ms,
             "filling_p99_ms": filling.other_p99_ms,
@@ -130,12 +135,12 @@ def measure(server: Server, sizes: Sizes, case: str, watch: Watch) -> dict[str, 
             "before_mib": memory_before.data_bytes / MIB,
             "filled_mib": memory_filled.data_bytes / MIB,
             "full_mib": memory_full.data_bytes / MIB,
-            "tcp_mib": (tcp_memory_bytes() - tcp_before) / MIB,
+            "tcp_mib": tcp_bytes / MIB,
             "cores": cores,
             "items_per_s": full.items_per_s,
-            "missing": alone.missing + filling.missing + full.missing,
+            "missing": sum(phase.missing for phase in (alone, filling, full, after)),
             "lost": readers.lost(),
-            "cut": max(slow.count(Counter.LOST), files_before - server.tree.file_count(), 0),
+            "cut": cut,
             **({} if dropped is None else {"dropped": dropped}),
         }
 
@@ -147,6 +152,7 @@ SLOW_READERS = CaseBenchmark(
         Column("ratio", "p99 with slow ones / without", 2),
         Column("alone_p99_ms", "p99 ms without", 2),
         Column("full_p99_ms", "with, sockets full", 2),
+        Column("after_p99_ms", "after they left", 2),
         Column("alone_p50_ms", "p50 ms without", 2),
         Column("full_p50_ms", "with", 2),
         Column("filling_p99_ms", "p99 ms while they fill", 1),

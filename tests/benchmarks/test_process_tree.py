@@ -44,6 +44,14 @@ def test_grandchildren_count() -> None:
     assert tree.pids() == []
 
 
+def test_open_files_are_counted() -> None:
+    """A connection that the server ended is seen by its descriptor alone."""
+    tree = ProcessTree(os.getpid())
+    before = tree.file_count()
+    with open(os.devnull), open(os.devnull):
+        assert tree.file_count() == before + 2
+
+
 def test_own_cpu_agrees_with_the_clock_of_the_process() -> None:
     """The number that stands for another process's CPU clock is the right one."""
     before = os.times()
