@@ -97,7 +97,7 @@ def hold_target(server: Server, channel: int, receive_bytes: int | None = None) 
 
 
 def measure(server: Server, sizes: Sizes, case: str, watch: Watch) -> dict[str, float]:
-    """Time the readers alone, while slow clients' sockets fill, while they are full, and alone again to see the noise."""
+    """Time the readers alone, while slow clients' sockets fill, while these are full, and alone again for the noise."""
     size = sizes.slow_readers
     items = max(1, int(size.load_s * size.items_per_s))
     with ExitStack() as stack:
