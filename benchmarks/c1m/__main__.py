@@ -11,6 +11,8 @@ from types import FrameType
 from benchmarks.c1m.board import ROUNDS_MAX_COUNT
 from benchmarks.c1m.plan import (
     CHANNEL_SUBSCRIBERS_COUNT,
+    OPENING_MIN_COUNT,
+    OPENING_PER_WORKER_COUNT,
     Plan,
     client_capacity,
     room_sizes,
@@ -42,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--settle", type=float, default=5.0, metavar="S", help="before memory is read (default: 5)")
     add("--listen-ports", type=int, default=4, metavar="N", help="of gripproxy (default: 4)")
     add("--origin-processes", type=int, default=1, metavar="N", help="(default: 1)")
-    add("--opening", type=int, default=1024, metavar="N", help="connections under way at once (default: 1024)")
+    add("--opening", type=int, metavar="N", help="connections under way at once (default: 1024, or 32 per worker)")
     add("--memory-floor-mib", type=int, default=1024, metavar="N", help="stop when less is left (default: 1024)")
     add("--without-memory-check", action="store_true", help="start although it may not fit; the floor still stops it")
     add("--limit-minutes", type=float, metavar="N", help="stop after so long (default: by the number of connections)")
@@ -66,10 +68,12 @@ def make_plan(options: argparse.Namespace, limit_fds: int, cores: int) -> Plan:
     processes = -(-connections // client_capacity(limit_fds))
     processes = max(processes, min(4, -(-connections // 100)))
     opening_processes = min(4, processes)
+    workers = worker_count(options.workers, connections, limit_fds, cores)
+    opening = options.opening or max(OPENING_MIN_COUNT, OPENING_PER_WORKER_COUNT * workers)
     rooms, members = room_sizes(connections, options.rooms, options.room_members)
     return Plan(
         connections=connections,
-        workers=worker_count(options.workers, connections, limit_fds, cores),
+        workers=workers,
         channels=options.channels or max(1, connections // CHANNEL_SUBSCRIBERS_COUNT),
         client_processes=processes,
         rooms=rooms,
@@ -77,7 +81,7 @@ def make_plan(options: argparse.Namespace, limit_fds: int, cores: int) -> Plan:
         listen_ports=options.listen_ports,
         origin_processes=options.origin_processes,
         opening_processes=opening_processes,
-        opening_max_count=max(1, options.opening // opening_processes),
+        opening_max_count=max(1, opening // opening_processes),
         keep_alive_s=options.keep_alive,
         settle_s=options.settle,
         base_s=options.settle,

@@ -61,23 +61,24 @@ class Monitor:
         finally:
             self.timeline.phases.append(Phase(name, start_s, self._elapsed_s()))
 
-    def sleep(self, duration_s: float) -> None:
-        """Wait, under guard."""
+    def sleep(self, duration_s: float, text: str | None = None, fraction: float | None = None) -> None:
+        """Wait, under guard; the progress line shows the time unless told otherwise."""
         began_s = time.monotonic()
         while (passed_s := time.monotonic() - began_s) < duration_s:
-            self.turn(passed_s / duration_s, f"{passed_s:.0f} of {duration_s:.0f} s")
+            shown = passed_s / duration_s if fraction is None else fraction
+            self.turn(shown, text or f"{passed_s:.0f} of {duration_s:.0f} s")
 
-    def wait(self, is_done: Callable[[], bool], limit_s: float, text: str, turn_s: float = TURN_S) -> bool:
+    def wait(self, is_done: Callable[[], bool], limit_s: float, text: str, fraction: float | None = None) -> bool:
         """Wait for something, under guard; False when it has not come about in `limit_s`."""
         began_s = time.monotonic()
         while not is_done():
             passed_s = time.monotonic() - began_s
             if passed_s > limit_s:
                 return False
-            self.turn(passed_s / limit_s, text, turn_s)
+            self.turn(passed_s / limit_s if fraction is None else fraction, text)
         return True
 
-    def turn(self, fraction: float, text: str, turn_s: float = TURN_S) -> None:
+    def turn(self, fraction: float, text: str) -> None:
         """Do what is due, then sleep for a moment.
 
         Raises:
@@ -91,7 +92,7 @@ class Monitor:
         crowd = self._crowd
         state = f"{crowd.failed:,} failed  {crowd.lost:,} lost  {self._available_bytes / GIB:.1f} GiB free"
         self._progress.show(self._phase, fraction, f"{text}  {state}")
-        time.sleep(turn_s)
+        time.sleep(TURN_S)
 
     def finish(self) -> Timeline:
         """Give the whole timeline."""

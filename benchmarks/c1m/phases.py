@@ -15,10 +15,12 @@ from benchmarks.c1m.readings import Cpu, machine_memory, processes_cpu_s, tree_c
 from benchmarks.c1m.stamp import StampPublisher
 from benchmarks.errors import BenchmarkError
 
-STALL_LIMIT_S = 60.0  # without a new connection, or for a round of deliveries
+STALL_LIMIT_S = 60.0  # without a new connection
+ROUND_LIMIT_S = 15.0  # what has not come by then is missing
 SERIES_LIMIT_S = 300.0
 LEAVE_LIMIT_S = 180.0
 CHANNEL_PAUSE_S = 0.2
+BARE_CLOSE_S = 0.5  # the writer keeps its ends for so long, or they would count as lost
 CHANNEL_STEP = 37  # from round to round, so that each takes another channel
 SLOPE_SHARE = 0.25  # of the connections: from there on the slope of memory is taken
 FAILED_MIN_COUNT, FAILED_SHARE = 100, 0.001  # stop beyond the greater of both
@@ -172,7 +174,7 @@ class Phases:
 
                 self._monitor.wait(is_done, STALL_LIMIT_S, f"{sockets:,} sockets")
                 self._crowd.close_bare()
-                self._monitor.sleep(0.5)
+                self._monitor.sleep(BARE_CLOSE_S, "client processes close them", 1.0)
         finally:
             writer.close()
         if found:
@@ -211,19 +213,20 @@ class Phases:
 
     def one_channel(self, publisher: StampPublisher) -> None:
         """Publish to one channel at a time; how long until its first and its last subscriber has the item."""
-        first_ms, last_ms, missing, expected_all = [], [], 0, 0
+        first_ms, last_ms, missing, expected_all, rounds = [], [], 0, 0, self._plan.channel_rounds
         with self._monitor.phase("one channel"):
-            for turn in range(self._plan.channel_rounds):
+            for turn in range(rounds):
                 channel, number = turn * CHANNEL_STEP % self._plan.channels, self._take_round()
                 expected = self._plan.subscribers(channel)
                 sent_ns = publisher.publish_stamped(f"c{channel}", Series.CHANNEL, number)
-                missing += self._await_round(number, expected, f"round {turn + 1} of {self._plan.channel_rounds}")
+                done = f"round {turn + 1} of {rounds}", turn / rounds
+                missing += self._await_round(number, expected, *done)
                 expected_all += expected
                 times = self._crowd.board.round_times_ns(number)
                 if times is not None:
                     first_ms.append((times[0] - sent_ns) / 1e6)
                     last_ms.append((times[1] - sent_ns) / 1e6)
-                self._monitor.sleep(CHANNEL_PAUSE_S)
+                self._monitor.sleep(CHANNEL_PAUSE_S, *done)
         self.figures |= {
             "channel_subscribers": self._plan.subscribers(0),
             "channel_rounds": self._plan.channel_rounds,
@@ -245,12 +248,11 @@ class Phases:
                 sent_ns = time.monotonic_ns()
                 for room in range(plan.rooms):
                     publisher.publish_stamped(f"r{room}", Series.ROOMS, number)
-                missing += self._await_round(
-                    number, plan.room_subscriptions, f"round {turn + 1} of {plan.room_rounds}, {plan.rooms} rooms"
-                )
+                done = f"round {turn + 1} of {plan.room_rounds}, {plan.rooms} rooms", turn / plan.room_rounds
+                missing += self._await_round(number, plan.room_subscriptions, *done)
                 times = self._crowd.board.round_times_ns(number)
                 rounds_ms.append((times[1] - sent_ns) / 1e6 if times else 0.0)
-                self._monitor.sleep(plan.room_period_s - (time.monotonic() - began_s))
+                self._monitor.sleep(plan.room_period_s - (time.monotonic() - began_s), *done)
         deliveries = max(1, plan.room_subscriptions * plan.room_rounds)
         used, clients_s = tree_cpu(self._server.tree) - cpu, self._others_cpu_s()[0] - clients_s
         self.figures |= {
@@ -294,7 +296,7 @@ class Phases:
             def is_done() -> bool:
                 return total(self._server.counters(), "held_streams") == 0
 
-            is_empty = self._monitor.wait(is_done, LEAVE_LIMIT_S, "gripproxy forgets them", 0.5)
+            is_empty = self._monitor.wait(is_done, LEAVE_LIMIT_S, "gripproxy forgets them")
             used = tree_cpu(self._server.tree) - cpu
             self.figures["leave_s"] = time.monotonic() - began_s
             self.figures["leave_cpu_us"] = used.total_s / max(1, left) * 1e6
@@ -317,10 +319,10 @@ class Phases:
         self._round += 1
         return self._round - 1
 
-    def _await_round(self, number: int, expected: int, text: str) -> int:
+    def _await_round(self, number: int, expected: int, text: str, fraction: float) -> int:
         """Wait for a round's deliveries; gives how many are missing."""
         board = self._crowd.board
-        self._monitor.wait(lambda: board.round_deliveries(number) >= expected, STALL_LIMIT_S / 4, text)
+        self._monitor.wait(lambda: board.round_deliveries(number) >= expected, ROUND_LIMIT_S, text, fraction)
         return expected - board.round_deliveries(number)
 
     def _set_quantiles(self, prefix: str, series: Series) -> None:

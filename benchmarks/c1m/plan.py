@@ -8,9 +8,11 @@ from gripproxy.fd_limit import needed_workers
 CLIENT_RESERVE_FDS = 500  # per client process: standard files, pipes, epoll, and the sockets of the bare write loop
 BARE_SOCKETS_PER_PROCESS_MAX = 250  # of that reserve
 CHANNEL_SUBSCRIBERS_COUNT = 1000
-KERNEL_BYTES_PER_CONNECTION = 6600  # both ends on loopback
+OPENING_MIN_COUNT = 1024  # connections under way at once
+OPENING_PER_WORKER_COUNT = 32  # a worker that finds one client per turn of its loop pays the turn for it alone
+KERNEL_BYTES_PER_CONNECTION = 7600  # both ends on loopback, on Linux 6.18: two sockets are 6,400 of it
 USER_BYTES_PER_CONNECTION = 500
-BYTES_PER_PROCESS = 16 << 20  # a worker's or a client process's own
+BYTES_PER_PROCESS = 12 << 20  # a worker's or a client process's own
 BYTES_BESIDE = 300 << 20  # hub, supervisor, origin, the measuring process and its picture
 
 

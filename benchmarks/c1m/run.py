@@ -77,10 +77,10 @@ def run(plan: Plan, floor_bytes: int, limit_s: float) -> Result:
             origins.append(Forked(f"origin {number}", partial(_run_origin, listener, plan.keep_alive_s)))
             stack.callback(origins[-1].close)
         server = ScaledGripproxy(directory / "proxy", listener.getsockname()[1], plan)
-        crowd = stack.enter_context(Crowd(plan, server.ports))
+        stack.callback(server.stop)
+        crowd = stack.enter_context(Crowd(plan, server.ports))  # so it goes first: resets cost less than closing
         monitor = Monitor(plan, crowd, progress, floor_bytes, limit_s)
         progress.show("start", 0, f"gripproxy with {plan.workers} workers")
-        stack.callback(server.stop)
         server.start()
         probe = Probe(server.http_port)
         stack.callback(probe.close)
