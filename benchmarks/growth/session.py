@@ -3,9 +3,10 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.growth.growth_server import GrowthOrigin, GrowthServer
@@ -16,11 +17,15 @@ from benchmarks.hold_swarm import HoldSwarm
 from benchmarks.item_mark import ITEM_BYTES, MARK
 from benchmarks.item_pump import UNDER_WAY_MAX_COUNT, ItemPump
 from benchmarks.metrics_page import read_metric
+from benchmarks.servers.server import Server
 from benchmarks.watch import Watch
 
+START_MAX_COUNT = 3
 QUIET_S = 0.25  # so long without CPU: the server has done all that it had put off
 QUIET_CPU_S = 0.01  # the processes' own ticks need less
 QUIET_LIMIT_S = 20.0
+
+AnyServer = TypeVar("AnyServer", bound=Server)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,16 +208,31 @@ def running(label: str, steps: Steps, workers: int, connections_max: int, subscr
     """
     watch = Watch(label, steps.step_limit_s)
     keep_alive_s = steps.keep_alive_s(connections_max)
-    with tempfile.TemporaryDirectory(prefix="gripproxy-bench-") as directory:
-        origin = GrowthOrigin(Path(directory) / "origin", subscriptions, keep_alive_s)
-        server = GrowthServer(Path(directory) / "server", origin.http_port, workers, connections_max)
-        try:
-            origin.start()
-            before = time.monotonic()
-            server.start()
-            start_s = time.monotonic() - before
-            watch.say("started")
-            yield Session(server, steps, watch, start_s, keep_alive_s)
-        finally:
-            server.stop()
-            origin.stop()
+    with tempfile.TemporaryDirectory(prefix="gripproxy-bench-") as directory, ExitStack() as started:
+        origin = start_one(
+            started, lambda number: GrowthOrigin(Path(directory) / f"origin-{number}", subscriptions, keep_alive_s)
+        )
+        before = time.monotonic()
+        server = start_one(
+            started,
+            lambda number: GrowthServer(
+                Path(directory) / f"server-{number}", origin.http_port, workers, connections_max
+            ),
+        )
+        start_s = time.monotonic() - before
+        watch.say("started")
+        yield Session(server, steps, watch, start_s, keep_alive_s)
+
+
+def start_one(until: ExitStack, make: Callable[[int], AnyServer]) -> AnyServer:
+    """Start what `make` gives, to be stopped with `until`. A port that was free may be taken by then."""
+    for number in range(1, START_MAX_COUNT):
+        with suppress(BenchmarkError):
+            return _start(until, make(number))
+    return _start(until, make(START_MAX_COUNT))
+
+
+def _start(until: ExitStack, server: AnyServer) -> AnyServer:
+    server.start()
+    until.callback(server.stop)
+    return server
