@@ -22,6 +22,7 @@ from benchmarks.machine import describe_machine, raise_file_limit
 from benchmarks.report import OURS, Column, Figure, Report
 from gripproxy.engine.core import Core
 from gripproxy.engine.timer_wheel import TICK_S
+from gripproxy.protocol.bus_message import pack_item
 from gripproxy.protocol.http1 import BodyFraming, RequestHead
 from gripproxy.protocol.instruct import HoldMode, Instruct, KeepAlive
 from gripproxy.protocol.origin_request import OriginRequests
@@ -108,7 +109,7 @@ class Parked:
         return int(self.row[Field.DELIVERIES] + self.row[Field.KEEP_ALIVES])
 
     def publish(self, item: PublishItem) -> None:
-        self.driver.on_item(item)
+        self.driver.on_item(item.channel, pack_item(item))
 
     def hold_polls(self) -> None:
         """Hold a long-poll on each real connection; without streams they are their own."""

@@ -6,8 +6,7 @@ import zmq
 from gripproxy.bus.feed import Feed
 from gripproxy.bus.outlet import Outlet
 from gripproxy.bus.worker_notice import ChannelsChanged
-from gripproxy.protocol.bus_message import encode_items
-from gripproxy.protocol.publish_item import PublishItem
+from gripproxy.protocol.bus_message import Payload, encode_items, unpack_item
 from gripproxy.scoreboard import Field
 from tests.bus.bench import BusBench, stream_item
 
@@ -19,7 +18,8 @@ class Worker:
         self.contents: list[bytes] = []
         self.row = bench.scoreboard.row(index + 1)
 
-        def on_item(item: PublishItem) -> None:
+        def on_item(channel: str, payload: Payload) -> None:
+            item = unpack_item(channel, payload)
             assert item.http_stream is not None
             self.contents.append(item.http_stream.content)
 

@@ -62,6 +62,18 @@ def test_first_and_last_subscriber_open_and_close_a_channel() -> None:
     assert is_empty(holds)
 
 
+def test_plain_content_is_an_item_like_any_other() -> None:
+    """The short way for most items must do what the long one does."""
+    holds, same = table(), table()
+    for each in (holds, same):
+        hold_stream(each, 1, ["news", "other"], KeepAlive(b"\n", 20))
+        hold_stream(each, 2, head=HTTP10)
+        hold_response(each, 3)
+    for text, name in ((b"x", "news"), (b"", "news"), (b"y", "other"), (b"z", "nobody")):
+        assert holds.publish_content(name, text, 15.0) == same.publish(content(text, name), 15.0)
+    assert holds.tick(21.0) == same.tick(21.0) == []
+
+
 def test_subscribers_are_not_copied() -> None:
     """A copy of the channel's ids for each item would cost more than the item."""
     holds = table()

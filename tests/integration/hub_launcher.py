@@ -102,7 +102,7 @@ class HubLauncher:
 
 async def _run_worker(settings: Settings, context: ChildContext, channel: str) -> None:
     loop = asyncio.get_running_loop()
-    feed = Feed(settings.ipc_path("bus"), context.index, loop, set(), lambda item: None, context.row)
+    feed = Feed(settings.ipc_path("bus"), context.index, loop, set(), lambda channel, payload: None, context.row)
     await feed.join(10)
     feed.subscribe(channel)
     context.report_ready()

@@ -14,7 +14,7 @@ import uvloop
 import zmq
 
 from gripproxy.bus.feed import Feed
-from gripproxy.protocol.publish_item import PublishItem
+from gripproxy.protocol.bus_message import Payload, unpack_item
 from gripproxy.protocol.tnetstring import decode, encode
 from gripproxy.scoreboard import Field, ProcessState
 from gripproxy.settings import Settings
@@ -71,7 +71,8 @@ class Installation:
         """Join the bus as a worker that serves."""
         row = self.launcher.scoreboard.row(worker_index + 1)
 
-        def on_item(item: PublishItem) -> None:
+        def on_item(channel: str, payload: Payload) -> None:
+            item = unpack_item(channel, payload)
             assert item.http_stream is not None
             received.contents.append(item.http_stream.content.decode())
 

@@ -10,7 +10,9 @@ from typing import Any, cast
 import uvloop
 
 from gripproxy.engine.core import Core
+from gripproxy.protocol.bus_message import pack_item
 from gripproxy.protocol.origin_request import OriginRequests
+from gripproxy.protocol.publish_format import HttpStreamFormat
 from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.protocol.routes import parse_routes
 from gripproxy.scoreboard import Field, Scoreboard
@@ -146,8 +148,14 @@ class WorkerBench:
         return bytes(client.received)
 
     def publish(self, item: PublishItem) -> None:
-        """Let an item come over the bus."""
-        self.driver.on_item(item)
+        """Let an item come over the bus, in the form that the hub gives it."""
+        stream = item.http_stream
+        if stream is not None and item == PublishItem(
+            item.channel, http_stream=HttpStreamFormat(content=stream.content)
+        ):
+            self.driver.on_item(item.channel, stream.content)
+        else:
+            self.driver.on_item(item.channel, pack_item(item))
 
     def check_nothing_left(self) -> None:
         """Once every client and origin has left, nothing of them may be kept: no deadline, no count, no exchange."""

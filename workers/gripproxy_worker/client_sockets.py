@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 READ_MAX_BYTES = 65_536  # what one read takes at the most, into a buffer that all connections share
 READY_MAX_COUNT = 128  # sockets served before the loop's other work gets its turn: 10 ms if all bring a request
+_DELIVERIES = int(Field.DELIVERIES)  # as an index four times as fast as an enum's member
 INTERESTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
@@ -143,7 +144,7 @@ class ClientSockets:
         """Write an item to many held connections; a client that reads too slowly loses what overflows."""
         dropped_count = self._write_all(payload, fds)
         row = self._row
-        row[Field.DELIVERIES] += len(fds) - dropped_count
+        row[_DELIVERIES] += len(fds) - dropped_count
         if dropped_count:
             row[Field.DROPPED_SLOW] += dropped_count
 

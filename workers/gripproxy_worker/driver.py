@@ -22,12 +22,12 @@ from gripproxy.engine.effects import (
     Relay,
     Respond,
 )
-from gripproxy.engine.events import ClientGone, ClockTicked, Continued, Event, ItemPublished
+from gripproxy.engine.events import ClientGone, ClockTicked, ContentPublished, Continued, Event, ItemPublished
 from gripproxy.engine.timer_wheel import TICK_S, TimerWheel
 from gripproxy.errors import ClientError
 from gripproxy.logs import LEVELS
+from gripproxy.protocol.bus_message import Payload, unpack_item
 from gripproxy.protocol.http1 import RequestHead, encode_refusal, encode_text_response
-from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.scoreboard import Field
 from gripproxy.settings import Settings
 from gripproxy_worker.client_conn import IDLE_MAX_S, SHRINK_S, ClientConn
@@ -91,9 +91,16 @@ class Driver:
             if conn is not None and self.sockets.records[conn.fd] is conn:
                 conn.on_gone()
 
-    def on_item(self, item: PublishItem) -> None:
-        """Take an item from the bus."""
-        self.dispatch(None, ItemPublished(item))
+    def on_item(self, channel: str, payload: Payload) -> None:
+        """Take an item from the bus.
+
+        Raises:
+            InternalError: it is damaged.
+        """
+        if type(payload) is bytes:
+            self.dispatch(None, ContentPublished(channel, payload))
+        else:
+            self.dispatch(None, ItemPublished(unpack_item(channel, payload)))
         if self._is_continuing and self.core.is_full and self.feed is not None:
             self.feed.pause()
 

@@ -14,8 +14,7 @@ from gripproxy.bus.sequence_watch import SequenceWatch
 from gripproxy.bus.watched_socket import AnySocket, WatchedSocket, connect
 from gripproxy.bus.worker_notice import ALL_ITEMS, SUBSCRIBE, encode_channels, encode_join_topic
 from gripproxy.errors import InternalError
-from gripproxy.protocol.bus_message import BusMessage, Payload, decode_message, unpack_item
-from gripproxy.protocol.publish_item import PublishItem
+from gripproxy.protocol.bus_message import BusMessage, Payload, decode_message
 from gripproxy.scoreboard import Field
 
 log = logging.getLogger(__name__)
@@ -25,14 +24,14 @@ BATCH_MAX_S = 0.002  # a client's request waits for no more than this and one it
 RECONNECT_MS = 20  # a new hub is joined this soon after it listens
 REPORT_MAX_COUNT = 5_000  # channels in one report after a new hub was joined: about 2 ms
 
-OnItem = Callable[[PublishItem], None]
+OnItem = Callable[[str, Payload], None]
 
 
 class Feed:
     """Receives every item from the hub, and joins each new hub by itself.
 
-    `on_item` is called, in order, for every item whose channel is in `wanted` at that moment; the others are not even
-    unpacked. `row` is the worker's scoreboard row.
+    `on_item` is called, in order, with the channel and the payload of every item whose channel is in `wanted` at that
+    moment; it may raise InternalError for a damaged one. `row` is the worker's scoreboard row.
     """
 
     def __init__(
@@ -138,7 +137,10 @@ class Feed:
         while not self._is_paused:
             for channel, payload in self._items:
                 if channel in self._wanted:
-                    self._hand_out(channel, payload)
+                    try:
+                        self._on_item(channel, payload)
+                    except InternalError as error:
+                        self._on_damage(error)  # which takes no other item of its message with it
                     if self._is_paused or time.monotonic() > deadline:
                         return not self._is_paused
             if time.monotonic() > deadline:
@@ -163,15 +165,6 @@ class Feed:
             if not self._joined.done():
                 self._joined.set_result(None)
             self._report_all(iter(list(self._channels)))
-
-    def _hand_out(self, channel: str, payload: Payload) -> None:
-        """Hand out an item; one that is damaged takes no other of its message with it."""
-        try:
-            item = unpack_item(channel, payload)
-        except InternalError as error:
-            self._on_damage(error)
-        else:
-            self._on_item(item)
 
     def _on_damage(self, error: InternalError) -> None:
         self._row[Field.INTERNAL_ERRORS] += 1

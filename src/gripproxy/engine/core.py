@@ -7,6 +7,7 @@ from gripproxy.engine.effects import Continue, Effect
 from gripproxy.engine.events import (
     ClientGone,
     ClockTicked,
+    ContentPublished,
     Continued,
     Event,
     ItemPublished,
@@ -91,6 +92,9 @@ class Core:
     def _on_item(self, event: ItemPublished, now: float) -> list[Effect]:
         return self._continue(self.holds.publish(event.item, now))
 
+    def _on_content(self, event: ContentPublished, now: float) -> list[Effect]:
+        return self._continue(self.holds.publish_content(event.channel, event.content, now))
+
     def _on_clock(self, event: ClockTicked, now: float) -> list[Effect]:
         return self._continue(self.holds.tick(now))
 
@@ -112,6 +116,7 @@ _ON: dict[type, Callable[[Core, Any, float], list[Effect]]] = {
     OriginFailed: Core._on_origin,
     RelayDone: Core._on_origin,
     ClientGone: Core._on_client_gone,
+    ContentPublished: Core._on_content,
     ItemPublished: Core._on_item,
     ClockTicked: Core._on_clock,
     Continued: Core._on_continued,

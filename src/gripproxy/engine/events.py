@@ -77,8 +77,16 @@ class ClientGone:
 
 
 @dataclass(slots=True)
+class ContentPublished:
+    """A publisher's item came over the bus that is nothing but content for the channel's streams, as most are."""
+
+    channel: str
+    content: bytes
+
+
+@dataclass(slots=True)
 class ItemPublished:
-    """A publisher's item came over the bus."""
+    """Any other item of a publisher came over the bus."""
 
     item: PublishItem
 
@@ -100,6 +108,7 @@ Event = (
     | OriginFailed
     | RelayDone
     | ClientGone
+    | ContentPublished
     | ItemPublished
     | ClockTicked
     | Continued

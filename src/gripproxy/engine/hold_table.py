@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from gripproxy.engine.delivery import answer_responses, close_streams
 from gripproxy.engine.effects import CloseChannel, Deliver, Effect, Finish, OpenChannel, Park
-from gripproxy.engine.fan_out import FanOuts
+from gripproxy.engine.fan_out import SLICE_MAX_BYTES, FanOuts
 from gripproxy.engine.holds import Hold, ResponseHold, StreamHold, StreamShape, StreamShapes
 from gripproxy.engine.subscriptions import Channel, Subscriptions
 from gripproxy.engine.timer_wheel import TimerWheel
@@ -15,6 +15,7 @@ from gripproxy.protocol.publish_item import PublishItem
 
 # How many are served before the worker does other work: a few milliseconds each.
 STREAMS_MAX_COUNT = 250  # a write
+SMALL_BYTES = SLICE_MAX_BYTES // STREAMS_MAX_COUNT
 ANSWERS_MAX_COUNT = 100  # a write, and the connection goes on
 DUE_MAX_COUNT = 250  # some of both
 
@@ -119,6 +120,11 @@ class HoldTable:
             effects += self._publish_stream(channel, item.http_stream, now)
         return effects
 
+    def publish_content(self, name: str, content: bytes, now: float) -> list[Effect]:
+        """Send an item to the channel's streams that is for nobody else."""
+        channel = self.subscriptions.channels.get(name)
+        return [] if channel is None else self._deliver(channel, content, now)
+
     def resume(self, now: float) -> list[Effect]:
         """Go on with what was too much for one turn of the loop."""
         effects = self.fan_outs.resume(now)
@@ -156,6 +162,9 @@ class HoldTable:
         return effects
 
     def _write(self, conn_ids: set[int], payload: bytes, now: float) -> list[Effect]:
+        if not self.fan_outs.queue and len(conn_ids) <= STREAMS_MAX_COUNT and len(payload) <= SMALL_BYTES:
+            return [Deliver(payload, conn_ids)]  # no fan-out at all, for most items
+
         def deliver(some_ids: Collection[int], now: float) -> list[Effect]:
             return [Deliver(payload, some_ids)]
 
