@@ -21,6 +21,7 @@ from benchmarks.servers.server import Server
 from benchmarks.watch import Watch
 
 START_MAX_COUNT = 3
+UNDER_WAY_EACH_MAX_COUNT = 100  # to one connection: what a backlog takes when its client is late
 QUIET_S = 0.25  # so long without CPU: the server has done all that it had put off
 QUIET_CPU_S = 0.01  # the processes' own ticks need less
 QUIET_LIMIT_S = 20.0
@@ -175,7 +176,8 @@ class Session:
             BenchmarkError: nothing was delivered.
         """
         publisher = self.server.channel_publisher(name_of, MARK.decode().ljust(item_bytes, "x"))
-        pump = ItemPump(publisher, swarm, channels, subscribers, under_way_max_count)
+        under_way = min(under_way_max_count, UNDER_WAY_EACH_MAX_COUNT * channels * subscribers)
+        pump = ItemPump(publisher, swarm, channels, subscribers, under_way)
         steps = self.steps
         pump.publish(max(steps.deliveries_max // 10, subscribers), steps.deliver_s / 4, self.watch)
         due, received = pump.due, pump.received
