@@ -84,6 +84,23 @@ def test_content_and_items_go_in_order(bench: BusBench) -> None:
     assert list(items) == [stream_item("a", b"1"), stream_item("b", b"2"), stream_item("c", b"3")]
 
 
+def test_batch_is_sent_at_its_end(bench: BusBench) -> None:
+    """Its items share a message, and those that come later wait for the turn of the loop again."""
+    outlet = bench.outlet()
+    worker = join(bench, 0, pid=5)
+    bench.run(outlet.wait_joined({0}, timeout_s=10))
+    worker.recv()
+    outlet.begin_batch()
+    for _ in range(3):
+        outlet.publish_packed("c", b"", 0)
+    outlet.end_batch()
+    assert worker.poll(10_000)
+    assert len(decode_message(worker.recv()).channels) == 3
+    outlet.publish_packed("c", b"", 0)
+    bench.turn()
+    assert decode_message(worker.recv()).sequence == 3
+
+
 def test_missing_workers_are_named(bench: BusBench) -> None:
     """A hub that restarts waits for the workers that serve, but not for ever."""
     outlet = bench.outlet()
@@ -140,6 +157,27 @@ def test_channel_reports_reach_the_hub(bench: BusBench) -> None:
     worker.send(encode_channels(1, ["a"], ["b"]))
     bench.run_until(lambda: bool(reports))
     assert reports == [ChannelsChanged(1, ["a"], ["b"])]
+
+
+def test_notice_whose_edge_a_send_swallowed_is_read(bench: BusBench) -> None:
+    """Sending also takes the socket's edge, and no second one comes."""
+    outlet = bench.outlet()
+    reports: list[ChannelsChanged] = []
+    outlet.on_channels = reports.append
+    worker = join(bench, 1, pid=5)
+    bench.run(outlet.wait_joined({1}, timeout_s=10))
+    bench.turn()
+    worker.send(encode_channels(1, ["a"], []))
+    xpub = outlet._socket.zmq_socket
+    while not int(xpub.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+        pass
+    bench.turn()
+    assert reports == []
+    outlet.begin_batch()
+    outlet.publish_packed("c", b"", 0)
+    outlet.end_batch()
+    bench.turn()
+    assert reports == [ChannelsChanged(1, ["a"], [])]
 
 
 def test_worker_that_is_gone_is_forgotten_unless_replaced(bench: BusBench) -> None:

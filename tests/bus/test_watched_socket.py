@@ -51,6 +51,34 @@ def test_failure_does_not_leave_the_rest_lying(bench: BusBench) -> None:
     bench.run_until(lambda: len(received) == 7)
 
 
+def test_look_finds_what_came_with_a_swallowed_edge(bench: BusBench) -> None:
+    """Whoever asks the socket takes the edge; and where nothing came, no turn of the loop is arranged."""
+    ours, theirs = bench.socket(zmq.PAIR), bench.socket(zmq.PAIR)
+    ours.bind("inproc://pair")
+    theirs.connect("inproc://pair")
+    looks: list[bool] = []
+
+    def read_batch() -> bool:
+        looks.append(bool(ours.poll(0)))
+        return False
+
+    watched = WatchedSocket(bench.loop, ours, read_batch)
+    bench.opened.callback(watched.close)
+    bench.turn()
+    del looks[:]
+    watched.look()
+    bench.turn()
+    assert looks == []
+    theirs.send(b"x")
+    while not ours.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        pass
+    bench.turn()
+    assert looks == []
+    watched.look()
+    bench.turn()
+    assert looks == [True]
+
+
 def test_bind_error_names_setting_spec_and_reason(bench: BusBench) -> None:
     """The one line that the supervisor prints has to be enough to mend it."""
     path = Path(bench.directory, "missing", "socket")

@@ -37,6 +37,7 @@ class Inputs:
         loop, context = bench.loop, bench.zmq_context
         push_input = open_push_input(loop, context, settings, self.outlet, intake)
         bench.opened.callback(push_input.close)
+        self.push_input = push_input
         self.pull = push_input._socket.zmq_socket
         bench.opened.callback(open_sub_input(loop, context, settings, self.outlet, intake, self.channels).close)
         bench.opened.callback(self.channels.close)
@@ -46,6 +47,16 @@ def push(bench: BusBench, spec: str) -> AnySocket:
     publisher = bench.socket(zmq.PUSH)
     publisher.connect(spec)
     return publisher
+
+
+def join(bench: BusBench) -> AnySocket:
+    """Join the bus by hand, as a worker that reads only when the test says so."""
+    worker = bench.socket(zmq.XSUB)
+    worker.setsockopt(zmq.RCVHWM, 1)
+    worker.connect(f"ipc://{bench.bus_path}")
+    worker.send(SUBSCRIBE + ALL_ITEMS)
+    worker.send(SUBSCRIBE + encode_join_topic(0, 1))
+    return worker
 
 
 def test_push_takes_both_encodings_and_refuses_the_rest(bench: BusBench, caplog: pytest.LogCaptureFixture) -> None:
@@ -61,6 +72,19 @@ def test_push_takes_both_encodings_and_refuses_the_rest(bench: BusBench, caplog:
         bench.run_until(lambda: inputs.row[Field.ITEMS_RECEIVED] == 5)
     assert (inputs.row[Field.ITEMS_SENT], inputs.row[Field.ITEMS_REFUSED]) == (2, 3)
     assert caplog.messages[0] == "IN pull: received message with parts != 1, skipping"
+
+
+def test_items_are_sent_at_the_end_of_their_batch(bench: BusBench) -> None:
+    """They do not wait until the loop has turned."""
+    inputs = Inputs(bench)
+    worker = join(bench)
+    bench.run(inputs.outlet.wait_joined({0}, 10))
+    assert decode_message(worker.recv()).hello_worker == 0
+    push(bench, inputs.pull_spec).send(GOOD)
+    assert inputs.pull.poll(10_000)
+    inputs.push_input._read_batch()
+    assert worker.poll(10_000)
+    assert decode_message(worker.recv()).channels == ["c"]
 
 
 def test_sub_takes_the_channel_from_the_first_frame(bench: BusBench) -> None:
@@ -83,11 +107,7 @@ def test_sub_takes_the_channel_from_the_first_frame(bench: BusBench) -> None:
 def test_blocked_bus_makes_publishers_wait(bench: BusBench) -> None:
     """Nothing is dropped: what was pushed stays where it is until the worker reads again."""
     inputs = Inputs(bench)
-    worker = bench.socket(zmq.XSUB)
-    worker.setsockopt(zmq.RCVHWM, 1)
-    worker.connect(f"ipc://{bench.bus_path}")
-    worker.send(SUBSCRIBE + ALL_ITEMS)
-    worker.send(SUBSCRIBE + encode_join_topic(0, 1))
+    worker = join(bench)
     bench.run(inputs.outlet.wait_joined({0}, 10))
     publisher = push(bench, inputs.pull_spec)
     body = b'J{"channel":"c","http-stream":{"content":"%s"}}' % (b"x" * 2_000)

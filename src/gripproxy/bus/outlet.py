@@ -62,6 +62,7 @@ class Outlet:
         self._channels: list[str] = []  # of the items that are gathered for the next message
         self._payloads: list[Payload] = []
         self._gathered_bytes = 0
+        self._is_batch = False
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._retry: asyncio.TimerHandle | None = None
@@ -86,15 +87,24 @@ class Outlet:
         self.publish_packed(item.channel, payload, len(payload[0]))
 
     def publish_packed(self, channel: str, payload: Payload, size_bytes: int) -> None:
-        """Send what `publish` would make of an item. It waits for the others of this turn of the loop."""
+        """Send what `publish` would make of an item. It waits for the others of its batch or this turn of the loop."""
         channels = self._channels
-        if not channels:
+        if not channels and not self._is_batch:
             self._loop.call_soon(self._send_gathered)
         channels.append(channel)
         self._payloads.append(payload)
         self._gathered_bytes += size_bytes
         if len(channels) >= MESSAGE_MAX_COUNT or self._gathered_bytes >= MESSAGE_MAX_BYTES:
             self._send_gathered()
+
+    def begin_batch(self) -> None:
+        """Announce that items follow, and after them `end_batch`: they need not wait for the loop to turn."""
+        self._is_batch = True
+
+    def end_batch(self) -> None:
+        """Send what was gathered."""
+        self._is_batch = False
+        self._send_gathered()
 
     async def wait_joined(self, worker_indices: Collection[int], timeout_s: float) -> set[int]:
         """Wait until all these workers have joined; give those that have not after `timeout_s`."""
@@ -132,7 +142,7 @@ class Outlet:
             except zmq.Again:
                 self.is_blocked = True
             else:
-                self._socket.wake()
+                self._socket.look()
                 return
         self._waiting.append(message)
         self._waiting_bytes += len(message)

@@ -3,7 +3,7 @@
 ZeroMQ's file descriptor is edge-triggered: it becomes readable when the socket's state may have changed, and stays
 silent until somebody has asked the socket and was told that there is nothing more. So each edge is followed by reads
 until the socket would block, in bounded batches that let the loop turn in between, and every send on the same socket,
-which may swallow an edge, is followed by one more look.
+which may swallow an edge, is followed by `look` or `wake`.
 """
 
 import asyncio
@@ -42,6 +42,11 @@ class WatchedSocket:
         if not self._is_scheduled and self._is_open:
             self._is_scheduled = True
             self._loop.call_soon(self._on_turn)
+
+    def look(self) -> None:
+        """Ask the socket now, and `wake` if there is something to read. Cheaper than `wake` if mostly there is not."""
+        if int(self.zmq_socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            self.wake()
 
     def close(self, linger_ms: int = 0) -> None:
         self._is_open = False

@@ -48,6 +48,13 @@ class ZmqInput:
         self._socket.close()
 
     def _read_batch(self) -> bool:
+        self._outlet.begin_batch()
+        try:
+            return self._read_messages()
+        finally:
+            self._outlet.end_batch()
+
+    def _read_messages(self) -> bool:
         recv, outlet = self._recv, self._outlet
         try:
             for _ in range(BATCH_MAX_COUNT):

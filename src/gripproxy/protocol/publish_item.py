@@ -90,6 +90,8 @@ def decode_content(body: bytes) -> tuple[str, bytes] | None:
         if body[0] != _J or len(body) > ITEM_MAX_BYTES:
             return None
         fields = orjson.loads(body[1:])
+        if len(fields) != 2:
+            return None
         channel = fields["channel"]
         text = fields["formats"]["http-stream"]["content"]
     except (ValueError, TypeError, LookupError):
