@@ -20,13 +20,14 @@ def measure(steps: Steps, count: int) -> dict[str, float]:
     usual = [other for other in steps.connections if other <= SAME_WORKERS_MAX_COUNT]
     workers = steps.worker_count(max([count, *usual]))
     channels = count // steps.subscribers_per_channel
-    limits = Sysctls(_needs(count, workers)) if count > OWN_LIMITS_MAX_COUNT else nullcontext()
+    limits = Sysctls(kernel_needs(count, workers)) if count > OWN_LIMITS_MAX_COUNT else nullcontext()
     with limits, running(f"connections, {count:,}", steps, workers, count) as session:
         held = session.hold(count, channels, name_of_group(1))
     return held.values() | {"workers": workers}
 
 
-def _needs(count: int, workers: int) -> dict[str, tuple[int, ...]]:
+def kernel_needs(count: int, workers: int) -> dict[str, tuple[int, ...]]:
+    """Give what `Sysctls` must raise for so many clients on this machine."""
     plan = Plan(
         connections=count, workers=workers, channels=1, client_processes=1, rooms=0, room_members=0, listen_ports=1
     )

@@ -16,6 +16,7 @@ class Judgement(IntEnum):
     LINEAR = 1
     GROWS = 2
     TOO_SHORT = 3
+    FALLS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,14 @@ class Curve:
 
     @property
     def judgement(self) -> Judgement:
-        """Compare both exponents with the one expected. Fixed cost that is shared by more is no growth."""
+        """Compare both exponents with the one expected. What falls is a fixed cost that is shared by more."""
         if len(self._logs()) < 2:
             return Judgement.TOO_SHORT
         fit, last = self.fit_exponent, self.last_exponent
         if fit > self.kind.expected + FIT_TOLERANCE or last > self.kind.expected + STEP_TOLERANCE:
             return Judgement.GROWS
+        if fit < -FIT_TOLERANCE:
+            return Judgement.FALLS
         if self.kind.expected == FLAT or (fit <= FIT_TOLERANCE and last <= STEP_TOLERANCE):
             return Judgement.FLAT
         return Judgement.LINEAR

@@ -23,8 +23,9 @@ from benchmarks.watch import Watch
 START_MAX_COUNT = 3
 UNDER_WAY_EACH_MAX_COUNT = 100  # to one connection: what a backlog takes when its client is late
 QUIET_S = 0.25  # so long without CPU: the server has done all that it had put off
-QUIET_CPU_S = 0.01  # the processes' own ticks need less
-QUIET_LIMIT_S = 20.0
+QUIET_CPU_S = 0.01  # with so little more than the processes' own ticks
+TICKS_CPU_S = 0.0005  # of each process
+QUIET_LIMIT_S = 60.0
 
 AnyServer = TypeVar("AnyServer", bound=Server)
 
@@ -109,10 +110,11 @@ class Session:
         """Wait until the server needs no CPU any more."""
         time.sleep(self.steps.settle_s)
         deadline = time.monotonic() + QUIET_LIMIT_S
+        limit_s = QUIET_CPU_S + TICKS_CPU_S * len(self.server.tree.pids())
         while time.monotonic() < deadline:
             before = self.server.tree.cpu_s()
             time.sleep(QUIET_S)
-            if self.server.tree.cpu_s() - before < QUIET_CPU_S:
+            if self.server.tree.cpu_s() - before < limit_s:
                 return
 
     def idle_cpu_s(self) -> float:

@@ -8,7 +8,7 @@ import pytest
 from benchmarks import report as report_module
 from benchmarks.growth.curve import Curve, CurveKind
 from benchmarks.growth.growth_report import GrowthReport
-from benchmarks.growth.picture import draw, relative
+from benchmarks.growth.picture import draw, label_of, relative
 from benchmarks.report import Column, Figure
 
 KIND = CurveKind("cost", "Cost of each", floor=1.0)
@@ -59,6 +59,11 @@ def test_picture_is_drawn_also_of_steps_that_failed(tmp_path: Path) -> None:
     empty = make_report()
     path = draw([make_report(5, 50), empty, make_report(-1, 0)], tmp_path / "growth.png")
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_legend_has_both_ends_and_what_was_found() -> None:
+    """The picture is seen without the tables."""
+    assert label_of(make_report(5.25, 1234).curves[0]) == "Cost of each: 5.25 to 1,234, GROWS"
 
 
 def test_curves_are_drawn_in_relation_to_their_first_point() -> None:
