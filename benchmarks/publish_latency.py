@@ -24,6 +24,7 @@ from benchmarks.servers.server import Server
 from benchmarks.sizes import Sizes
 from benchmarks.watch import Watch
 
+SEARCH_ROUNDS_COUNT = 3
 ITEMS_MIN_COUNT = 20  # at the lowest rate of a short run
 
 
@@ -88,7 +89,7 @@ class LatencyRun:
     sizes: Sizes
 
     def find_maximum(self, watch: Watch) -> float:
-        """Give the deliveries per second of publishing as fast as the clients receive.
+        """Give the deliveries per second of publishing as fast as the clients receive: the best of some rounds.
 
         Raises:
             BenchmarkError: nothing was delivered.
@@ -96,11 +97,14 @@ class LatencyRun:
         size = self.sizes.publish_latency
         pump = ItemPump(self.publisher, self.swarm, size.channels, size.subscribers)
         pump.publish(size.channels * size.subscribers, size.search_s, watch)
-        before, received = time.monotonic(), pump.received
-        pump.publish(1 << 62, size.search_s, watch)
-        if pump.received == received:
-            raise BenchmarkError("nothing was delivered")
-        return (pump.received - received) / (pump.last_delivery_at - before)
+        rates = []
+        for _ in range(SEARCH_ROUNDS_COUNT):
+            before, received = time.monotonic(), pump.received
+            pump.publish(1 << 62, size.search_s / SEARCH_ROUNDS_COUNT, watch)
+            if pump.received == received:
+                raise BenchmarkError("nothing was delivered")
+            rates.append((pump.received - received) / (pump.last_delivery_at - before))
+        return max(rates)
 
     def measure(self, rate: float, watch: Watch) -> dict[str, float]:
         """Publish at `rate` deliveries per second, and give what the clients recorded."""
