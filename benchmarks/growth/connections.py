@@ -52,7 +52,7 @@ CONNECTIONS = Dimension(
         CurveKind("memory_bytes", "bytes per connection", floor=100),
         CurveKind("accept_us", "CPU us per accepted hold", floor=1),
         CurveKind("delivery_us", "CPU us per delivery", floor=0.5),
-        CurveKind("keep_alive_us", "CPU us per keep-alive", floor=5),
+        CurveKind("keep_alive_us", "CPU us per keep-alive", floor=10),
         CurveKind("leave_us", "CPU us per leave", floor=5),
     ),
     values=lambda steps: steps.connections,

@@ -42,7 +42,7 @@ SUBSCRIPTIONS = Dimension(
         CurveKind("subscription_bytes", "bytes per subscription", floor=20),
         CurveKind("subscription_us", "CPU us per subscription", floor=0.5),
         CurveKind("delivery_us", "CPU us per delivery", floor=0.5),
-        CurveKind("keep_alive_us", "CPU us per keep-alive", LINEAR, floor=5),
+        CurveKind("keep_alive_us", "CPU us per keep-alive", LINEAR, floor=10),
         CurveKind("leave_us", "CPU us per leave", LINEAR, floor=5),
     ),
     values=lambda steps: steps.subscriptions,
