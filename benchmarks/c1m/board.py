@@ -16,9 +16,8 @@ class Cell(IntEnum):
     FAILED = 1  # connections refused, reset or not answered with 200
     LOST = 2  # held connections that ended
     KEEP_ALIVES = 3
-    ITEMS = 4
-    DAMAGED = 5  # reads that end within an item, or hold what nobody sent
-    BARE = 6  # keep-alives from the bare write loop
+    DAMAGED = 4  # reads that end within an item, or hold what nobody sent
+    BARE = 5  # keep-alives from the bare write loop
 
 
 class Series(IntEnum):

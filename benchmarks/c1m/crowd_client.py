@@ -157,5 +157,4 @@ class CrowdClient:
                 row[Cell.DAMAGED] += 1
                 return
             record_delivery(row, series, number, sent_ns, now_ns)
-            row[Cell.ITEMS] += 1
             at = data.find(MARK, at + STAMP_BYTES)

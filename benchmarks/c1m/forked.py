@@ -61,6 +61,7 @@ def _run(name: str, main: Callable[[Connection], None], pipe: Connection) -> Non
     code = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the parent decides
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         gc.disable()
         for end in _parent_ends:

@@ -10,6 +10,7 @@ from socket import socket
 
 from benchmarks.c1m.crowd import Crowd
 from benchmarks.c1m.forked import Forked
+from benchmarks.c1m.guardian import Guardian
 from benchmarks.c1m.monitor import Monitor
 from benchmarks.c1m.origin import Origin, listen
 from benchmarks.c1m.phases import Phases
@@ -71,6 +72,8 @@ def run(plan: Plan, floor_bytes: int, limit_s: float) -> Result:
         sysctls = stack.enter_context(Sysctls(needs(plan), progress.say))
         result.sysctls = {name: during for name, (_, during) in sysctls.changed.items()}
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gripproxy-c1m-")))
+        guardian = Guardian(sysctls, directory)
+        stack.callback(guardian.close)
         listener = stack.enter_context(listen())
         origins = []
         for number in range(plan.origin_processes):
@@ -82,6 +85,7 @@ def run(plan: Plan, floor_bytes: int, limit_s: float) -> Result:
         monitor = Monitor(plan, crowd, progress, floor_bytes, limit_s)
         progress.show("start", 0, f"gripproxy with {plan.workers} workers")
         server.start()
+        guardian.protect(server.tree.root_pid)
         probe = Probe(server.http_port)
         stack.callback(probe.close)
         monitor.watch(RollingMemory(server.tree), probe)

@@ -42,7 +42,7 @@ def raised(name: str, current: str, least: tuple[int, ...]) -> str | None:
 
 
 class Sysctls:
-    """Raises settings on entry and puts each back on exit, whatever happens in between but SIGKILL."""
+    """Raises settings on entry and puts each back on exit, whatever happens in between but SIGKILL (see guardian)."""
 
     def __init__(
         self, wanted: dict[str, tuple[int, ...]], say: Callable[[str], None] | None = None, root: Path = PROC_SYS
@@ -75,16 +75,17 @@ class Sysctls:
             self.changed[name] = (before, value)
             self._say(f"{name} = {_spaced(value)} (was {_spaced(before)}; put back at the end)")
         if refused:
-            self._restore()
+            self.restore()
             raise BenchmarkError(
                 "kernel settings are too low and may not be changed here; as root: " + "; ".join(refused)
             )
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._restore()
+        self.restore()
 
-    def _restore(self) -> None:
+    def restore(self) -> None:
+        """Put back what was raised."""
         for name, (before, value) in self.changed.items():
             try:
                 if _spaced(self._path(name).read_text()) == _spaced(value):  # else somebody else has set it since

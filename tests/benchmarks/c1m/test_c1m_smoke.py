@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,12 @@ ENVIRONMENT = {
     ),
 }
 READY_LIMIT_S = 60.0
+SYSCTLS = ("net/ipv4/tcp_max_syn_backlog",)
+
+
+def read_sysctl(name: str) -> str:
+    """Read a kernel setting."""
+    return (Path("/proc/sys") / name).read_text()
 
 
 def processes_of(group: int) -> list[str]:
@@ -67,8 +74,10 @@ def fixture_short_directory() -> Iterator[Path]:
         yield Path(directory)
 
 
-def test_an_interrupted_run_leaves_no_process(short_directory: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_ended_leaves_no_process(short_directory: Path, number: signal.Signals) -> None:
     """Fifty workers and as many clients would go on holding the machine's memory."""
+    before = {name: read_sysctl(name) for name in SYSCTLS}
     environment = {**ENVIRONMENT, "TMPDIR": str(short_directory)}
     running = subprocess.Popen(
         [*COMMAND, *SHORT, "--idle", "100"],
@@ -88,10 +97,13 @@ def test_an_interrupted_run_leaves_no_process(short_directory: Path) -> None:
     )
     children = [int(pid) for pid in gripproxy.stdout.split()]
     assert len(children) >= 4
-    running.send_signal(2)
-    _, rest = running.communicate(timeout=60)
-    assert running.returncode == 130, rest
-    assert "interrupted" in rest
-    assert processes_of(running.pid) == []
-    assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []
+    running.send_signal(number)
+    _, rest = running.communicate()
+    while any(Path(f"/proc/{pid}").exists() for pid in children) or processes_of(running.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     assert list(short_directory.iterdir()) == []
+    assert {name: read_sysctl(name) for name in SYSCTLS} == before
+    if number == signal.SIGINT:
+        assert running.returncode == 130, rest
+        assert "interrupted" in rest
