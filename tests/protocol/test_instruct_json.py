@@ -152,6 +152,7 @@ def test_mistakes_in_hold(hold: Any, message: str) -> None:
         ({"headers": {"x": "a\nb"}}, r"headers contains 'x' with invalid value (value: 'a\nb')"),
         ({"headers": {"x": "a\0"}}, r"headers contains 'x' with invalid value (value: 'a\x00')"),
         ({"headers": [["x y", "a"]]}, "header contains name element with invalid value (value: 'x y')"),
+        ({"headers": [["a", "a"], ["", "b"]]}, "header contains name element with invalid value (value: '')"),
         ({"body": 1}, "response contains 'body' with wrong type (value: '1')"),
         ({"body-bin": 1, "body": "x"}, "response contains 'body-bin' with wrong type (value: '1')"),
     ],

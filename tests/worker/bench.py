@@ -166,8 +166,8 @@ class WorkerBench:
         for origin in self.origins:
             origin.transport.abort()
         pool = self.driver.pool
-        self.until(lambda: not pool._open)
-        assert not any(pool._idle.values()) and not pool._waiting and not pool._tasks
+        self.until(lambda: not pool._open and not pool._tasks)
+        assert not any(pool._idle.values()) and not pool._waiting
         assert [record for slot in self.driver.wheel._slots.values() for record in slot] == []
         assert self.driver.sockets.backlogs == {}
         assert not self.driver.outbox and not pool.outbox

@@ -103,7 +103,7 @@ def test_worker_keeps_its_reserve_of_descriptors(bench: WorkerBench) -> None:
 
 
 class ScriptedListener:
-    """A listening socket whose `accept` raises what it is told."""
+    """A listening socket whose `_accept` raises what it is told."""
 
     def __init__(self, listener: socket.socket, errors: list[int]) -> None:
         self._listener = listener
@@ -112,11 +112,11 @@ class ScriptedListener:
     def fileno(self) -> int:
         return self._listener.fileno()
 
-    def accept(self) -> tuple[socket.socket, Any]:
+    def _accept(self) -> tuple[int, Any]:
         if self._errors:
             code = self._errors.pop(0)
             raise OSError(code, os.strerror(code))
-        return self._listener.accept()
+        return self._listener._accept()  # type: ignore[attr-defined, no-any-return]
 
     def close(self) -> None:
         self._listener.close()

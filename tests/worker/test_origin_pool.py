@@ -9,7 +9,7 @@ import pytest
 from gripproxy.protocol.http1 import ResponseHead
 from gripproxy.protocol.routes import Target
 from gripproxy_worker.origin_conn import OriginConn
-from gripproxy_worker.origin_pool import IDLE_MAX_S, Ask, OriginPool
+from gripproxy_worker.origin_pool import CONNECTS_MAX_COUNT, IDLE_MAX_S, Ask, OriginPool
 from tests.worker.bench import WorkerBench
 from tests.worker.conftest import MakeBench
 
@@ -78,6 +78,39 @@ def test_more_requests_than_connections_wait_their_turn(make_bench: MakeBench) -
     assert len(pool_of(bench)._open) == 2
     bench.until(lambda: all(wanter.ends_count == 1 for wanter in wanters))
     assert len(bench.origins) == 2
+
+
+def test_burst_is_served_by_connections_that_come_free(make_bench: MakeBench) -> None:
+    """A connection costs more than the request: a burst must not make one for each."""
+    bench = make_bench(connections_max=2000)
+    bench.answer = OK
+    wanters = [Wanter(bench) for _ in range(2000)]
+    assert len(pool_of(bench)._open) == CONNECTS_MAX_COUNT
+    bench.until(lambda: all(wanter.ends_count == 1 for wanter in wanters))
+    assert len(bench.origins) < 1500
+
+
+def test_burst_to_a_slow_origin_gets_all_the_connections_it_needs(make_bench: MakeBench) -> None:
+    """Nobody waits for an answer to another's request, however long that takes."""
+    bench = make_bench(connections_max=1000)
+    wanters = [Wanter(bench) for _ in range(3 * CONNECTS_MAX_COUNT)]
+    bench.until(lambda: all(wanter.conns for wanter in wanters))
+    assert len({wanter.conns[0] for wanter in wanters}) == len(wanters)
+    bench.until(lambda: len(bench.origins) == len(wanters))
+
+
+def test_waiting_requests_of_two_origins_take_turns(make_bench: MakeBench) -> None:
+    """The only one of the one need not wait for all of the other."""
+    bench = make_bench(connections_max=1000)
+    many = [Wanter(bench) for _ in range(5 * CONNECTS_MAX_COUNT)]
+    other = Wanter(bench, Target(host="127.0.0.1", port=1))
+    pool = pool_of(bench)
+    pool._on_turn()
+    assert len(pool._open) == 2 * CONNECTS_MAX_COUNT and other.ask.key not in pool._waiting
+    for wanter in many:
+        wanter.ask.cancel()
+    bench.until(lambda: other.errors and not pool._tasks and not pool._waiting)
+    bench.until(lambda: len(bench.origins) >= len(pool._open))
 
 
 def test_waiting_request_gets_the_room_of_an_idle_connection_elsewhere(make_bench: MakeBench) -> None:
@@ -159,6 +192,7 @@ def test_connection_closed_before_it_is_handed_over(bench: WorkerBench) -> None:
     class Loop:
         time = bench.loop.time
         create_task = bench.loop.create_task
+        call_soon = bench.loop.call_soon
 
     loop: Any = Loop()
     loop.create_connection = create_connection
@@ -177,6 +211,20 @@ def test_idle_connection_is_closed_in_time(bench: WorkerBench) -> None:
     for record in bench.driver.wheel.due(now, 1000):
         pool_of(bench).on_deadline(record, now)
     bench.until(lambda: bench.origins[0].is_closed and not pool_of(bench)._open)
+
+
+def test_connection_that_was_used_meanwhile_is_closed_later(bench: WorkerBench) -> None:
+    """Its deadline stayed where it was, and is set anew then: as long after the last use as after the first."""
+    bench.answer = OK
+    wanter = Wanter(bench)
+    bench.until(lambda: wanter.ends_count == 1)
+    conn, pool, now = wanter.conns[0], pool_of(bench), bench.loop.time()
+    conn.active_at = now + IDLE_MAX_S - 5
+    pool.on_deadline(conn, now + IDLE_MAX_S + 1)
+    assert conn.transport is not None and not conn.transport.is_closing()
+    (due,) = bench.driver.wheel.due(now + 2 * IDLE_MAX_S - 4, 10)
+    pool.on_deadline(due, now + 2 * IDLE_MAX_S - 4)
+    assert conn.transport.is_closing()
 
 
 def test_idle_connection_that_the_origin_closes_is_forgotten(bench: WorkerBench) -> None:

@@ -18,7 +18,16 @@ from gripproxy.engine.events import (
 )
 from gripproxy.engine.timer_wheel import Slot
 from gripproxy.errors import ClientError
-from gripproxy.protocol.http1 import LAST_CHUNK, BodyFraming, RequestHead, ResponseHead, encode_chunk
+from gripproxy.protocol.http1 import (
+    CHUNKED,
+    LAST_CHUNK,
+    NONE,
+    SIZED,
+    BodyFraming,
+    RequestHead,
+    ResponseHead,
+    encode_chunk,
+)
 from gripproxy_worker.client_sockets import READ_MAX_BYTES
 from gripproxy_worker.origin_conn import OriginConn
 from gripproxy_worker.origin_pool import Ask
@@ -45,7 +54,6 @@ class Phase(IntEnum):
 
 
 HEAD, BODY, DONE = Phase
-CHUNKED, SIZED, NONE = BodyFraming.CHUNKED, BodyFraming.SIZED, BodyFraming.NONE
 
 
 class ClientConn:

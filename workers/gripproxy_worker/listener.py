@@ -6,6 +6,8 @@ import errno
 import logging
 import os
 import socket
+from collections.abc import Callable
+from typing import Any
 
 from gripproxy.errors import ConfigError
 from gripproxy.protocol.http1 import encode_refusal
@@ -84,6 +86,8 @@ class Acceptor:
         worker_max: int,
     ) -> None:
         self._listener = listener
+        # What `accept` calls before it makes an object, which would only be taken apart again for its descriptor.
+        self._accept: Callable[[], tuple[int, Any]] = listener._accept  # type: ignore[attr-defined]
         self._driver = driver
         self._loop = loop
         self._scoreboard = scoreboard
@@ -103,7 +107,7 @@ class Acceptor:
     def _on_ready(self) -> None:
         for _ in range(ACCEPT_MAX_COUNT):
             try:
-                client, address = self._listener.accept()
+                fd, address = self._accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -113,7 +117,6 @@ class Acceptor:
                 self._loop.remove_reader(self._listener.fileno())
                 self._loop.call_later(PAUSE_S, self.start)
                 return
-            fd = client.detach()
             os.set_blocking(fd, False)
             if self._has_room():
                 self._driver.accept(fd, address[0])

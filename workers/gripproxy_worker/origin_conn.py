@@ -10,6 +10,7 @@ from gripproxy.engine.timer_wheel import Slot
 from gripproxy.errors import OriginError
 from gripproxy.protocol.http1 import (
     RESPONSE_HEAD_MAX_BYTES,
+    UNTIL_CLOSE,
     BodyFraming,
     Headers,
     ResponseHead,
@@ -61,7 +62,6 @@ class OriginConn(asyncio.Protocol):
         "_reason",
         "active_at",
         "asker",
-        "due_at",
         "has_answered",
         "is_paused",
         "is_reused",
@@ -81,7 +81,6 @@ class OriginConn(asyncio.Protocol):
         self.is_paused = False
         self.active_at = 0.0  # monotonic seconds of the last byte sent or received
         self.slot: Slot | None = None
-        self.due_at = 0.0  # when `slot` comes due
         self._keeper = keeper
         self._parser: httptools.HttpResponseParser | None = None
         self._is_head = False
@@ -145,8 +144,9 @@ class OriginConn(asyncio.Protocol):
         if asker is None or parser is None:
             self.abandon()  # nobody asked for it
             return
+        keeper = self._keeper
         self.has_answered = True
-        self.active_at = self._keeper.clock()
+        self.active_at = keeper.clock()
         self._barren_bytes_count += len(data)
         try:
             parser.feed_data(data)
@@ -165,7 +165,9 @@ class OriginConn(asyncio.Protocol):
         if self.asker is not None:
             asker.on_origin_read()
         if self._is_ended:
-            self._free(self._is_kept_alive and self._is_cleanly_ended(data))
+            is_reusable = self._is_kept_alive and self._framing is not UNTIL_CLOSE
+            # Only the last bytes tell that nothing follows the head of an answer to HEAD.
+            keeper.on_origin_free(self, is_reusable and (not self._is_head or data.endswith(b"\r\n\r\n")))
 
     def on_message_begin(self) -> None:
         if self._is_ended:
@@ -216,12 +218,6 @@ class OriginConn(asyncio.Protocol):
         if asker is not None:
             asker.on_origin_end()
 
-    def _is_cleanly_ended(self, data: bytes) -> bool:
-        return not self._is_head or data.endswith(b"\r\n\r\n")
-
-    def _free(self, is_reusable: bool) -> None:
-        self._keeper.on_origin_free(self, is_reusable and self._framing is not BodyFraming.UNTIL_CLOSE)
-
     def fail(self, detail: str) -> None:
         """End the present request: the origin did not keep to HTTP, or to time."""
         self.is_reused = False  # it was alive, so asking again would bring the same
@@ -234,7 +230,7 @@ class OriginConn(asyncio.Protocol):
         self.transport = None
         asker = self.asker
         if asker is not None:
-            if self._framing is BodyFraming.UNTIL_CLOSE and exc is None:
+            if self._framing is UNTIL_CLOSE and exc is None:
                 self._end()
             else:
                 self.asker = None

@@ -15,6 +15,7 @@ from gripproxy_worker.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
+CONNECTS_MAX_COUNT = 16  # begun in one turn of the loop, 1 ms: by the next, answers may have freed some for the rest
 IDLE_MAX_S = 55.0  # same as Pushpin; below nginx's keepalive_timeout of 75 s
 
 
@@ -66,10 +67,12 @@ class OriginPool:
         self._wheel = wheel
         self._connect_timeout_s = connect_timeout_s
         self._inactive_max_s = inactive_max_s
+        self._look_s = min(IDLE_MAX_S, inactive_max_s)
         self._connections_max = connections_max
         self._idle: dict[OriginKey, list[OriginConn]] = {}
         self._open: set[OriginConn] = set()  # and those that are being made
-        self._waiting: deque[Ask] = deque()
+        self._waiting: dict[OriginKey, deque[Ask]] = {}  # none of them empty
+        self._begun_count = 0  # connections begun in this turn
         self._tasks: set[asyncio.Task[None]] = set()
         self._contexts: dict[bool, ssl.SSLContext] = {}
 
@@ -82,11 +85,16 @@ class OriginPool:
                 origin.is_reused = True
                 self._hand_over(ask, origin)
                 return
-        if len(self._open) < self._connections_max:
+        if self._can_connect:
             self._connect_for(ask)
-        else:
-            self._waiting.append(ask)
+            return
+        self._waiting.setdefault(ask.key, deque()).append(ask)
+        if len(self._open) >= self._connections_max:
             self._close_an_idle_one()
+
+    @property
+    def _can_connect(self) -> bool:
+        return self._begun_count < CONNECTS_MAX_COUNT and len(self._open) < self._connections_max
 
     async def _connect(self, ask: Ask, origin: OriginConn) -> None:
         target = ask.target
@@ -115,14 +123,13 @@ class OriginPool:
                 self._hand_over(ask, origin)
 
     def _hand_over(self, ask: Ask, origin: OriginConn) -> None:
-        self._watch(origin, self.clock() + self._inactive_max_s)
+        self._watch(origin)
         ask.on_conn(origin)
 
-    def _watch(self, origin: OriginConn, at: float) -> None:
-        """Look at the connection at `at` or before: a deadline that is set already is not put off by traffic."""
-        if origin.slot is None or at < origin.due_at:
-            origin.due_at = at
-            self._wheel.schedule(origin, at)
+    def _watch(self, origin: OriginConn) -> None:
+        """Look at the connection from time to time, busy or idle: no request moves that deadline."""
+        if origin.slot is None:
+            self._wheel.schedule(origin, self.clock() + self._look_s)
 
     def _fail(self, ask: Ask, origin: OriginConn, reason: str) -> None:
         if origin.transport is not None:
@@ -155,7 +162,7 @@ class OriginPool:
         silent_s = 0.0 if origin.is_paused else now - origin.active_at
         silent_max_s = IDLE_MAX_S if origin.asker is None else self._inactive_max_s
         if silent_s < silent_max_s:
-            self._watch(origin, now - silent_s + silent_max_s)
+            self._wheel.schedule(origin, now + min(silent_max_s - silent_s, self._look_s))
         elif origin.asker is None:
             origin.abandon()
         else:
@@ -171,16 +178,26 @@ class OriginPool:
 
     def _keep(self, origin: OriginConn) -> None:
         key = origin.key
-        for ask in self._waiting:
-            if ask.key == key and not ask.is_cancelled:
-                self._waiting.remove(ask)
-                origin.is_reused = True
-                self._hand_over(ask, origin)
-                return
+        ask = self._pop_waiting(key) if self._waiting else None
+        if ask is not None:
+            origin.is_reused = True
+            self._hand_over(ask, origin)
+            return
         self._idle.setdefault(key, []).append(origin)
-        self._watch(origin, self.clock() + IDLE_MAX_S)
-        if self._waiting:
+        self._watch(origin)
+        if self._waiting and len(self._open) >= self._connections_max:
             self._close_an_idle_one()
+
+    def _pop_waiting(self, key: OriginKey) -> Ask | None:
+        """Take the first request that waits for such a connection; before its next one other origins have a turn."""
+        asks = self._waiting.pop(key, None)
+        while asks:
+            ask = asks.popleft()
+            if not ask.is_cancelled:
+                if asks:
+                    self._waiting[key] = asks
+                return ask
+        return None
 
     def _forget(self, origin: OriginConn) -> None:
         self._open.discard(origin)
@@ -191,10 +208,14 @@ class OriginPool:
         self._serve_waiting()
 
     def _serve_waiting(self) -> None:
-        while self._waiting and len(self._open) < self._connections_max:
-            ask = self._waiting.popleft()
-            if not ask.is_cancelled:
+        while self._waiting and self._can_connect:
+            ask = self._pop_waiting(next(iter(self._waiting)))
+            if ask is not None:
                 self._connect_for(ask)
+
+    def _on_turn(self) -> None:
+        self._begun_count = 0
+        self._serve_waiting()
 
     def _close_an_idle_one(self) -> None:
         """Make room for a request to another origin."""
@@ -204,6 +225,9 @@ class OriginPool:
                 return
 
     def _connect_for(self, ask: Ask) -> None:
+        if not self._begun_count:
+            self._loop.call_soon(self._on_turn)
+        self._begun_count += 1
         origin = OriginConn(ask.key, self)
         self._open.add(origin)
         ask.task = self._loop.create_task(self._connect(ask, origin))

@@ -20,6 +20,9 @@ from gripproxy.errors import InternalError, OriginError
 from gripproxy.protocol import test_target
 from gripproxy.protocol.header_params import header_value
 from gripproxy.protocol.http1 import (
+    CHUNKED,
+    NONE,
+    UNTIL_CLOSE,
     BodyFraming,
     Headers,
     ResponseHead,
@@ -175,8 +178,8 @@ class Exchange:
             self._enter(COLLECTING)
             return [Collect(self.conn_id, INSTRUCT_MAX_BYTES)]
         framing = response.framing
-        if framing in (BodyFraming.CHUNKED, BodyFraming.UNTIL_CLOSE):
-            framing = BodyFraming.CHUNKED if self.head.is_http11 else BodyFraming.UNTIL_CLOSE
+        if framing in (CHUNKED, UNTIL_CLOSE):
+            framing = CHUNKED if self.head.is_http11 else UNTIL_CLOSE
         payload, is_persistent = encode_response_head(
             self.head,
             response.status,
@@ -187,7 +190,7 @@ class Exchange:
         )
         self._enter(RELAYING)
         if self.head.is_head:
-            framing = BodyFraming.NONE
+            framing = NONE
         return [Relay(self.conn_id, payload, framing, is_persistent)]
 
     def _on_origin_failed(self, event: OriginFailed, now: float) -> list[Effect]:
@@ -270,12 +273,12 @@ class Exchange:
     def _hold_stream(self, instruct: Instruct, now: float) -> list[Effect]:
         payload, framing = self._encode_stream_head(instruct)
         if instruct.body:
-            payload += encode_chunk(instruct.body) if framing is BodyFraming.CHUNKED else instruct.body
+            payload += encode_chunk(instruct.body) if framing is CHUNKED else instruct.body
         names = self._channel_names(instruct)
         return self._rules.holds.hold_stream(self.conn_id, names, instruct, self.head, payload, now)
 
     def _encode_stream_head(self, instruct: Instruct) -> tuple[bytes, BodyFraming]:
-        framing = BodyFraming.CHUNKED if self.head.is_http11 else BodyFraming.UNTIL_CLOSE
+        framing = CHUNKED if self.head.is_http11 else UNTIL_CLOSE
         head, _ = encode_response_head(self.head, instruct.status, instruct.reason, instruct.headers, framing)
         return head, framing
 

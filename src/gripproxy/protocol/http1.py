@@ -7,6 +7,7 @@ RFC 9112, with Pushpin's limits.
 import re
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from gripproxy.errors import ClientError, OriginError
 from gripproxy.protocol.reason_phrase import reason_phrase
@@ -15,6 +16,7 @@ Headers = list[tuple[bytes, bytes]]
 
 REQUEST_HEADERS_MAX_COUNT = 64  # same as Pushpin
 TARGET_MAX_BYTES = 4096  # of scheme://host + target, same as Pushpin
+HOSTS_MAX_COUNT = 256  # of which we remember what they are: most requests are for few hosts
 RESPONSE_HEAD_MAX_BYTES = 262_144  # many cookies fit; an origin that never ends its head does not
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
@@ -35,6 +37,9 @@ class BodyFraming(IntEnum):
     UNTIL_CLOSE = 3
 
 
+NONE, SIZED, CHUNKED, UNTIL_CLOSE = BodyFraming
+
+
 @dataclass(slots=True)
 class RequestHead:
     """A request head that passed every check.
@@ -48,7 +53,7 @@ class RequestHead:
     is_http11: bool
     headers: Headers
     host: bytes = b"localhost"
-    framing: BodyFraming = BodyFraming.NONE
+    framing: BodyFraming = NONE
     content_length: int = 0
     is_keep_alive: bool = True
     is_expecting_continue: bool = False
@@ -66,7 +71,7 @@ class RequestHead:
     @property
     def host_name(self) -> str:
         """The host without its port, lower case, as routes compare it."""
-        return without_port(self.host).lower()
+        return _host_name(self.host)
 
 
 @dataclass(slots=True)
@@ -85,6 +90,16 @@ def without_port(host: bytes) -> str:
     if host.startswith(b"["):
         return host[1 : host.find(b"]")].decode("latin-1")
     return host.partition(b":")[0].decode("latin-1")
+
+
+@lru_cache(HOSTS_MAX_COUNT)
+def _host_name(host: bytes) -> str:
+    return without_port(host).lower()
+
+
+@lru_cache(HOSTS_MAX_COUNT)
+def _is_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
 
 
 def is_header_name(name: bytes) -> bool:
@@ -135,7 +150,7 @@ def check_request(method: bytes, target: bytes, is_http11: bool, headers: Header
         rule = _RULES.get(name.lower())
         if rule is not None:
             host = rule(head, value, host)
-    if host is not None and _HOST.fullmatch(host) is None:
+    if host is not None and not _is_host(host):
         raise ClientError(f"Failed to parse request: Host is not a host: {_shown(host)}")
     head.host = host or b"localhost"
     if not target.startswith(b"/"):
@@ -144,7 +159,7 @@ def check_request(method: bytes, target: bytes, is_http11: bool, headers: Header
         head.target = target.partition(b"#")[0]
     if len(head.target) + len(head.host) + len(b"http://") > TARGET_MAX_BYTES:
         raise ClientError(f"Failed to parse request: URL exceeds {TARGET_MAX_BYTES} bytes", 414)
-    if head.framing is BodyFraming.CHUNKED and not is_http11:
+    if head.framing is CHUNKED and not is_http11:
         raise ClientError("Failed to parse request: Transfer-Encoding in an HTTP/1.0 request")
     return head
 
@@ -168,19 +183,19 @@ def _on_host(head: RequestHead, value: bytes, host: bytes | None) -> bytes | Non
 
 
 def _on_content_length(head: RequestHead, value: bytes, host: bytes | None) -> bytes | None:
-    if head.framing is not BodyFraming.NONE or _DIGITS.fullmatch(value) is None:
+    if head.framing is not NONE or _DIGITS.fullmatch(value) is None:
         raise ClientError(f"Failed to parse request: invalid content length: {_shown(value)}")
-    head.framing = BodyFraming.SIZED
+    head.framing = SIZED
     head.content_length = int(value)
     return host
 
 
 def _on_transfer_encoding(head: RequestHead, value: bytes, host: bytes | None) -> bytes | None:
-    if head.framing is not BodyFraming.NONE:
+    if head.framing is not NONE:
         raise ClientError("Failed to parse request: Transfer-Encoding beside another body length")
     if value != b"chunked":
         raise ClientError(f"Failed to parse request: unsupported transfer encoding: {_shown(value)}", 501)
-    head.framing = BodyFraming.CHUNKED
+    head.framing = CHUNKED
     return host
 
 
@@ -224,24 +239,24 @@ def check_response(status: int, reason: bytes, headers: Headers, is_head: bool) 
     Raises:
         OriginError: a Transfer-Encoding other than one ``chunked``, or a Content-Length that is not one number.
     """
-    head = ResponseHead(status, reason, headers, BodyFraming.UNTIL_CLOSE)
+    head = ResponseHead(status, reason, headers, UNTIL_CLOSE)
     for name, value in headers:
         lower_name = name.lower()
         if lower_name == b"transfer-encoding":
-            if value.lower() != b"chunked" or head.framing is BodyFraming.CHUNKED:
+            if value.lower() != b"chunked" or head.framing is CHUNKED:
                 raise OriginError(f"origin's Transfer-Encoding is not chunked: {_shown(value)}")
-            head.framing = BodyFraming.CHUNKED
+            head.framing = CHUNKED
         elif lower_name == b"content-length":
             if _DIGITS.fullmatch(value) is None:
                 raise OriginError(f"origin's Content-Length is not a number: {_shown(value)}")
             length = int(value)
-            if head.framing is BodyFraming.UNTIL_CLOSE:
-                head.framing = BodyFraming.SIZED
+            if head.framing is UNTIL_CLOSE:
+                head.framing = SIZED
                 head.content_length = length
-            elif head.framing is BodyFraming.SIZED and length != head.content_length:
+            elif head.framing is SIZED and length != head.content_length:
                 raise OriginError(f"origin's Content-Length is given twice: {head.content_length} and {length}")
-    if has_no_body(status) or is_head and head.framing is not BodyFraming.SIZED:
-        head.framing = BodyFraming.NONE
+    if has_no_body(status) or is_head and head.framing is not SIZED:
+        head.framing = NONE
     return head
 
 
@@ -260,19 +275,19 @@ def encode_response_head(
     does a status below 200, which an origin or a publisher may ask for: the client waits for the final response and
     would take the next request's for it.
     """
-    is_persistent = head.is_keep_alive and framing is not BodyFraming.UNTIL_CLOSE and status >= 200
+    is_persistent = head.is_keep_alive and framing is not UNTIL_CLOSE and status >= 200
     lines = [b"HTTP/1.1 %d %s" % (status, reason) if head.is_http11 else b"HTTP/1.0 %d %s" % (status, reason)]
     lines += [name + b": " + value for name, value in headers]
     if head.is_http11:
         if not is_persistent:
             lines.append(b"Connection: close")
-        if framing is BodyFraming.CHUNKED:
+        if framing is CHUNKED:
             lines.append(b"Connection: Transfer-Encoding")
     elif is_persistent:
         lines.append(b"Connection: keep-alive")
-    if framing is BodyFraming.SIZED:
+    if framing is SIZED:
         lines.append(b"Content-Length: %d" % length)
-    elif framing is BodyFraming.CHUNKED:
+    elif framing is CHUNKED:
         lines.append(b"Transfer-Encoding: chunked")
     lines.append(b"\r\n")
     return b"\r\n".join(lines), is_persistent
@@ -281,8 +296,8 @@ def encode_response_head(
 def encode_response(head: RequestHead, status: int, reason: bytes, headers: Headers, body: bytes) -> tuple[bytes, bool]:
     """Write a whole response; give the bytes and whether the connection persists. HEAD gets no body."""
     if has_no_body(status):
-        return encode_response_head(head, status, reason, headers, BodyFraming.NONE)
-    payload, is_persistent = encode_response_head(head, status, reason, headers, BodyFraming.SIZED, len(body))
+        return encode_response_head(head, status, reason, headers, NONE)
+    payload, is_persistent = encode_response_head(head, status, reason, headers, SIZED, len(body))
     return (payload if head.is_head else payload + body), is_persistent
 
 
@@ -305,9 +320,9 @@ def encode_request_head(method: bytes, target: bytes, headers: Headers, framing:
     """
     lines = [b"%s %s HTTP/1.1" % (method, target)]
     lines += [name + b": " + value for name, value in headers]
-    if framing is BodyFraming.CHUNKED:
+    if framing is CHUNKED:
         lines.append(b"Transfer-Encoding: chunked")
-    elif framing is BodyFraming.SIZED:
+    elif framing is SIZED:
         lines.append(b"Content-Length: %d" % length)
     elif method not in (b"GET", b"HEAD", b"OPTIONS"):
         lines.append(b"Content-Length: 0")

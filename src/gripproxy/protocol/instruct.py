@@ -74,7 +74,11 @@ def decode_instruct(status: int, reason: bytes, headers: list[tuple[bytes, bytes
 
 
 def _check_head(instruct: Instruct) -> None:
-    """Refuse what would add a line to the client's response head."""
+    """Refuse what would add a line to the client's response head; look at it line by line if there is such a thing."""
+    names = [name for name, _ in instruct.headers]
+    text = b"".join([instruct.reason, *[value for _, value in instruct.headers]])
+    if not breaks_lines(text) and b"" not in names and (not names or is_header_name(b"".join(names))):
+        return
     if breaks_lines(instruct.reason):
         raise instruct_error("response contains 'reason' with invalid value", instruct.reason)
     for name, value in instruct.headers:
