@@ -4,38 +4,49 @@ from collections.abc import Iterable, Iterator
 
 
 class ChannelUnion:
-    """One set of channel names per worker, and the difference that each change makes to their union."""
+    """Channel names with a bit for each worker that has subscribers, and the difference that each change makes.
+
+    One dict for all workers: with a set for each, every new channel had to be looked for in all of them.
+    """
 
     def __init__(self, workers_count: int) -> None:
-        self._channels_of: list[set[str]] = [set() for _ in range(workers_count)]
+        self._bits = [1 << index for index in range(workers_count)]  # shared: most channels have one worker
+        self._masks: dict[str, int] = {}
 
     def change(self, worker_index: int, added: Iterable[str], removed: Iterable[str]) -> tuple[list[str], list[str]]:
         """Take over a worker's report; give the channels that are new to the union and those that left it.
 
         Adding a channel twice, or removing one that is not there, changes nothing.
         """
-        own = self._channels_of[worker_index]
+        bit, masks = self._bits[worker_index], self._masks
         new = []
         for channel in added:
-            if channel not in self:
+            mask = masks.get(channel)
+            if mask is None:
+                masks[channel] = bit
                 new.append(channel)
-            own.add(channel)
-        gone = []
-        for channel in removed:
-            if channel in own:
-                own.remove(channel)
-                if channel not in self:
-                    gone.append(channel)
-        return new, gone
+            elif not mask & bit:
+                masks[channel] = mask | bit
+        return new, [channel for channel in removed if self._remove(channel, bit)]
 
     def forget_worker(self, worker_index: int) -> list[str]:
         """Drop all that a worker reported; give the channels that left the union."""
-        own = self._channels_of[worker_index]
-        self._channels_of[worker_index] = set()
-        return [channel for channel in own if channel not in self]
+        bit = self._bits[worker_index]
+        own = [channel for channel, mask in self._masks.items() if mask & bit]
+        return [channel for channel in own if self._remove(channel, bit)]
+
+    def _remove(self, channel: str, bit: int) -> bool:
+        """Take the worker's bit off the channel; say whether it was the last."""
+        mask = self._masks.get(channel, 0)
+        if mask == bit:
+            del self._masks[channel]
+            return True
+        if mask & bit:
+            self._masks[channel] = mask ^ bit
+        return False
 
     def __contains__(self, channel: str) -> bool:
-        return any(channel in channels for channels in self._channels_of)
+        return channel in self._masks
 
     def __iter__(self) -> Iterator[str]:
-        return iter(set[str]().union(*self._channels_of))
+        return iter(self._masks)
