@@ -10,7 +10,7 @@ from benchmarks import loop_stall, report
 
 def test_every_case_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(report, "RESULTS", tmp_path)
-    arguments = ["--streams", "2000", "--crowd", "1000", "--sockets", "50", "--seconds", "0.8", "--save"]
+    arguments = ["--streams", "2000", "--crowd", "1000", "--sockets", "50", "--seconds", "2", "--save"]
     assert loop_stall.main(arguments) == 0
     assert (tmp_path / "loop-stall.md").is_file()
     figures = json.loads((tmp_path / "loop-stall.json").read_text())["figures"]
