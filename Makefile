@@ -7,7 +7,7 @@ VENV := .venv
 TEST_PACKAGES := \
 	chromium chromium-driver curl iproute2 libnginx-mod-nchan nginx php-fpm procps pushpin wrk
 
-.PHONY: help run install test test-packages bench clean
+.PHONY: help run install test test-packages bench c1m clean
 
 help:
 	@echo 'make run            install into $(VENV) and start the demo (ARGS="--port 8080" reaches it)'
@@ -15,6 +15,7 @@ help:
 	@echo 'make test-packages  apt-get install what the tests drive (as root)'
 	@echo 'make test           all that a push must pass'
 	@echo 'make bench          measure beside Pushpin, nchan and nginx (ARGS="fan_out --size full --save")'
+	@echo 'make c1m            hold a million clients (ARGS="--connections 100000"); as root, it sets kernel limits and puts them back'
 	@echo 'make clean          remove $(VENV), .tox and caches'
 
 run: $(VENV)/.installed
@@ -31,6 +32,9 @@ test-packages:
 bench: $(VENV)/.installed
 	$(VENV)/bin/python -m benchmarks --against pushpin,nchan,nginx $(ARGS)
 
+c1m: $(VENV)/.bench-installed
+	$(VENV)/bin/python -m benchmarks.c1m $(ARGS)
+
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'gripproxy needs Python 3.11 or newer; "$(PYTHON)" is not. Try: make PYTHON=python3.11 $(MAKECMDGOALS)'; exit 1; }
@@ -40,6 +44,10 @@ $(VENV)/bin/pip:
 
 $(VENV)/.installed: setup.cfg pyproject.toml | $(VENV)/bin/pip
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.bench-installed: $(VENV)/.installed
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
 $(VENV)/.tox-installed: | $(VENV)/bin/pip
