@@ -62,7 +62,7 @@ WORKERS = Dimension(
         CurveKind("data_mib", "MiB of all processes", LINEAR),
         CurveKind("start_cpu_s", "CPU s to start", LINEAR),
         CurveKind("idle_us", "CPU us per second of idling", LINEAR),
-        CurveKind("hub_open_us", "hub: CPU us per channel opened", floor=0.5),
+        CurveKind("hub_open_us", "hub: CPU us per channel opened", floor=1),
         CurveKind("hub_us", "hub: CPU us per item", LINEAR),
         CurveKind("per_worker_us", "each worker: CPU us per item"),
     ),
