@@ -31,7 +31,7 @@ def test_transports_are_kept_apart() -> None:
     channel.add_stream(1, is_chunked=True)
     channel.add_stream(2, is_chunked=False)
     channel.add_response(3)
-    assert (channel.chunked, channel.raw, channel.responses) == ({1}, {2}, {3})
+    assert (channel.chunked, channel.raw, channel.responses) == ({1: None}, {2: None}, {3: None})
 
 
 def test_empty_set_is_not_kept() -> None:
@@ -55,7 +55,7 @@ def test_removing_a_stranger_does_no_harm() -> None:
     channel.remove_response(7)
     channel.add_response(1)
     channel.remove_response(7)
-    assert channel.responses == {1}
+    assert channel.responses == {1: None}
 
 
 def test_only_an_empty_channel_is_dropped() -> None:
@@ -110,7 +110,7 @@ def test_table_is_what_the_subscribers_say(steps: list[tuple[int, list[str], str
             for channel in channels:
                 wanted.setdefault(channel.name, {}).setdefault(its_kind, set()).add(subscriber)
         sets = {
-            name: {word: found for word in ("chunked", "raw", "responses") if (found := getattr(channel, word))}
+            name: {word: set(found) for word in ("chunked", "raw", "responses") if (found := getattr(channel, word))}
             for name, channel in table.channels.items()
         }
         assert sets == wanted
@@ -128,6 +128,6 @@ def test_channel_that_most_left_is_small_again() -> None:
     for conn_id in range(9_900):
         channel.remove_stream(conn_id, True)
         channel.remove_response(conn_id)
-    assert channel.chunked == channel.responses == set(range(9_900, 10_000))
+    assert channel.chunked == channel.responses == dict.fromkeys(range(9_900, 10_000))
     for conn_ids in (channel.chunked, channel.responses):
         assert sys.getsizeof(conn_ids) < 50_000

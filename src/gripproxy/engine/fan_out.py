@@ -36,8 +36,10 @@ class FanOuts:
         """Whether no more items should be taken for now."""
         return len(self.queue) >= QUEUE_MAX_COUNT
 
-    def start(self, step: Step, conn_ids: set[int], payload_bytes: int, max_count: int, now: float) -> list[Effect]:
-        """Do `step` for all of `conn_ids`, a channel's live set: now if they are few, else the first slice of it.
+    def start(
+        self, step: Step, conn_ids: Collection[int], payload_bytes: int, max_count: int, now: float
+    ) -> list[Effect]:
+        """Do `step` for all of `conn_ids`, a channel's own: now if they are few, else the first slice of it.
 
         `payload_bytes` is the size for each; `max_count` is how many ids are few.
         """

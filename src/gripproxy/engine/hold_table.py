@@ -115,7 +115,7 @@ class HoldTable:
             return []
         effects: list[Effect] = []
         if item.http_response is not None and channel.responses:
-            effects += self._publish_response(channel.responses, item.http_response, now)
+            effects += self._publish_response(channel.responses.keys(), item.http_response, now)
         if item.http_stream is not None:
             effects += self._publish_stream(channel, item.http_stream, now)
         return effects
@@ -130,7 +130,7 @@ class HoldTable:
         effects = self.fan_outs.resume(now)
         return effects + self.tick(now) if self.wheel.is_behind else effects
 
-    def _publish_response(self, conn_ids: set[int], published: HttpResponseFormat, now: float) -> list[Effect]:
+    def _publish_response(self, conn_ids: Collection[int], published: HttpResponseFormat, now: float) -> list[Effect]:
         if published.action is not Action.SEND or published.body_patch is not None:
             return []  # `close` has no effect on a long-poll, as in Pushpin
 
@@ -148,7 +148,7 @@ class HoldTable:
         if published.action is Action.CLOSE:
             for conn_ids in (channel.chunked, channel.raw):
                 if conn_ids:
-                    effects += self.fan_outs.start(self._close_streams, conn_ids, 0, STREAMS_MAX_COUNT, now)
+                    effects += self.fan_outs.start(self._close_streams, conn_ids.keys(), 0, STREAMS_MAX_COUNT, now)
         return effects
 
     def _deliver(self, channel: Channel, content: bytes, now: float) -> list[Effect]:
@@ -156,12 +156,12 @@ class HoldTable:
         channel.sent_at = now
         effects: list[Effect] = []
         if content and channel.chunked:
-            effects = self._write(channel.chunked, encode_chunk(content), now)
+            effects = self._write(channel.chunked.keys(), encode_chunk(content), now)
         if content and channel.raw:
-            effects += self._write(channel.raw, content, now)
+            effects += self._write(channel.raw.keys(), content, now)
         return effects
 
-    def _write(self, conn_ids: set[int], payload: bytes, now: float) -> list[Effect]:
+    def _write(self, conn_ids: Collection[int], payload: bytes, now: float) -> list[Effect]:
         if not self.fan_outs.queue and len(conn_ids) <= STREAMS_MAX_COUNT and len(payload) <= SMALL_BYTES:
             return [Deliver(payload, conn_ids)]  # no fan-out at all, for most items
 

@@ -5,8 +5,8 @@ from typing import Any
 TICK_S = 0.25  # keep-alives jitter by a second and hold timeouts are whole seconds: finer would only cost slots
 
 
-class Slot(set[Any]):
-    """The records of one tick. Each has an attribute ``slot: Slot | None``, which the wheel alone assigns."""
+class Slot(dict[Any, None]):
+    """The records of one tick, as a set that needs less memory. Each has an attribute ``slot: Slot | None``, which the wheel alone assigns."""
 
     __slots__ = ("tick",)
 
@@ -33,17 +33,17 @@ class TimerWheel:
         slot = self._slots.get(tick)
         if slot is None:
             slot = self._slots[tick] = Slot(tick)
-        slot.add(record)
+        slot[record] = None
         record.slot = slot
 
     def cancel(self, record: Any) -> None:
         """Forget the record's deadline, if it has one."""
         slot = record.slot
         if slot is not None:
-            slot.discard(record)
+            del slot[record]
             record.slot = None
             if not slot:
-                del self._slots[slot.tick]  # an emptied set keeps its table, and the tick may be half an hour away
+                del self._slots[slot.tick]  # an emptied slot keeps its table, and the tick may be half an hour away
 
     def due(self, now: float, max_count: int) -> list[Any]:
         """Take out records whose deadline has passed, at most `max_count`, in the order of their ticks.
@@ -60,7 +60,7 @@ class TimerWheel:
             if slot is not None:
                 room = max_count - len(records)
                 if len(slot) > room:
-                    records += [slot.pop() for _ in range(room)]
+                    records += [slot.popitem()[0] for _ in range(room)]
                     self._done_tick = passed_tick - 1
                     self.is_behind = True
                     break
