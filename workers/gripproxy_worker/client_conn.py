@@ -30,7 +30,7 @@ from gripproxy.protocol.http1 import (
 )
 from gripproxy_worker.client_sockets import READ_MAX_BYTES
 from gripproxy_worker.origin_conn import OriginConn
-from gripproxy_worker.origin_pool import Ask
+from gripproxy_worker.origin_pool import Ask, origin_key
 from gripproxy_worker.request_reader import ChunkedBody, head_end, read_head
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class ClientConn:
         "_collected_bytes",
         "_collect_max",
         "_driver",
+        "_effect",
         "_head",
         "_is_advancing",
         "_is_input_waiting",
@@ -105,7 +106,8 @@ class ClientConn:
         self._body_left = 0
         self._chunked: ChunkedBody | None = None
         self._kept_body: bytes | None = b""  # None: larger than REPLAY_MAX_BYTES
-        self._ask: tuple[AskOrigin, Ask] | None = None
+        self._effect: AskOrigin | None = None  # until its response has ended
+        self._ask: Ask | None = None  # while it waits for a connection
         self._origin: OriginConn | None = None
         self._relay_framing: BodyFraming | None = None
         self._is_persistent = False
@@ -237,13 +239,19 @@ class ClientConn:
 
     def ask(self, effect: AskOrigin, is_fresh: bool = False) -> None:
         """Send the request to the target of `effect`, on a connection of the pool."""
-        ask = Ask(effect.target, effect.server_name, self._on_origin_conn, self._on_no_origin, is_fresh)
-        self._ask = effect, ask
-        self._driver.pool.get(ask)
+        self._effect = effect
+        pool = self._driver.pool
+        origin = None if is_fresh else pool.take_idle(origin_key(effect.target, effect.server_name))
+        if origin is not None:
+            self._on_origin_conn(origin)
+            return
+        self._ask = Ask(effect.target, effect.server_name, self._on_origin_conn, self._on_no_origin, is_fresh)
+        pool.get(self._ask)
 
     def _on_origin_conn(self, origin: OriginConn) -> None:
-        assert self._ask is not None
-        effect = self._ask[0]
+        effect = self._effect
+        assert effect is not None
+        self._ask = None
         self._origin = origin
         body = self._kept_body or b""
         if effect.framing is CHUNKED:
@@ -253,7 +261,7 @@ class ClientConn:
             self._advance()
 
     def _on_no_origin(self, reason: str) -> None:
-        self._ask = None
+        self._ask = self._effect = None
         self._driver.dispatch(
             self, OriginFailed(self.fd, OriginFailure.CONNECT, reason, is_request_done=self._phase is DONE)
         )
@@ -304,8 +312,8 @@ class ClientConn:
     def on_origin_failed(self, origin: OriginConn, detail: str) -> None:
         self._origin = None
         if self._is_harmless_to_repeat(origin):
-            assert self._ask is not None
-            self.ask(self._ask[0], is_fresh=True)
+            assert self._effect is not None
+            self.ask(self._effect, is_fresh=True)
             return
         self._driver.dispatch(
             self, OriginFailed(self.fd, OriginFailure.BROKEN, detail, is_request_done=self._phase is DONE)
@@ -399,7 +407,7 @@ class ClientConn:
 
     def on_deadline(self, now: float) -> None:
         """Shrink between requests, or close: while a response is on its way silence is the origin's part."""
-        is_origin_awaited = self._ask is not None and (self._origin is None or not self._origin.is_paused)
+        is_origin_awaited = self._effect is not None and (self._origin is None or not self._origin.is_paused)
         silent_s = 0.0 if is_origin_awaited else now - self.active_at
         if self.is_idle:
             if silent_s < SHRINK_S:
@@ -417,11 +425,10 @@ class ClientConn:
         self._driver.forget(self)
 
     def _drop_origin(self) -> None:
+        self._effect = None
         if self._ask is not None:
-            ask = self._ask[1]
-            self._ask = None
-            if self._origin is None:
-                ask.cancel()
+            ask, self._ask = self._ask, None
+            ask.cancel()
         if self._origin is not None:
             origin, self._origin = self._origin, None
             origin.abandon()

@@ -33,14 +33,18 @@ class Ask:
 
     @property
     def key(self) -> OriginKey:
-        target = self.target
-        return target.host, target.port, target.is_ssl, target.insecure, self.server_name if target.is_ssl else ""
+        return origin_key(self.target, self.server_name)
 
     def cancel(self) -> None:
         """Do not want it any more."""
         self.is_cancelled = True
         if self.task is not None:
             self.task.cancel()
+
+
+def origin_key(target: Target, server_name: str) -> OriginKey:
+    """Say which connections will do."""
+    return target.host, target.port, target.is_ssl, target.insecure, server_name if target.is_ssl else ""
 
 
 class OriginPool:
@@ -78,19 +82,27 @@ class OriginPool:
 
     def get(self, ask: Ask) -> None:
         """Give a connection to `ask`, at once if one is idle, else when it is made."""
-        idle = None if ask.is_fresh else self._idle.get(ask.key)
-        while idle:
-            origin = idle.pop()
-            if origin.transport is not None and not origin.transport.is_closing():
-                origin.is_reused = True
-                self._hand_over(ask, origin)
-                return
+        origin = None if ask.is_fresh else self.take_idle(ask.key)
+        if origin is not None:
+            ask.on_conn(origin)
+            return
         if self._can_connect:
             self._connect_for(ask)
             return
         self._waiting.setdefault(ask.key, deque()).append(ask)
         if len(self._open) >= self._connections_max:
             self._close_an_idle_one()
+
+    def take_idle(self, key: OriginKey) -> OriginConn | None:
+        """Give a kept connection, if there is one: the short way of most requests."""
+        idle = self._idle.get(key)
+        while idle:
+            origin = idle.pop()
+            if origin.transport is not None and not origin.transport.is_closing():
+                origin.is_reused = True
+                self._watch(origin)
+                return origin
+        return None
 
     @property
     def _can_connect(self) -> bool:

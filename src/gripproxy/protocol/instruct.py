@@ -29,6 +29,8 @@ def is_instruct(headers: list[tuple[bytes, bytes]]) -> bool:
     """
     is_type_seen = False
     for name, value in headers:
+        if name[:1] not in b"GgCc":  # most are neither: this is asked of every response
+            continue
         lower = name.lower()
         if lower[:5] == b"grip-":
             return True
