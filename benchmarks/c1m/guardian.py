@@ -51,3 +51,5 @@ def _stop(pid: int) -> None:
     until = time.monotonic() + STOP_LIMIT_S
     while time.monotonic() < until and Path(f"/proc/{pid}").exists():
         time.sleep(POLL_S)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)  # nothing, when it has ended

@@ -81,7 +81,7 @@ class Plan:
         return (
             self.connections * per_connection
             + (self.workers + self.client_processes) * BYTES_PER_PROCESS
-            + (BYTES_BESIDE)
+            + BYTES_BESIDE
         )
 
 

@@ -214,6 +214,24 @@ def test_broken_socket_is_told_after_the_caller_is_done(pair: Pair) -> None:
     assert pair.record.events == ["gone"]
 
 
+def test_broken_socket_is_no_delivery(pair: Pair) -> None:
+    pair.client.close()
+    pair.sockets.deliver(b"a", [pair.fd])
+    pair.sockets.deliver(b"a", [pair.fd])
+    assert (pair.row[Field.DELIVERIES], pair.row[Field.DROPPED_SLOW]) == (0, 0)
+
+
+def test_slow_client_is_counted_when_it_becomes_slow(pair: Pair) -> None:
+    """Not again for each payload that waits, or finds no room."""
+    pair.fill()
+    pair.receive_all()
+    while pair.fd not in pair.sockets.backlogs:
+        pair.sockets.deliver(b"x" * 100_000, [pair.fd])
+    for _ in range(BACKLOG_MAX_COUNT + 5):
+        pair.sockets.deliver(b"x", [pair.fd])
+    assert pair.row[Field.SLOW_CLIENTS] == 1
+
+
 def test_broken_held_socket_is_told_to_the_engine(pair: Pair) -> None:
     pair.sockets.records[pair.fd] = HELD
     pair.client.close()

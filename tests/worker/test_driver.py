@@ -120,12 +120,39 @@ def test_early_input_is_not_the_next_clients(bench: WorkerBench) -> None:
     bench.exchange(second, b"GET / HTTP/1.1\r\n\r\n", TEST_ANSWER)
 
 
+def test_connection_closed_by_another_ones_deadline_has_none_any_more(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both were due in the same tick: its descriptor may be another client's by its next deadline."""
+    bench = make_bench()
+    bench.client(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
+    bench.origin()
+    conn = next(record for record in bench.driver.sockets.records if record is not None)
+
+    class Closer:
+        slot = None
+        fd = 0
+
+        def on_deadline(self, now: float) -> None:
+            conn.on_gone()
+
+    driver, closer = bench.driver, Closer()
+    for record in (closer, conn):
+        driver.wheel.schedule(record, 0.0)
+    driver.sockets.records[closer.fd] = closer  # type: ignore[call-overload]
+    monkeypatch.setattr(driver, "clock", lambda: bench.loop.time() + 1)
+    driver._do_due()
+    driver.sockets.records[closer.fd] = None
+    assert driver.sockets.count == 0
+    assert conn.slot is None  # type: ignore[attr-defined]
+
+
 def test_held_client_that_leaves_is_forgotten(bench: WorkerBench) -> None:
     client = held(bench, STREAM)
     client.close()
     bench.until(lambda: bench.driver.sockets.count == 0)
     assert bench.core.holds.streams_count == 0
-    assert not bench.core.has_channel("a")
+    assert "a" not in bench.core.holds.subscriptions.channels
 
 
 def test_hold_that_ends_with_its_connection_is_closed_after_the_answer(bench: WorkerBench) -> None:

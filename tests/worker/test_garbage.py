@@ -58,6 +58,23 @@ def held_stream_that_leaves(bench: WorkerBench, client: Client) -> None:
     bench.until(lambda: not bench.core.holds.streams_count)
 
 
+def stream_held_for_an_origin(bench: WorkerBench, client: Client) -> None:
+    head = b"HTTP/1.1 200 OK\r\nGrip-Hold: stream\r\nGrip-Channel: a\r\nContent-Length: 2\r\n\r\n"
+    bench.answer = head + b"hi"
+    client.send(GET)
+    bench.until(lambda: bench.core.holds.streams_count)
+    client.close()
+    bench.until(lambda: not bench.core.holds.streams_count)
+
+
+def long_poll_held_for_an_origin(bench: WorkerBench, client: Client) -> None:
+    bench.answer = b"HTTP/1.1 200 OK\r\nGrip-Hold: response\r\nGrip-Channel: a\r\nContent-Length: 0\r\n\r\n"
+    client.send(GET)
+    bench.until(lambda: bench.core.holds.responses_count)
+    bench.publish(PublishItem("a", http_response=HttpResponseFormat(body=b"news")))
+    bench.until(lambda: client.received.endswith(b"news"))
+
+
 def answered_long_poll(bench: WorkerBench, client: Client) -> None:
     client.send(b"GET /held/response?channel=a HTTP/1.1\r\n\r\n")
     bench.until(lambda: bench.core.holds.responses_count)
@@ -99,6 +116,8 @@ def bad_request(bench: WorkerBench, client: Client) -> None:
         held_stream,
         held_stream_that_leaves,
         answered_long_poll,
+        stream_held_for_an_origin,
+        long_poll_held_for_an_origin,
         dead_origin,
         broken_origin,
         client_that_leaves_its_request,

@@ -51,6 +51,17 @@ def test_connection_shrinks_between_requests(make_bench: MakeBench) -> None:
     bench.until(lambda: client.is_closed)
 
 
+def test_connection_shrinks_after_a_request_that_came_in_parts(bench: WorkerBench) -> None:
+    """The deadline that it had while its body was awaited is half an hour away."""
+    client = bench.client(b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nab")
+    bench.origin(ends=b"ab")
+    client.send(b"cd")
+    bench.origin(ends=b"cd").send(OK)
+    bench.until(lambda: client.received == OK)
+    pass_time(bench, SHRINK_S + 1)
+    assert [type(record) for record in bench.driver.sockets.records if record is not None] == [IdleConn]
+
+
 def test_slow_request_does_not_shrink(bench: WorkerBench) -> None:
     """Its client may be asked to wait for as long as the origin likes."""
     client = bench.client(b"GET / HTTP/1.1\r\n\r\n")

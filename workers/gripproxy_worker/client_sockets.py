@@ -142,22 +142,17 @@ class ClientSockets:
 
     def deliver(self, payload: bytes, fds: Collection[int]) -> None:
         """Write an item to many held connections; a client that reads too slowly loses what overflows."""
-        dropped_count = self._write_all(payload, fds)
-        row = self._row
-        row[_DELIVERIES] += len(fds) - dropped_count
-        if dropped_count:
-            row[Field.DROPPED_SLOW] += dropped_count
+        self._row[_DELIVERIES] += len(fds) - self._write_all(payload, fds)
 
     def keep_alive(self, payload: bytes, fds: Collection[int]) -> None:
         """Write keep-alive bytes to those that have nothing else waiting: the others are not quiet, they are slow."""
         idle_fds = [fd for fd in fds if fd not in self.backlogs] if self.backlogs else fds
-        dropped_count = self._write_all(payload, idle_fds)
-        self._row[Field.KEEP_ALIVES] += len(idle_fds) - dropped_count
+        self._row[Field.KEEP_ALIVES] += len(idle_fds) - self._write_all(payload, idle_fds)
 
     def _write_all(self, payload: bytes, fds: Collection[int]) -> int:
-        """Write the same to each; give for how many there was no room."""
-        write, backlogs, size = os.write, self.backlogs, len(payload)
-        waiting, dropped_count = None, 0
+        """Write the same to each, or let it wait; give to how many neither was possible."""
+        write, backlogs, size, row = os.write, self.backlogs, len(payload), self._row
+        waiting, dropped_count, broken_count = None, 0, 0
         if backlogs.full and (full := backlogs.full.intersection(fds)):
             dropped_count = len(full)
             fds = [fd for fd in fds if fd not in full]
@@ -170,15 +165,20 @@ class ClientSockets:
                     pass
                 except OSError:
                     self._break(fd)
+                    broken_count += 1
                     continue
                 if count == size:
                     continue
-                self._row[Field.SLOW_CLIENTS] += 1
             if waiting is None:
                 waiting = Waiting(payload)
+            slow_count = len(backlogs)
             if not backlogs.offer(fd, waiting, count):
                 dropped_count += 1
-        return dropped_count
+            elif len(backlogs) != slow_count:
+                row[Field.SLOW_CLIENTS] += 1
+        if dropped_count:
+            row[Field.DROPPED_SLOW] += dropped_count
+        return dropped_count + broken_count
 
     def _flush(self, fd: int) -> None:
         try:

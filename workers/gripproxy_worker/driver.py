@@ -127,7 +127,7 @@ class Driver:
             try:
                 if isinstance(record, OriginConn):
                     self.pool.on_deadline(record, now)
-                else:
+                elif self.sockets.records[record.fd] is record:  # else one before it has just closed it
                     record.on_deadline(now)
             except Exception:  # a bug of ours: the other deadlines are out of the wheel and will not come again
                 self.row[Field.INTERNAL_ERRORS] += 1
@@ -156,7 +156,7 @@ class Driver:
     def rest(self, conn: ClientConn) -> None:
         """Nothing more is here for now: wait with a deadline, short between requests, where it can `shrink`."""
         conn.active_at = now = self.clock()
-        if conn.slot is None:
+        if conn.slot is None or (conn.is_idle and conn.slot.tick * TICK_S > now + 2 * SHRINK_S):
             self.wheel.schedule(conn, now + (SHRINK_S if conn.is_idle else IDLE_MAX_S))
 
     def shrink(self, conn: ClientConn) -> None:

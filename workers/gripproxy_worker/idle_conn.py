@@ -68,26 +68,26 @@ class ClosingConn:
     (RFC 9112 section 9.6).
     """
 
-    __slots__ = ("_discarded_bytes", "_driver", "_fd", "slot")
+    __slots__ = ("_discarded_bytes", "_driver", "fd", "slot")
 
     def __init__(self, driver: "Driver", fd: int) -> None:
         self.slot: Slot | None = None
         self._driver = driver
-        self._fd = fd
+        self.fd = fd
         self._discarded_bytes = 0
 
     def start(self) -> None:
         """Take the place of the connection's record."""
         driver = self._driver
-        driver.sockets.records[self._fd] = self
-        if self._fd in driver.sockets.backlogs:
+        driver.sockets.records[self.fd] = self
+        if self.fd in driver.sockets.backlogs:
             driver.wheel.schedule(self, driver.clock() + IDLE_MAX_S)
         else:
             self.on_drained()
 
     def on_drained(self) -> None:
         """All is written: say so to the client, and read on until it closes."""
-        client = socket.socket(fileno=self._fd)
+        client = socket.socket(fileno=self.fd)
         with contextlib.suppress(OSError):
             client.shutdown(socket.SHUT_WR)
         client.detach()
@@ -97,7 +97,7 @@ class ClosingConn:
     def on_readable(self) -> None:
         sockets = self._driver.sockets
         while True:
-            data = sockets.read(self._fd)
+            data = sockets.read(self.fd)
             if data is None:
                 return
             self._discarded_bytes += len(data)
@@ -107,7 +107,7 @@ class ClosingConn:
 
     def on_gone(self) -> None:
         self._driver.wheel.cancel(self)
-        self._driver.sockets.close(self._fd)
+        self._driver.sockets.close(self.fd)
 
     def on_deadline(self, now: float) -> None:
         self.on_gone()

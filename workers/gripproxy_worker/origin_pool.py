@@ -171,6 +171,8 @@ class OriginPool:
 
     def on_deadline(self, origin: OriginConn, now: float) -> None:
         """Close a connection that was idle for too long; fail a request whose origin was silent for too long."""
+        if origin not in self._open:
+            return  # one before it has just closed it
         silent_s = 0.0 if origin.is_paused else now - origin.active_at
         silent_max_s = IDLE_MAX_S if origin.asker is None else self._inactive_max_s
         if silent_s < silent_max_s:
@@ -190,6 +192,7 @@ class OriginPool:
 
     def _keep(self, origin: OriginConn) -> None:
         key = origin.key
+        # A request that wants no kept connection gets it too: it has just answered, so it was not closed meanwhile.
         ask = self._pop_waiting(key) if self._waiting else None
         if ask is not None:
             origin.is_reused = True

@@ -1,4 +1,4 @@
-"""The worker's end of the bus: frames in, channel reports out."""
+"""The worker's end of the bus: items in, channel reports out."""
 
 import asyncio
 import logging

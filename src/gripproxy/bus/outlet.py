@@ -18,14 +18,14 @@ from gripproxy.scoreboard import Field
 log = logging.getLogger(__name__)
 
 # Messages that may wait for one worker inside of ZeroMQ, on each side. It rides out a worker's pause of some ten
-# milliseconds at full speed; past it the hub stops reading its inputs, so that publishers wait and nothing is dropped.
+# milliseconds at full speed, when messages are full; past it the hub stops reading its inputs, so that publishers wait and nothing is dropped.
 MESSAGES_HWM = 250
 # Items of one turn of the loop share a message: ZeroMQ, its threads and their switches cost more than an item does.
 # The first of so many waits for a fourth of a millisecond.
 MESSAGE_MAX_COUNT = 64
 MESSAGE_MAX_BYTES = 65_536  # past this a message costs by its bytes; one larger item goes alone
 # What may wait in front of a blocked bus: a control request is all or nothing, so it may overshoot a full bus.
-WAITING_MAX_COUNT = 10_000
+WAITING_MAX_COUNT = 10_000  # messages, most of them of few items: full ones reach the bytes first
 WAITING_MAX_BYTES = 16 * 1024 * 1024
 RETRY_S = 0.01  # the socket's own edge normally comes first
 LINGER_MS = 500  # on a stop of the hub alone, for workers that still read
@@ -127,12 +127,12 @@ class Outlet:
     def _send_gathered(self) -> None:
         count = len(self._channels)
         if count and self._is_open:
-            message = encode_items(self.epoch, self._next_sequence, self._channels, self._payloads)
+            channels, self._channels = self._channels, []  # first: what cannot be encoded must not stay
+            payloads, self._payloads = self._payloads, []
+            self._gathered_bytes = 0
+            message = encode_items(self.epoch, self._next_sequence, channels, payloads)
             self._next_sequence += count
             self._row[Field.ITEMS_SENT] += count
-            self._channels.clear()
-            self._payloads.clear()
-            self._gathered_bytes = 0
             self._send_in_order(message)
 
     def _send_in_order(self, message: bytes) -> None:

@@ -6,7 +6,7 @@ Two kinds of notice travel up the bus:
   worker leaves or is killed. The topic holds the process id, so that a new worker is never taken for the old one.
 * A channel report: which channels got their first, or lost their last, subscriber in this worker. These are plain
   messages, not ZeroMQ subscriptions: those cost 1.4 KB per channel in ZeroMQ's tries of worker and hub together,
-  measured with 100,000 names of 16 random hex digits, where this costs a set entry on each side.
+  measured with 100,000 names of 16 random hex digits, where this costs an entry of a table on each side.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ SUBSCRIBE = b"\x01"  # first byte of a ZeroMQ subscription, as XSUB sends and XP
 _UNSUBSCRIBE = b"\x00"
 _JOIN_TOPIC = b"\xffworker-"
 _CHANNELS = b"\x02"  # any byte but 0 and 1, which ZeroMQ takes for subscriptions
-ALL_ITEMS = b""  # the topic that every frame begins with
+ALL_ITEMS = b""  # the topic that every message begins with
 
 
 @dataclass(slots=True)

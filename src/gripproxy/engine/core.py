@@ -58,10 +58,6 @@ class Core:
         """Use other routes from the next request on; requests on their way and holds keep theirs."""
         self._rules.routes = routes
 
-    def has_channel(self, name: str) -> bool:
-        """Say whether anybody here listens to the channel, or has until a moment ago."""
-        return name in self.holds.subscriptions.channels
-
     @property
     def is_full(self) -> bool:
         """Whether so many fan-outs are unfinished that items should wait outside."""

@@ -1,4 +1,4 @@
-"""Deadlines of very many records, in slots of a quarter second: one set entry each, no timer object, no heap."""
+"""Deadlines of very many records, in slots of a quarter second: one dict entry each, no timer object, no heap."""
 
 from typing import Any
 
