@@ -1,7 +1,7 @@
 """A client connection while it is busy: its request comes in, the origin's response goes out.
 
-It exists from the first byte of a request until some seconds after the response, or to the hold; before and after that the
-client is an `IdleConn`, or held and no object here at all.
+It exists from the first byte of a request until some seconds after the response, or to the hold; before and after
+that the client is an `IdleConn`, or held and no object here at all.
 """
 
 from enum import IntEnum

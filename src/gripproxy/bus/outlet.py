@@ -17,8 +17,8 @@ from gripproxy.scoreboard import Field
 
 log = logging.getLogger(__name__)
 
-# Messages that may wait for one worker inside of ZeroMQ, on each side. It rides out a worker's pause of some ten
-# milliseconds at full speed, when messages are full; past it the hub stops reading its inputs, so that publishers wait and nothing is dropped.
+# Messages that may wait for one worker inside of ZeroMQ, on each side. Full ones ride out a worker's pause of some ten
+# milliseconds; past it the hub stops reading its inputs, so that publishers wait and nothing is dropped.
 MESSAGES_HWM = 250
 # Items of one turn of the loop share a message: ZeroMQ, its threads and their switches cost more than an item does.
 # The first of so many waits for a fourth of a millisecond.
