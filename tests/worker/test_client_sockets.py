@@ -214,6 +214,17 @@ def test_broken_socket_is_told_after_the_caller_is_done(pair: Pair) -> None:
     assert pair.record.events == ["gone"]
 
 
+def test_large_payload_is_not_begun_when_there_is_no_room_for_its_rest(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each client of a channel of its own would keep megabytes that no bound is applied to."""
+    monkeypatch.setattr(backlog_module, "TOTAL_MAX_BYTES", 1_000_000)
+    pair.sockets.deliver(b"y" * 1_000_001, [pair.fd])
+    assert (pair.row[Field.DELIVERIES], pair.row[Field.DROPPED_SLOW]) == (0, 1)
+    pair.sockets.deliver(b"small", [pair.fd])
+    assert pair.receive_all() == b"small"
+
+
 def test_broken_socket_is_no_delivery(pair: Pair) -> None:
     pair.client.close()
     pair.sockets.deliver(b"a", [pair.fd])

@@ -88,6 +88,25 @@ def test_closed_stream_is_finished_properly(bench: WorkerBench) -> None:
     bench.exchange(client, b"GET / HTTP/1.1\r\n\r\n", TEST_ANSWER)
 
 
+def test_next_long_poll_waits_until_the_answer_is_read(bench: WorkerBench) -> None:
+    """A client that sends hundreds in one go and reads nothing would have an answer for each of them wait here."""
+    client = bench.client(receive_bytes=4096)
+    client.is_reading = False
+    client.send(LONG_POLL * 10)
+    bench.until(lambda: bench.core.holds.responses_count == 1)
+    body = b"x" * 200_000
+    for _ in range(10):
+        bench.publish(response_item(body))
+        for _ in range(5):
+            bench.turn()
+    (backlog,) = bench.driver.sockets.backlogs.values()
+    assert backlog.bytes_count < 2 * len(body)
+    assert bench.core.holds.responses_count == 0
+    client.is_reading = True
+    bench.until(lambda: bench.core.holds.responses_count == 1)
+    assert client.received.count(b"HTTP/1.1 200") == 1
+
+
 def test_requests_behind_a_hold_are_served_after_it(bench: WorkerBench) -> None:
     """They came in the same read, or while it was held; either way after the answer and in order."""
     client = held(bench, LONG_POLL + b"GET / HTTP/1.1\r\n\r\n")

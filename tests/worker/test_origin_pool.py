@@ -123,6 +123,40 @@ def test_waiting_request_gets_the_room_of_an_idle_connection_elsewhere(make_benc
     bench.until(lambda: second.ends_count == 1)
 
 
+def test_hung_origin_leaves_connections_for_the_others(make_bench: MakeBench) -> None:
+    """It takes what it gets and gives nothing back, whatever the number of its requests."""
+    bench = make_bench(connections_max=8)
+    hung = [Wanter(bench) for _ in range(20)]
+    bench.until(lambda: len(bench.origins) == 6)
+    healthy = Target(host="localhost", port=bench.origin_port)
+    for served_count in range(1, 4):
+        wanter = Wanter(bench, healthy)
+        bench.until(lambda wanter=wanter: wanter.conns)  # type: ignore[misc]
+        bench.origin(6).send(OK)
+        bench.until(lambda wanter=wanter: wanter.ends_count == 1)  # type: ignore[misc]
+        bench.origins[6].received = bytearray()
+        assert len(bench.origins) == 7, f"kept for the next request, also after {served_count}"
+    assert sum(bool(wanter.conns) for wanter in hung) == 6
+    for wanter in hung:
+        wanter.ask.cancel()
+    for wanter in hung:
+        for conn in wanter.conns:
+            conn.abandon()
+
+
+def test_request_that_was_cancelled_while_it_waited_is_not_kept(make_bench: MakeBench) -> None:
+    """Its client is gone; the origin may hang for hours."""
+    bench = make_bench(connections_max=1)
+    first = Wanter(bench)
+    waiting = [Wanter(bench) for _ in range(3)]
+    for wanter in waiting:
+        wanter.ask.cancel()
+        wanter.ask.cancel()
+    assert pool_of(bench)._waiting == {}
+    bench.origin().send(OK)
+    bench.until(lambda: first.ends_count == 1)
+
+
 def test_cancelled_waiting_request_is_passed_over(make_bench: MakeBench) -> None:
     bench = make_bench(connections_max=1)
     first, second, third = Wanter(bench), Wanter(bench), Wanter(bench)

@@ -6,6 +6,7 @@ from collections import deque
 BACKLOG_MAX_COUNT = 100  # payloads that wait for one held client, same as Pushpin
 BACKLOG_MAX_BYTES = 4_194_304  # and their bytes; one larger payload may wait alone
 TOTAL_MAX_BYTES = 268_435_456  # in one worker; a payload counts once, however many clients it waits for
+LARGE_BYTES = 16_384  # a payload that the kernel may take in part only, and that then must wait whatever the total
 
 
 class Waiting:
@@ -36,6 +37,10 @@ class Backlogs(dict[int, Backlog]):
         super().__init__()
         self.full: set[int] = set()
         self.total_bytes = 0
+
+    def has_room(self, size: int) -> bool:
+        """Say whether a new payload of this size may be begun with. Small ones may: the kernel takes them whole."""
+        return size <= LARGE_BYTES or self.total_bytes + size <= TOTAL_MAX_BYTES
 
     def add(self, fd: int, waiting: Waiting, written_bytes: int) -> None:
         """Let a payload wait behind the others, whatever its size. Who reads nothing yet has written some of it."""

@@ -153,6 +153,9 @@ class ClientSockets:
         """Write the same to each, or let it wait; give to how many neither was possible."""
         write, backlogs, size, row = os.write, self.backlogs, len(payload), self._row
         waiting, dropped_count, broken_count = None, 0, 0
+        if not backlogs.has_room(size):
+            row[Field.DROPPED_SLOW] += len(fds)
+            return len(fds)
         if backlogs.full and (full := backlogs.full.intersection(fds)):
             dropped_count = len(full)
             fds = [fd for fd in fds if fd not in full]

@@ -41,9 +41,9 @@ class IdleConn:
         self.wake()
 
     def wake(self) -> None:
-        """Become a busy connection that reads. Nothing, if that happened already."""
+        """Become a busy connection that reads. Nothing, if that happened already, or while it has answers to read."""
         driver = self._driver
-        if driver.sockets.records[self.fd] is not self:
+        if driver.sockets.records[self.fd] is not self or self.fd in driver.sockets.backlogs:
             return
         driver.wheel.cancel(self)
         conn = ClientConn(driver, self.fd, self.client_ip, self._early_input)
@@ -51,7 +51,8 @@ class IdleConn:
         conn.on_readable()
 
     def on_drained(self) -> None:
-        """Nothing waits for it: the next request may come at any time."""
+        """It has read the answer to its long-poll: its next request may have come meanwhile."""
+        self.wake()
 
     def on_gone(self) -> None:
         self._driver.wheel.cancel(self)

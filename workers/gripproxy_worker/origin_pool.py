@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import ssl
-from collections import deque
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +30,7 @@ class Ask:
     is_fresh: bool = False  # no kept connection: the last one was closed when it was used
     task: "asyncio.Task[None] | None" = None
     is_cancelled: bool = False
+    waiting: "Waiting | None" = None  # where it stands in line
 
     @property
     def key(self) -> OriginKey:
@@ -38,13 +39,26 @@ class Ask:
     def cancel(self) -> None:
         """Do not want it any more."""
         self.is_cancelled = True
+        self.leave_line()
         if self.task is not None:
             self.task.cancel()
+
+    def leave_line(self) -> None:
+        """Wait no more, if it does."""
+        waiting, self.waiting = self.waiting, None
+        if waiting is not None:
+            key = self.key
+            del waiting[key][self]
+            if not waiting[key]:
+                del waiting[key]
 
 
 def origin_key(target: Target, server_name: str) -> OriginKey:
     """Say which connections will do."""
     return target.host, target.port, target.is_ssl, target.insecure, server_name if target.is_ssl else ""
+
+
+Waiting = dict[OriginKey, OrderedDict[Ask, None]]  # in the order of their turns; no line is empty
 
 
 class OriginPool:
@@ -54,7 +68,8 @@ class OriginPool:
         wheel: the worker's, for the idle connections' deadlines.
         connect_timeout_s: for name look-up, TCP and TLS together, per target.
         inactive_max_s: without a byte either way, after which a request has failed.
-        connections_max: to all origins together; more requests wait their turn.
+        connections_max: to all origins together; more requests wait their turn. One origin gets three quarters of what
+            the others leave, so that there is always something left for one more: a hung origin must not stop the rest.
     """
 
     def __init__(
@@ -75,7 +90,8 @@ class OriginPool:
         self._connections_max = connections_max
         self._idle: dict[OriginKey, list[OriginConn]] = {}
         self._open: set[OriginConn] = set()  # and those that are being made
-        self._waiting: dict[OriginKey, deque[Ask]] = {}  # none of them empty
+        self._open_counts: Counter[OriginKey] = Counter()
+        self._waiting: Waiting = {}
         self._begun_count = 0  # connections begun in this turn
         self._tasks: set[asyncio.Task[None]] = set()
         self._contexts: dict[bool, ssl.SSLContext] = {}
@@ -86,12 +102,13 @@ class OriginPool:
         if origin is not None:
             ask.on_conn(origin)
             return
-        if self._can_connect:
+        key = ask.key
+        if self._can_connect(key):
             self._connect_for(ask)
             return
-        self._waiting.setdefault(ask.key, deque()).append(ask)
-        if len(self._open) >= self._connections_max:
-            self._close_an_idle_one()
+        ask.waiting = self._waiting
+        self._waiting.setdefault(key, OrderedDict())[ask] = None
+        self._make_room()
 
     def take_idle(self, key: OriginKey) -> OriginConn | None:
         """Give a kept connection, if there is one: the short way of most requests."""
@@ -104,9 +121,14 @@ class OriginPool:
                 return origin
         return None
 
-    @property
-    def _can_connect(self) -> bool:
-        return self._begun_count < CONNECTS_MAX_COUNT and len(self._open) < self._connections_max
+    def _can_connect(self, key: OriginKey) -> bool:
+        is_room = self._begun_count < CONNECTS_MAX_COUNT and len(self._open) < self._connections_max
+        return is_room and self._is_below_share(key)
+
+    def _is_below_share(self, key: OriginKey) -> bool:
+        own_count = self._open_counts[key]
+        left_count = self._connections_max - (len(self._open) - own_count)
+        return own_count < max(1, -(-left_count * 3 // 4))
 
     async def _connect(self, ask: Ask, origin: OriginConn) -> None:
         target = ask.target
@@ -184,7 +206,8 @@ class OriginPool:
 
     def close(self) -> None:
         """Close every connection and stop connecting: nobody who asked hears any more."""
-        self._waiting.clear()
+        for ask in [ask for line in self._waiting.values() for ask in line]:
+            ask.leave_line()
         for task in self._tasks:
             task.cancel()
         for origin in list(self._open):
@@ -200,40 +223,49 @@ class OriginPool:
             return
         self._idle.setdefault(key, []).append(origin)
         self._watch(origin)
-        if self._waiting and len(self._open) >= self._connections_max:
-            self._close_an_idle_one()
+        self._make_room()
 
     def _pop_waiting(self, key: OriginKey) -> Ask | None:
-        """Take the first request that waits for such a connection; before its next one other origins have a turn."""
-        asks = self._waiting.pop(key, None)
-        while asks:
-            ask = asks.popleft()
-            if not ask.is_cancelled:
-                if asks:
-                    self._waiting[key] = asks
-                return ask
-        return None
+        """Take the first request that waits for such a connection."""
+        line = self._waiting.get(key)
+        if line is None:
+            return None
+        ask = next(iter(line))
+        ask.leave_line()
+        return ask
 
     def _forget(self, origin: OriginConn) -> None:
-        self._open.discard(origin)
+        key = origin.key
+        if origin in self._open:
+            self._open.discard(origin)
+            self._open_counts[key] -= 1
+            if not self._open_counts[key]:
+                del self._open_counts[key]
         self._wheel.cancel(origin)
-        idle = self._idle.get(origin.key)
+        idle = self._idle.get(key)
         if idle is not None and origin in idle:
             idle.remove(origin)
         self._serve_waiting()
 
     def _serve_waiting(self) -> None:
-        while self._waiting and self._can_connect:
-            ask = self._pop_waiting(next(iter(self._waiting)))
-            if ask is not None:
-                self._connect_for(ask)
+        """Connect for those who wait, for one of each origin at a time."""
+        keys = list(self._waiting)
+        while keys:
+            keys = [key for key in keys if self._can_connect(key)]
+            for key in keys:
+                ask = self._pop_waiting(key) if self._can_connect(key) else None
+                if ask is not None:
+                    self._connect_for(ask)
+            keys = [key for key in keys if key in self._waiting]
 
     def _on_turn(self) -> None:
         self._begun_count = 0
         self._serve_waiting()
 
-    def _close_an_idle_one(self) -> None:
-        """Make room for a request to another origin."""
+    def _make_room(self) -> None:
+        """Close an idle connection, if that is what a request to another origin waits for."""
+        if len(self._open) < self._connections_max or not any(map(self._is_below_share, self._waiting)):
+            return
         for origins in self._idle.values():
             if origins:
                 origins.pop(0).abandon()
@@ -245,6 +277,7 @@ class OriginPool:
         self._begun_count += 1
         origin = OriginConn(ask.key, self)
         self._open.add(origin)
+        self._open_counts[ask.key] += 1
         ask.task = self._loop.create_task(self._connect(ask, origin))
         self._tasks.add(ask.task)
         ask.task.add_done_callback(partial(self._on_task_done, ask, origin))
