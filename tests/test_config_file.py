@@ -381,3 +381,9 @@ def test_default_run_directory_is_one_that_the_user_can_make(
     if runtime is not None:
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
     assert default_rundir() == path
+
+
+def test_device_without_an_end_is_refused(directory: Path) -> None:
+    """It would fill the memory."""
+    with pytest.raises(ConfigError, match=r"failed to read config file: /dev/zero \(more than 1048576 bytes\)"):
+        load_settings("/dev/zero", Overrides())

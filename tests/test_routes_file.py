@@ -40,3 +40,8 @@ def test_unreadable_file_on_a_reload_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(b"* a:1 # \xff")
     with pytest.raises(ConfigError, match="it is not UTF-8"):
         read_routes(Settings(routesfile=str(path)), is_reload=True)
+
+
+def test_device_without_an_end_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"unable to open routes file: /dev/zero \(more than 67108864 characters\)"):
+        read_routes(Settings(routesfile="/dev/zero"), is_reload=True)

@@ -20,6 +20,7 @@ from gripproxy.ini import Ini, IniValue, parse_ini, split_value
 from gripproxy.settings import SOCKET_NAME_MAX_BYTES, ListenAddress, Settings
 
 SEARCH_PATHS = ("./config/gripproxy.conf", "./gripproxy.conf", "/etc/gripproxy/gripproxy.conf")
+FILE_MAX_BYTES = 1_048_576  # Pushpin's own has 5 KB; a device has no end
 INTERNAL_FILE = "internal.conf"  # of Pushpin: the sockets between its processes
 PORT_OFFSET_PER_ID = 10  # same as Pushpin's --id
 ID_MAX = 6000  # beyond, every shifted port is over 65535
@@ -113,9 +114,11 @@ class _Reader:
     def _read_file(self, path: str) -> Ini:
         try:
             with open(path, "rb") as file:
-                data = file.read()
+                data = file.read(FILE_MAX_BYTES + 1)
         except OSError as error:
             raise ConfigError(f"failed to open config file: {path} ({error.strerror})") from error
+        if len(data) > FILE_MAX_BYTES:
+            raise ConfigError(f"failed to read config file: {path} (more than {FILE_MAX_BYTES} bytes)")
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError:

@@ -102,3 +102,22 @@ def test_binary_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="it is not text"):
         write_sysctl_file(tmp_path / "a", MILLION, [TCP_MEM])
+
+
+def test_link_stays_a_link(tmp_path: Path) -> None:
+    """A system's files are often links into a directory under version control."""
+    path, link = tmp_path / "real.conf", tmp_path / "60-gripproxy.conf"
+    link.symlink_to(path)
+    for _ in range(2):
+        assert write_sysctl_file(link, MILLION, [TCP_MEM])
+        assert link.is_symlink()
+        assert path.read_text().startswith("# Written by gripproxy doctor")
+
+
+def test_what_is_no_assignment_is_not_kept(tmp_path: Path) -> None:
+    """Somebody edited the file by hand; `sysctl -p` would stumble over it again and again."""
+    path = tmp_path / "a.conf"
+    write_sysctl_file(path, MILLION, [TCP_MEM])
+    with path.open("a") as file:
+        file.write(" = 5\na b = 1\nfs.x =\n; fs.y = 1\nfs.file-max = 7\n")
+    assert parse_sysctl_file(path.read_text()) == [("net.ipv4.tcp_mem", "1 2 3", False), ("fs.file-max", "7", False)]

@@ -51,3 +51,15 @@ def test_wrong_usage_ends_with_two() -> None:
     run = doctor("--connections", "many")
     assert (run.returncode, run.stdout) == (2, "")
     assert "not 'many'" in run.stderr
+
+
+def test_output_that_cannot_be_written_is_no_verdict() -> None:
+    """Neither a traceback nor the status that means that something must change."""
+    argv = [*program_argv("gripproxy", "gripproxy.cli"), "doctor", "--connections", "100"]
+    for arguments in ([], ["--write-sysctl", "-"]):
+        with open("/dev/full", "w") as full:
+            run = subprocess.run(
+                [*argv, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=RUN_MAX_S, env=source_env()
+            )
+        assert run.returncode == 2
+        assert run.stderr.endswith("gripproxy doctor: error: cannot write the output: No space left on device\n")

@@ -1,6 +1,7 @@
 """`gripproxy doctor`: looks at this machine, says what is too small for the planned load and how to change it."""
 
 import argparse
+import os
 import resource
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from gripproxy.doctor.sysctl_file import render_sysctl_file, write_sysctl_file
 from gripproxy.errors import ConfigError
 
 CONNECTIONS_MAX_COUNT = 100_000_000
+DIGITS_MAX_COUNT = 20
 STANDARD_OUTPUT = "-"
 CHANGE_STATUS = 1
 USAGE_STATUS = 2
@@ -52,12 +54,17 @@ def main(argv: Sequence[str], root: Path = Path("/")) -> int:
         machine = read_machine(KernelFiles(root), cores_count(), resource.getpagesize())
         findings = check(load, machine)
         _write(options.write_sysctl, load, findings)
+        is_piped = options.write_sysctl == STANDARD_OUTPUT
+        written_path = None if is_piped else options.write_sysctl
+        print(render_report(load, findings, written_path), file=sys.stderr if is_piped else sys.stdout)
+        sys.stdout.flush()
     except ConfigError as error:
         print("\n".join(f"gripproxy doctor: error: {line}" for line in str(error).splitlines()), file=sys.stderr)
         return USAGE_STATUS
-    is_piped = options.write_sysctl == STANDARD_OUTPUT
-    written_path = None if is_piped else options.write_sysctl
-    print(render_report(load, findings, written_path), file=sys.stderr if is_piped else sys.stdout)
+    except OSError as error:  # nobody reads the output, or the disk is full
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left would fail again at the exit
+        print(f"gripproxy doctor: error: cannot write the output: {error.strerror}", file=sys.stderr)
+        return USAGE_STATUS
     return CHANGE_STATUS if any(finding.verdict is Verdict.CHANGE for finding in findings) else 0
 
 
@@ -117,6 +124,8 @@ def _workers(text: str) -> int:
 
 
 def _whole_number(text: str, name: str, maximum: int) -> int:
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= maximum:
-        raise argparse.ArgumentTypeError(f"{name} must be a whole number from 1 to {maximum}, not {text!r}")
+    is_number = text.isascii() and text.isdecimal() and len(text) <= DIGITS_MAX_COUNT
+    if not is_number or not 1 <= int(text) <= maximum:
+        shown = text if len(text) <= DIGITS_MAX_COUNT else f"{text[:DIGITS_MAX_COUNT]}..."
+        raise argparse.ArgumentTypeError(f"{name} must be a whole number from 1 to {maximum}, not {shown!r}")
     return int(text)

@@ -1,6 +1,7 @@
 """The file for /etc/sysctl.d: making its text, and writing it without losing what somebody else wrote."""
 
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from gripproxy.errors import ConfigError
 FIRST_LINE = "# Written by gripproxy doctor"
 KEPT_REASON = "From the file as it was: high enough now, because it is in force."
 MODE = 0o644
+_KEY = re.compile(r"-?[a-zA-Z0-9_]+(?:[./][a-zA-Z0-9_-]+)+")
 
 
 def render_sysctl_file(load: Load, sysctls: Sequence[Sysctl]) -> str:
@@ -28,7 +30,7 @@ def render_sysctl_file(load: Load, sysctls: Sequence[Sysctl]) -> str:
 
 
 def write_sysctl_file(path: Path, load: Load, sysctls: Sequence[Sysctl]) -> bool:
-    """Write the file as a whole or not at all; False: there is nothing to change in it.
+    """Write the file as a whole or not at all; False: there is nothing to change in it. A link stays one.
 
     What an earlier run wrote stays, where it is not written anew: it is why these values are high enough now.
 
@@ -37,6 +39,7 @@ def write_sysctl_file(path: Path, load: Load, sysctls: Sequence[Sysctl]) -> bool
     """
     if not sysctls:
         return False
+    path = Path(os.path.realpath(path))
     try:
         kept = _kept_sysctls(path, sysctls) if path.exists() else []
         _replace(path, render_sysctl_file(load, [*sysctls, *kept]))
@@ -47,12 +50,13 @@ def write_sysctl_file(path: Path, load: Load, sysctls: Sequence[Sysctl]) -> bool
 
 
 def parse_sysctl_file(text: str) -> list[tuple[str, str, bool]]:
-    """Read assignments: key, value, and whether the key may be missing."""
+    """Read assignments: key, value, and whether the key may be missing. What is no assignment is skipped."""
     values = []
     for line in text.splitlines():
-        name, sign, value = line.partition("=")
-        if sign and not line.lstrip().startswith(("#", ";")):
-            values.append((name.strip().removeprefix("-"), " ".join(value.split()), name.strip().startswith("-")))
+        name, _, value = line.partition("=")
+        name, value = name.strip(), " ".join(value.split())
+        if value and _KEY.fullmatch(name):
+            values.append((name.removeprefix("-"), value, name.startswith("-")))
     return values
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gripproxy.engine.effects import Effect
 
-SLICE_MAX_BYTES = 2_097_152  # written in one slice: about as long as 250 small writes take
+SLICE_MAX_BYTES = 4_194_304  # written in one slice: about as long as 1,000 small writes take
 QUEUE_MAX_COUNT = 8  # unfinished fan-outs, each with its own set of ids; then the worker should take no more items
 
 Step = Callable[[Collection[int], float], list[Effect]]  # (conn_ids, now): what to do for some of the subscribers
@@ -49,9 +49,9 @@ class FanOuts:
         if not self.queue and len(conn_ids) <= slice_count:
             return step(conn_ids, now)
         all_ids = set(conn_ids)
-        self.queue.append(FanOut(step, slice_count, set(all_ids)))
+        self.queue.append(FanOut(step, slice_count, all_ids))
         if len(all_ids) <= slice_count:
-            effects = self.catch_up(all_ids, now)
+            effects = self.catch_up(set(all_ids), now)
             self.queue.pop()
             return effects
         return self.resume(now) if len(self.queue) == 1 else []
