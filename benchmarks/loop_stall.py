@@ -88,15 +88,22 @@ class Parked:
         loop, before = self.loop, self._writes()
         longest_cpu, longest_wall, turns = 0.0, 0.0, 0
         cpu, wall, started = time.thread_time(), time.monotonic(), time.monotonic()
-        loop.call_soon(act, self)
-        while wall - started < seconds or self.holds.is_unfinished:
-            loop.call_soon(loop.stop)
-            loop.run_forever()  # one turn
+
+        def on_turn() -> None:
+            nonlocal cpu, wall, longest_cpu, longest_wall, turns
             now_cpu, now_wall = time.thread_time(), time.monotonic()
             longest_cpu = max(longest_cpu, now_cpu - cpu)
             longest_wall = max(longest_wall, now_wall - wall)
             turns += 1
-            cpu, wall = time.thread_time(), time.monotonic()
+            cpu, wall = now_cpu, now_wall
+            if wall - started < seconds or self.holds.is_unfinished:
+                loop.call_soon(on_turn)
+            else:
+                loop.stop()
+
+        loop.call_soon(act, self)
+        loop.call_soon(on_turn)
+        loop.run_forever()
         values: dict[str, float] = {
             "cpu_ms": longest_cpu * 1000,
             "wall_ms": longest_wall * 1000,

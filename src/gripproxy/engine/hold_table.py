@@ -13,8 +13,8 @@ from gripproxy.protocol.instruct import Instruct
 from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpStreamFormat
 from gripproxy.protocol.publish_item import PublishItem
 
-# How many are served before the worker does other work: up to eight milliseconds each.
-STREAMS_MAX_COUNT = 1000  # a write
+# How many are served before the worker does other work: up to six milliseconds each.
+STREAMS_MAX_COUNT = 600  # a write
 SMALL_BYTES = SLICE_MAX_BYTES // STREAMS_MAX_COUNT
 ANSWERS_MAX_COUNT = 100  # a write, and the connection goes on
 DUE_MAX_COUNT = 250  # some of both
