@@ -15,6 +15,7 @@ from benchmarks.latency_histogram import LatencyRecorder
 
 IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: the port is chosen at connect, so each address gives its full range
 CONNECTIONS_PER_ADDRESS_COUNT = 20_000  # the kernel's default client port range has 28,000
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: no TIME_WAIT
 READ_BYTES = 4096
 ETHERNET_SEGMENT_BYTES = 1448
 EVENTS_MAX_COUNT = 1024
@@ -126,20 +127,10 @@ class HoldClient:
             self._publish_counts()
 
     def _connect(self, index: int) -> int:
-        """Connect and send the request; on loopback both are done when the calls return."""
         target = self._target
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connecting:
-            connecting.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-            connecting.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # no TIME_WAIT
-            if target.unread_receive_bytes is not None:
-                connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, target.unread_receive_bytes)
-                connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, ETHERNET_SEGMENT_BYTES)
-            connecting.bind((source_address(index), 0))
-            connecting.connect(("127.0.0.1", target.ports[index % len(target.ports)]))
-            path = target.path.format(f"c{target.first_channel + index % target.channel_count}")
-            connecting.send(f"GET {path} HTTP/1.1\r\nHost: bench\r\nAccept: text/event-stream\r\n\r\n".encode())
-            connecting.setblocking(False)
-            return connecting.detach()
+        path = target.path.format(f"c{target.first_channel + index % target.channel_count}")
+        port = target.ports[index % len(target.ports)]
+        return connect(source_address(index), port, stream_request(path), target.unread_receive_bytes)
 
     def _read_head(self, fd: int, data: bytes) -> None:
         head = self._opening[fd] + data
@@ -162,6 +153,30 @@ class HoldClient:
 
     def _publish_counts(self) -> None:
         ROW.pack_into(self._rows, self._row_offset, *self._counts)
+
+
+def stream_request(path: str) -> bytes:
+    """Give the request for an SSE stream."""
+    return f"GET {path} HTTP/1.1\r\nHost: bench\r\nAccept: text/event-stream\r\n\r\n".encode()
+
+
+def connect(address: str, port: int, request: bytes = b"", unread_receive_bytes: int | None = None) -> int:
+    """Connect from `address` and send the request; on loopback both are done when the calls return. Gives the fd.
+
+    With `unread_receive_bytes` the kernel takes as little for the client as it does over Ethernet.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connecting:
+        connecting.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+        connecting.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        if unread_receive_bytes is not None:
+            connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, unread_receive_bytes)
+            connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, ETHERNET_SEGMENT_BYTES)
+        connecting.bind((address, 0))
+        connecting.connect(("127.0.0.1", port))
+        if request:
+            connecting.send(request)
+        connecting.setblocking(False)
+        return connecting.detach()
 
 
 def source_address(index: int) -> str:

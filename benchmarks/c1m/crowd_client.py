@@ -5,8 +5,6 @@ A held connection is a descriptor in an edge-triggered epoll and nothing else.
 
 import os
 import select
-import socket
-import struct
 import sys
 import time
 from multiprocessing.connection import Connection
@@ -15,12 +13,11 @@ from benchmarks.c1m.board import Cell, record_delivery
 from benchmarks.c1m.origin import KEEP_ALIVE_CHUNK
 from benchmarks.c1m.plan import Plan
 from benchmarks.c1m.stamp import STAMP_BYTES, decode_stamp
-from benchmarks.hold_client import IP_BIND_ADDRESS_NO_PORT, source_address
+from benchmarks.hold_client import connect, source_address, stream_request
 from benchmarks.item_mark import MARK
 
 READ_BYTES = 4096
 EVENTS_MAX_COUNT = 512
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: no TIME_WAIT
 
 
 class CrowdClient:
@@ -84,7 +81,7 @@ class CrowdClient:
             port, count = values
             for _ in range(count):
                 try:
-                    fd = self._connect("127.0.0.1", port)
+                    fd = connect("127.0.0.1", port)
                 except OSError:
                     return  # the writer counts what it has
                 self._bare.add(fd)
@@ -99,26 +96,14 @@ class CrowdClient:
         while self._next_index < self._end_index and len(opening) < plan.opening_max_count:
             index = self._next_index
             self._next_index += 1
-            request = f"GET {plan.path_of(index)} HTTP/1.1\r\nHost: bench\r\nAccept: text/event-stream\r\n\r\n"
+            request = stream_request(plan.path_of(index))
             try:
-                fd = self._connect(source_address(index), self._ports[index % len(self._ports)], request.encode())
+                fd = connect(source_address(index), self._ports[index % len(self._ports)], request)
             except OSError as error:
                 self._fail(f"connection {index}: {error}")
                 continue
             opening[fd] = b""
             self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
-
-    def _connect(self, address: str, port: int, request: bytes = b"") -> int:
-        """Connect and send the request; on loopback both are done when the calls return."""
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connecting:
-            connecting.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-            connecting.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-            connecting.bind((address, 0))
-            connecting.connect(("127.0.0.1", port))
-            if request:
-                connecting.send(request)
-            connecting.setblocking(False)
-            return connecting.detach()
 
     def _read_head(self, fd: int, data: bytes) -> None:
         head = self._opening[fd] + data
