@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import uvloop
 
@@ -73,7 +74,7 @@ class Parked:
 
         replaced = SimpleNamespace(**vars(os))
         replaced.write = write_mapped
-        client_sockets.os = replaced  # type: ignore[attr-defined]
+        _write_through(replaced)
 
     def _hold_streams(self, streams: int, crowd: int) -> None:
         instruct = Instruct(200, b"OK", [], b"", HoldMode.STREAM, [], 0, KeepAlive(b"\n", KEEP_ALIVE_S))
@@ -124,15 +125,20 @@ class Parked:
         for fd in self._fds:
             self.driver.sockets.add(fd, HELD)
             self.holds.hold_response(fd, ["polls"], instruct, _request(), self.loop.time())
-        client_sockets.os = os  # type: ignore[attr-defined]
+        _write_through(os)
 
     def close(self) -> None:
         """End the process that reads, and the connections."""
-        client_sockets.os = os  # type: ignore[attr-defined]
+        _write_through(os)
         os.kill(self.reader_pid, signal.SIGKILL)
         os.waitpid(self.reader_pid, 0)
         for fd in self._fds:
             os.close(fd)
+
+
+def _write_through(module: Any) -> None:
+    """Let the worker's client sockets use this module in place of `os`, whose `write` knows real fds only."""
+    vars(client_sockets)["os"] = module
 
 
 def _request() -> RequestHead:

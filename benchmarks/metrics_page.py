@@ -14,9 +14,18 @@ def read_metric(port: int, name: str) -> int:
     Raises:
         BenchmarkError: the page cannot be read, or does not have it.
     """
+    return metric_total(read_page(port), name)
+
+
+def read_page(port: int, limit_s: float = READ_LIMIT_S) -> str:
+    """Read the page.
+
+    Raises:
+        BenchmarkError: it cannot be read.
+    """
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=READ_LIMIT_S) as answer:
-            return metric_total(answer.read().decode(), name)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=limit_s) as answer:
+            return str(answer.read().decode())
     except (urllib.error.URLError, OSError) as error:
         raise BenchmarkError(f"the metrics page on port {port} cannot be read: {error}") from error
 

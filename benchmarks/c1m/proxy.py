@@ -1,11 +1,11 @@
 """gripproxy as it is measured: many workers, several ports, its own run directory, its counters as numbers."""
 
 import re
-import urllib.request
 from pathlib import Path
 
 from benchmarks.c1m.plan import Plan
 from benchmarks.errors import BenchmarkError
+from benchmarks.metrics_page import read_page
 from benchmarks.process_tree import ProcessTree
 from benchmarks.servers.pushpin import GripproxyServer
 from benchmarks.servers.server import free_port
@@ -33,7 +33,6 @@ class ScaledGripproxy(GripproxyServer):
         self._plan = plan
         self.ports = tuple(sorted({free_port() for _ in range(plan.listen_ports)}))
         self.http_port = self.ports[0]
-        self._metrics_port = free_port()
 
     def write_config(self, include: str) -> Path:
         """Write the configuration and the routes."""
@@ -58,7 +57,7 @@ push_in_spec={self.push_spec}
 push_in_sub_specs=
 push_in_http_port=
 command_spec=
-prometheus_port=127.0.0.1:{self._metrics_port}
+prometheus_port=127.0.0.1:{self.metrics_port}
 """)
         (self.directory / "routes").write_text(f"* 127.0.0.1:{self.origin_port}\n")
         return path
@@ -78,13 +77,7 @@ prometheus_port=127.0.0.1:{self._metrics_port}
         Raises:
             BenchmarkError: gripproxy does not answer.
         """
-        try:
-            with urllib.request.urlopen(
-                f"http://127.0.0.1:{self._metrics_port}/metrics", timeout=METRICS_LIMIT_S
-            ) as page:
-                return decode_metrics(page.read().decode())
-        except OSError as error:
-            raise BenchmarkError(f"gripproxy's metrics page: {error}") from error
+        return decode_metrics(read_page(self.metrics_port, METRICS_LIMIT_S))
 
     def worker_trees(self) -> list[ProcessTree]:
         """Give each worker, found by its process title."""

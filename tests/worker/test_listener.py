@@ -116,6 +116,7 @@ class ScriptedListener:
         if self._errors:
             code = self._errors.pop(0)
             raise OSError(code, os.strerror(code))
+        # What `Acceptor` calls too; typeshed does not know it.
         return self._listener._accept()  # type: ignore[attr-defined, no-any-return]
 
     def close(self) -> None:

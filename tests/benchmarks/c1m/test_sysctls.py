@@ -67,7 +67,7 @@ def test_without_leave_it_names_the_commands_and_changes_nothing(root: Path) -> 
     assert values(root) == BEFORE
 
 
-class _ReadOnly(type(Path())):  # type: ignore[misc]
+class _ReadOnly(type(Path())):  # type: ignore[misc]  # before Python 3.12 `Path` itself cannot be derived from
     """A file that root cannot write either."""
 
     def write_text(self, *args: object, **options: object) -> int:
