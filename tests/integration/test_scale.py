@@ -17,7 +17,8 @@ from tests.integration.subscription_watch import SubscriptionWatch
 STREAMS_COUNT = 10_000
 WARM_UP_COUNT = 100  # both workers have then served and held
 LEAVING_COUNT = STREAMS_COUNT // 6  # of each way to leave; three ways make the half
-MEMORY_SLACK_BYTES = 1_000_000  # per worker; ten thousand leaked holds would take several times as much
+ROUNDS_MAX_COUNT = 6  # until memory no longer grows from one round to the next
+LEAK_BYTES = STREAMS_COUNT * 100  # per round; half of what a round of leaked holds would take
 ANSWER_TIMEOUT_S = 90.0
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.gripproxy_only]
@@ -105,10 +106,27 @@ def wait_for_fds(server: Server, php_site: PhpSite, count: int) -> None:
     wait_until(lambda: sum(fds(server, php_site)) <= count, f"{count} fds; there are {fds(server, php_site)}", 20.0)
 
 
+def growth_per_round(server: Server, load: Load) -> Iterator[int]:
+    """Open all streams and lose them, again and again; give the bytes by which each round found memory grown.
+
+    A leak grows with every round. What the allocator has to find first, which depends on the machine's load, does not.
+    """
+    before_bytes = 0
+    for number in range(ROUNDS_MAX_COUNT):
+        load.open(STREAMS_COUNT, STREAMS_COUNT)
+        load.expect(items=0, streams=STREAMS_COUNT)
+        memory_bytes = sum(map(private_memory_bytes, server.holding_pids()))
+        if number:
+            yield memory_bytes - before_bytes
+        before_bytes = memory_bytes
+        load.do("leave", how="fin", first=STREAMS_COUNT, count=STREAMS_COUNT)
+        wait_for_held(server, 0)
+
+
 def test_all_delivered_once_and_nothing_left(
     server: Server, load: Load, php_site: PhpSite, context: "zmq.Context[zmq.Socket[bytes]]"
 ) -> None:
-    """Deliver to all, lose half in three ways, deliver to the rest, lose the rest; twice, to see memory come back."""
+    """Deliver to all, lose half in three ways, deliver to the rest, lose the rest; again, to see memory come back."""
     load.open(2 * STREAMS_COUNT, WARM_UP_COUNT)
     load.do("leave", how="fin", first=2 * STREAMS_COUNT, count=WARM_UP_COUNT)
     wait_for_held(server, 0)
@@ -123,7 +141,6 @@ def test_all_delivered_once_and_nothing_left(
     for item in range(2):
         push_item(push, item)
     load.expect(items=2, streams=STREAMS_COUNT)
-    memory_bytes = sum(map(private_memory_bytes, server.holding_pids()))
     assert all(count > STREAMS_COUNT // 4 for count in held(server)), "the kernel shares the connections out"
 
     for index, how in enumerate(("rst", "fin")):
@@ -143,7 +160,4 @@ def test_all_delivered_once_and_nothing_left(
     load.do("leave", how="fin", first=3 * LEAVING_COUNT, count=left)
     watch.wait_for_count(0, 20.0)
     wait_for_fds(server, php_site, fds_before)
-    load.open(STREAMS_COUNT, STREAMS_COUNT)
-    load.expect(items=0, streams=STREAMS_COUNT)
-    grown_bytes = sum(map(private_memory_bytes, server.holding_pids())) - memory_bytes
-    assert grown_bytes < MEMORY_SLACK_BYTES * len(server.holding_pids())
+    assert any(grown_bytes < LEAK_BYTES for grown_bytes in growth_per_round(server, load))
