@@ -98,8 +98,8 @@ class Conversation:
     ) -> list[Effect]:
         return self.core.handle(OriginAnswered(conn_id, response(status, headers), is_done), self.now)
 
-    def origin_sent(self, conn_id: int, body: bytes | None, is_replayable: bool = True) -> list[Effect]:
-        return self.core.handle(OriginBodyCollected(conn_id, body, is_replayable), self.now)
+    def origin_sent(self, conn_id: int, body: bytes | None, request_body: bytes | None = b"") -> list[Effect]:
+        return self.core.handle(OriginBodyCollected(conn_id, body, request_body), self.now)
 
     def origin_fails(
         self, conn_id: int, failure: OriginFailure = OriginFailure.BROKEN, is_done: bool = True

@@ -415,7 +415,7 @@ def test_instruct_for_too_large_a_request_is_a_400() -> None:
     talk = Conversation()
     talk.asks(1)
     talk.origin_answers(1, LONG_POLL)
-    effects = talk.origin_sent(1, b"", is_replayable=False)
+    effects = talk.origin_sent(1, b"", request_body=None)
     assert status_and_body(effects) == (400, b"Request too large to accept GRIP instruct.\n")
 
 

@@ -356,7 +356,7 @@ class ClientConn:
 
     def _finish_collecting(self, body: bytes | None) -> None:
         self._collected = None
-        self._driver.dispatch(self, OriginBodyCollected(self.fd, body, is_replayable=self._kept_body is not None))
+        self._driver.dispatch(self, OriginBodyCollected(self.fd, body, self._kept_body))
 
     def respond(self, payload: bytes, is_persistent: bool) -> None:
         """Send a whole response in place of the origin's."""

@@ -6,7 +6,7 @@ Effects are batch-shaped: a thousand clients that get the same bytes are one `De
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from gripproxy.protocol.http1 import BodyFraming
+from gripproxy.protocol.http1 import BodyFraming, RequestHead
 from gripproxy.protocol.routes import Target
 
 
@@ -88,10 +88,70 @@ class Cut:
 
 
 @dataclass(slots=True)
+class Unpark:
+    """A held client's request is asked again: the connection is busy from now on, its whole request read.
+
+    `body` is the request's. What is to be done with it follows: `AskOrigin`, or `Respond`.
+    """
+
+    conn_id: int
+    head: RequestHead
+    body: bytes
+
+
+@dataclass(slots=True)
+class AskLink:
+    """Send a request of our own, without a body, to `target`: for a held stream's next part, or to say that it ended.
+
+    `link_id` is made by the engine; what comes of it are events with the same one.
+    """
+
+    link_id: int
+    target: Target
+    server_name: str
+    head: bytes
+
+
+@dataclass(slots=True)
+class DropLink:
+    """Nobody waits for this link any more: close its connection. No event follows."""
+
+    link_id: int
+
+
+@dataclass(slots=True)
+class Forward:
+    """Write a part of a link's body to held streams. None of it is dropped: the link waits for the slowest of them."""
+
+    link_id: int
+    payload: bytes
+    conn_ids: Collection[int]
+
+
+@dataclass(slots=True)
+class ForgetId:
+    """The channel's last id is in doubt, everywhere: tell the hub to forget it, if it is still this one."""
+
+    channel: str
+    last_id: str
+
+
+@dataclass(slots=True)
+class WakeUpdates:
+    """Come back with `UpdatesDue` after so long."""
+
+    delay_s: float
+
+
+@dataclass(slots=True)
 class OpenChannel:
-    """The channel has its first subscriber in this worker."""
+    """The channel has its first subscriber in this worker.
+
+    `is_update_wanted`: it can ask its origin again, and should, if it turns out to be the first one on this host.
+    """
 
     name: str
+    is_update_wanted: bool = False
 
 
 @dataclass(slots=True)
@@ -119,5 +179,22 @@ class Log:
 
 
 Effect = (
-    AskOrigin | Relay | Collect | Respond | Park | Deliver | Finish | Cut | OpenChannel | CloseChannel | Continue | Log
+    AskOrigin
+    | Relay
+    | Collect
+    | Respond
+    | Park
+    | Unpark
+    | Deliver
+    | Finish
+    | Cut
+    | AskLink
+    | DropLink
+    | Forward
+    | ForgetId
+    | WakeUpdates
+    | OpenChannel
+    | CloseChannel
+    | Continue
+    | Log
 )

@@ -44,12 +44,12 @@ class OriginAnswered:
 class OriginBodyCollected:
     """The whole body that `Collect` asked for is here; `body` is None when it was larger than allowed.
 
-    `is_replayable` is False when the request's own body was too large to keep for a later repetition.
+    `request_body` is the request's own, for a later repetition; None when it was too large to keep.
     """
 
     conn_id: int
     body: bytes | None
-    is_replayable: bool = True
+    request_body: bytes | None = b""
 
 
 @dataclass(slots=True)
@@ -92,6 +92,50 @@ class ItemPublished:
 
 
 @dataclass(slots=True)
+class LinkAnswered:
+    """The final response head to an `AskLink` arrived. It is the first event of its link, unless that fails."""
+
+    link_id: int
+    head: ResponseHead
+
+
+@dataclass(slots=True)
+class LinkBodyCame:
+    """A part of a link's body, not empty."""
+
+    link_id: int
+    part: bytes
+
+
+@dataclass(slots=True)
+class LinkDone:
+    """A link's response reached its end. It is the last event of its link."""
+
+    link_id: int
+
+
+@dataclass(slots=True)
+class LinkFailed:
+    """A link got no answer, or broke off in it. It is the last event of its link."""
+
+    link_id: int
+    failure: OriginFailure
+    detail: str
+
+
+@dataclass(slots=True)
+class ChannelsStale:
+    """Items may have passed holds on these channels by (None: on any channel): they should ask their origin again."""
+
+    names: list[str] | None
+
+
+@dataclass(slots=True)
+class UpdatesDue:
+    """The time that `WakeUpdates` asked for has passed."""
+
+
+@dataclass(slots=True)
 class ClockTicked:
     """Time passed: deadlines may be due."""
 
@@ -110,6 +154,12 @@ Event = (
     | ClientGone
     | ContentPublished
     | ItemPublished
+    | LinkAnswered
+    | LinkBodyCame
+    | LinkDone
+    | LinkFailed
+    | ChannelsStale
+    | UpdatesDue
     | ClockTicked
     | Continued
 )

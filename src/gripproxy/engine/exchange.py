@@ -220,7 +220,7 @@ class Exchange:
     def _on_body_collected(self, event: OriginBodyCollected, now: float) -> list[Effect]:
         response, route = self._response, self.route
         assert response is not None and route is not None
-        if not event.is_replayable:
+        if event.request_body is None:
             return self._answer_text(400, "Request too large to accept GRIP instruct.")
         if event.body is None and is_large_stream(response.headers):
             return self._open_stream(response)
