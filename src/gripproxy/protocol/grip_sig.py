@@ -2,9 +2,11 @@
 
 import base64
 import binascii
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jwt
 import orjson
@@ -13,6 +15,11 @@ from gripproxy.errors import ConfigError
 
 TOKEN_LIFE_S = 3600  # same as Pushpin
 TOKEN_REUSE_S = 10.0  # signing costs more than all the other headers of a request; Pushpin signs each one
+GOOD_TOKENS_MAX_COUNT = 256  # remembered by a worker: a proxy in front may use each of its own for some time
+
+_TOKEN = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")  # Python's base64 would skip other characters
+# All that PyJWT was seen to raise for outside bytes, a header of thousands of brackets included.
+_NOT_A_TOKEN = (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError)
 
 _FILE_PREFIX = "file:"
 _BASE64_PREFIX = "base64:"
@@ -20,7 +27,7 @@ _BASE64_PREFIX = "base64:"
 
 @dataclass(frozen=True, slots=True)
 class SigKey:
-    """A key that can sign. `secret` is the raw secret, or a private key in PEM for ES256 and RS256."""
+    """A key that signs or verifies. `secret` is the raw secret; for ES256 and RS256 it is a PEM, private or public."""
 
     secret: bytes
     algorithm: str = "HS256"
@@ -31,11 +38,12 @@ def key_file_path(text: str) -> str | None:
     return text.removeprefix(_FILE_PREFIX) if text.startswith(_FILE_PREFIX) else None
 
 
-def decode_sig_key(text: str, file_content: bytes | None = None) -> SigKey | None:
+def decode_sig_key(text: str, file_content: bytes | None = None, is_upstream: bool = False) -> SigKey | None:
     """Read a key setting: None for an empty one, else text, ``base64:...`` or ``file:PATH``.
 
     Args:
-        file_content: what the file of ``file:PATH`` holds: a private key in PEM, or a secret in hex.
+        file_content: what the file of ``file:PATH`` holds: a key in PEM, or a secret in hex.
+        is_upstream: the key is to verify, so that its PEM must be a public one; else a private one.
 
     Raises:
         ConfigError: there is no usable key in it. An empty secret is none: anybody could sign with it.
@@ -45,7 +53,7 @@ def decode_sig_key(text: str, file_content: bytes | None = None) -> SigKey | Non
     if not text:
         return None
     if text.startswith(_FILE_PREFIX):
-        return _decode_key_file(file_content or b"")
+        return _decode_key_file(file_content or b"", is_upstream)
     try:
         if text.startswith(_BASE64_PREFIX):
             secret = base64.b64decode(text.removeprefix(_BASE64_PREFIX), validate=True)
@@ -56,18 +64,20 @@ def decode_sig_key(text: str, file_content: bytes | None = None) -> SigKey | Non
     return _checked_secret(secret)
 
 
-def _decode_key_file(content: bytes) -> SigKey:
+def _decode_key_file(content: bytes, is_upstream: bool) -> SigKey:
     if content.startswith(b"-----BEGIN"):
         for algorithm in ("ES256", "RS256"):
             key = SigKey(content, algorithm)
             try:
-                _encode_token(key, b"{}")
-            except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
+                # Only public keys verify; private ones could, and would lie where they do not belong.
+                if hasattr(_prepared(key), "verify") is is_upstream:
+                    return key
+            except _NOT_A_TOKEN:
                 continue
             except NotImplementedError:
                 raise ConfigError("a key in PEM needs the Python package cryptography") from None
-            return key
-        raise ConfigError("key file holds neither an EC P-256 nor an RSA private key")
+        wanted = "public" if is_upstream else "private"
+        raise ConfigError(f"key file holds neither an EC P-256 nor an RSA {wanted} key")
     try:
         return _checked_secret(bytes.fromhex(content.strip().decode("ascii")))
     except ValueError:  # and UnicodeDecodeError
@@ -77,7 +87,17 @@ def _decode_key_file(content: bytes) -> SigKey:
 def _checked_secret(secret: bytes) -> SigKey:
     if not secret:
         raise ConfigError("key is empty")
-    return SigKey(secret)
+    key = SigKey(secret)
+    try:
+        _prepared(key)
+    except jwt.PyJWTError:
+        raise ConfigError("key looks like a PEM, SSH or JWK key, which belongs into a file") from None
+    return key
+
+
+def _prepared(key: SigKey) -> Any:
+    """Give the key as PyJWT signs and verifies with it: reading a PEM costs more than using it."""
+    return jwt.PyJWS().get_algorithm_by_name(key.algorithm).prepare_key(key.secret)
 
 
 def _encode_token(key: SigKey, claims: bytes) -> bytes:
@@ -111,3 +131,44 @@ class GripSigner:
             self._token = _encode_token(self._key, orjson.dumps(claims))
             self._renew_at = now + TOKEN_REUSE_S
         return self._token
+
+
+class GripVerifier:
+    """Tells whether the tokens of a proxy in front of this one are good. One that was is not verified again.
+
+    Source: Pushpin's `upstream_key`. There is no leeway for clocks, and who issued a token does not matter.
+    """
+
+    def __init__(self, key: SigKey) -> None:
+        self._jws = jwt.PyJWS()
+        self._algorithms = [key.algorithm]  # never the token's own choice
+        self._key = _prepared(key)
+        self._good: dict[bytes, int] = {}  # token -> when it expires, the oldest first
+
+    def is_good(self, token: bytes, unix_time_s: float) -> bool:
+        """Whether `token` was signed with the key and has not expired. Outside bytes of any kind are just not good."""
+        expires_s = self._good.get(token)
+        if expires_s is None:
+            expires_s = self._verify(token)
+            if expires_s is None or expires_s <= unix_time_s:
+                return False
+            if len(self._good) >= GOOD_TOKENS_MAX_COUNT:
+                del self._good[next(iter(self._good))]
+            self._good[token] = expires_s
+        elif expires_s <= unix_time_s:
+            del self._good[token]
+            return False
+        return True
+
+    def _verify(self, token: bytes) -> int | None:
+        """Give when a rightly signed token expires, None for any other."""
+        if _TOKEN.fullmatch(token) is None:
+            return None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                claims = orjson.loads(self._jws.decode(token, self._key, self._algorithms))
+        except _NOT_A_TOKEN:
+            return None
+        expires_s = claims.get("exp") if isinstance(claims, dict) else None
+        return expires_s if type(expires_s) is int and expires_s > 0 else None
