@@ -118,6 +118,12 @@ RUNNER_KEYS = [
     _used("runner", "log_level", Kind.LOG_LEVEL, "2", "2"),
     _used("runner", "client_buffer_size", Kind.INTEGER, "8192", "8192", "bytes", low=256, high=2**24),
     _used("runner", "client_maxconn", Kind.INTEGER, "50000", "50000", "connections", low=1, high=100_000_000),
+    # gripproxy's own, named as in nginx
+    _used("runner", "client_header_timeout", Kind.NUMBER, "60", "60", "seconds", low=0.01, high=86_400),
+    _used("runner", "client_body_timeout", Kind.NUMBER, "60", "60", "seconds", low=0.01, high=86_400),
+    _used("runner", "client_max_body_size", Kind.INTEGER, "0", "0", "bytes", high=2**60),
+    _used("runner", "keepalive_timeout", Kind.NUMBER, "1800", "1800", "seconds", low=0.01, high=86_400),
+    _used("runner", "send_timeout", Kind.NUMBER, "1800", "1800", "seconds", low=0.01, high=86_400),
     _unsupported("runner", "https_ports"),
     _unsupported("runner", "local_ports"),
     _unsupported("runner", "allow_compression", "false", kind=Kind.BOOLEAN),

@@ -56,6 +56,12 @@ class Settings:
     log_level: int = 2  # 0 error, 1 warning, 2 info, 3 debug
     client_buffer_size: int = 8192  # a request head must fit in it
     client_maxconn: int = 50_000  # over all workers
+    # gripproxy's own keys
+    client_header_timeout: float = 60.0  # from a request head's first byte to its last
+    client_body_timeout: float = 60.0  # between bytes of a request body
+    client_max_body_size: int = 0  # of a request; 0: unlimited
+    keepalive_timeout: float = 1800.0  # for a request to begin
+    send_timeout: float = 1800.0  # for a client to read any of what waits for it
 
     # [proxy]
     routesfile: str | None = None  # absolute path
