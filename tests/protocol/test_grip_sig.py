@@ -183,7 +183,15 @@ def test_tokens_of_others_are_not_good() -> None:
     assert verifier.is_good(good, 1000.0)
     none = base64.urlsafe_b64encode(b'{"alg":"none"}').rstrip(b"=")
     others = [signed({"exp": 2000}, b"other"), signed({"exp": 2000}, algorithm="HS512"), none + b"." + claims + b"."]
-    others += [header + b"." + claims + b"!." + signature, good + b".x", good + b"=", b"Bearer " + good, b"", b"..", b"."]
+    others += [
+        header + b"." + claims + b"!." + signature,
+        good + b".x",
+        good + b"=",
+        b"Bearer " + good,
+        b"",
+        b"..",
+        b".",
+    ]
     assert [token for token in others if verifier.is_good(token, 1000.0)] == []
 
 

@@ -1,7 +1,11 @@
 """The table: which route a request gets, and what becomes of lines that are none."""
 
+import dataclasses
+
 import pytest
 
+from gripproxy.protocol.route import Route
+from gripproxy.protocol.route_line import RouteLineError
 from gripproxy.protocol.routes import RouteTable, parse_routes
 
 
@@ -97,17 +101,56 @@ def test_bad_line_is_skipped_and_the_others_load() -> None:
 
 def test_remark_keeps_the_route() -> None:
     """An unsupported property is a warning, not a refusal."""
-    routes, warnings = parse_routes("*,aco a:1", "f")
+    routes, warnings = parse_routes("*,session a:1", "f")
     assert (routes.count, routes.refused_count) == (1, 0)
-    assert warnings == ["f:1: aco is not supported by this version and has no effect"]
+    assert warnings == ["f:1: session is not supported by this version and has no effect"]
 
 
-def test_id_shared_by_two_routes_names_none() -> None:
-    """A request must not be sent to a route that it may not have meant."""
-    routes = table("*,id=x a:1\nh,id=x b:1\ng,id=z c:1")
-    assert routes.find_by_id("x") is None
-    assert routes.is_shared_id("x")
-    assert routes.find_by_id("nobody") is None
-    assert not routes.is_shared_id("nobody")
-    route = routes.find_by_id("z")
-    assert route is not None and route.domain == "g"
+@pytest.mark.parametrize(
+    ("route_id", "path", "label"),
+    [
+        ("p", b"/p/x", "b:1"),
+        ("p", b"/x", "none"),
+        ("only", b"/", "c:1"),
+        ("*,*,*,*", b"/", "a:1"),
+        ("nobody", b"/", "none"),
+        ("shared", b"/", "a:1"),
+        ("", b"/", "a:1"),
+    ],
+)
+def test_request_that_names_a_route_gets_this_one_or_none(route_id: str, path: bytes, label: str) -> None:
+    """What does not fit must not be sent to a route that was not meant; an id of two routes says nothing."""
+    text = "* a:1\ng,path_beg=/p,id=p,ssl=yes b:1\nid=only c:1\ne,id=shared d:1\nf,id=shared e:1"
+    route = table(text).find("h", is_https=False, path=path, is_websocket=False, route_id=route_id)
+    assert ("none" if route is None else route.targets[0].label) == label
+
+
+def test_route_that_cannot_be_finished_is_refused() -> None:
+    """As a certificate that cannot be read: the line is skipped like any bad one."""
+
+    def settle(route: Route) -> Route:
+        if route.domain == "bad":
+            raise RouteLineError("no such file")
+        return dataclasses.replace(route, prefix="settled")
+
+    routes, warnings = parse_routes("bad a:1\n* b:1", "f", settle)
+    assert [route.prefix for route in routes.routes] == ["settled"]
+    assert (warnings, routes.refused_count) == (["f:1: no such file"], 1)
+
+
+def test_first_target_decides_how_a_zhttp_spec_is_used() -> None:
+    """The two kinds cannot share an address."""
+    routes = table("* zhttp/ipc:///a,ipc_file_mode=600 zhttpreq/ipc:///a zhttpreq/ipc:///b\nh zhttp/ipc:///b c:1")
+    assert [(target.label, target.ipc_file_mode) for target in routes.zhttp_targets] == [
+        ("zhttp/ipc:///a", 0o600),
+        ("zhttpreq/ipc:///b", None),
+    ]
+
+
+def test_number_of_zhttp_specs_is_limited() -> None:
+    """Each takes several sockets; the warning is the reference's."""
+    lines = [f"h{number} zhttp/ipc:///s{number}" for number in range(101)]
+    routes, warnings = parse_routes("\n".join(lines), "f")
+    assert (routes.count, len(routes.zhttp_targets)) == (101, 100)
+    assert warnings == ["f: too many unique zhttp route targets, limiting to 100"]
+    assert parse_routes("\n".join(lines[1:]), "f")[1] == []

@@ -6,7 +6,8 @@ from gripproxy.protocol.grip_sig import GripSigner, SigKey
 from gripproxy.protocol.header_params import header_value, split_list
 from gripproxy.protocol.http1 import Headers, RequestHead, without_port
 from gripproxy.protocol.origin_response import USUAL_CONNECTION, connection_names
-from gripproxy.protocol.route import Route, Target
+from gripproxy.protocol.route import Route
+from gripproxy.protocol.route_target import Target
 from gripproxy.settings import ForwardedForRule, ForwardedProtocol, Settings
 
 MARK = b"eb9bf0f5-"  # Pushpin's prefix for headers as the first proxy saw them

@@ -5,48 +5,21 @@ import re
 from dataclasses import dataclass
 
 from gripproxy.protocol.route_line import RouteLineError, Section, split_route_line
-
-PORT_MAX = 65_535
+from gripproxy.protocol.route_target import SUPPORTED_TARGET, Target, decode_target, host_value, target_remarks
 
 # What the reference does and this version does not: the route works, and its owner is told what is missing.
-JSONP_PROPERTIES = frozenset({"jsonp_body", "jsonp_cb", "jsonp_defcb", "jsonp_defmethod", "jsonp_mode"})
-UNSUPPORTED_CONDITION = JSONP_PROPERTIES | {"aco", "log_level", "session", "sockjs", "sockjs_as_path"}
-UNSUPPORTED_TARGET = frozenset({"client_cert", "client_key", "one_event", "over_http", "untrusted"})
+UNSUPPORTED_CONDITION = frozenset({"log_level", "session", "sockjs", "sockjs_as_path"})
 
 MATCHING_PROPERTIES = frozenset({"proto", "ssl", "path_beg"})
 REWRITING_PROPERTIES = frozenset({"as_host", "path_rem", "replace_beg", "header", "orig_headers"})
 GRIP_PROPERTIES = frozenset({"id", "prefix", "sig_iss", "sig_key", "no_grip", "debug"})
-SUPPORTED_CONDITION = MATCHING_PROPERTIES | REWRITING_PROPERTIES | GRIP_PROPERTIES
-# ipc_file_mode counts for zhttp targets only, and those are refused.
-SUPPORTED_TARGET = frozenset({"ssl", "insecure", "trust_connect_host", "host", "sub", "ipc_file_mode"})
+SCRIPT_PROPERTIES = frozenset({"aco", "jsonp_body", "jsonp_cb", "jsonp_defcb", "jsonp_defmethod", "jsonp_mode"})
+SUPPORTED_CONDITION = MATCHING_PROPERTIES | REWRITING_PROPERTIES | GRIP_PROPERTIES | SCRIPT_PROPERTIES
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.1
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_HOST_VALUE = re.compile(r"[^\x00-\x20\x7f/?#@\\]+")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """An origin that a route's requests go to. For ``test``, the built-in responder, host and port say nothing."""
-
-    host: str = ""
-    port: int = 0
-    is_test: bool = False
-    is_ssl: bool = False
-    insecure: bool = False  # any server certificate will do
-    trust_connect_host: bool = False  # the certificate must name `host`, not the request's Host
-    untrusted: bool = False
-    host_header: str | None = None  # the Host sent to this target, "host" or "host:port"
-    subs: tuple[str, ...] = ()  # channels that every hold through this target gets, without the route's prefix
-    over_http: bool = False
-    one_event: bool = False
-
-    @property
-    def label(self) -> str:
-        """How error bodies and logs name this target: ``host:port``, ``[v6]:port`` or ``test``."""
-        if self.is_test:
-            return "test"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+_NOT_IN_PATHS = re.compile(rb"[^\x21-\x7e]|[?#]")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +47,13 @@ class Route:
     no_grip: bool = False
     debug: bool = False
     session: bool = False
+    aco: bool = False
+    jsonp_is_extended: bool = True
+    jsonp_cb: str | None = None
+    jsonp_body: str | None = None
+    jsonp_defcb: str | None = None
+    jsonp_defmethod: str | None = None
+    log_level: int | None = None
     targets: tuple[Target, ...]
 
     @property
@@ -111,18 +91,20 @@ def decode_route(line: str) -> tuple[Route, list[str]] | None:
 
     Raises:
         RouteLineError: the line is no route, in the reference's words where it refuses it too. Also refused, unlike
-            there: header names and hosts that would break the origin's request, and ``zhttp`` targets.
+            there: header names and hosts that would break the origin's request, and target addresses that nothing
+            could be bound or connected to.
     """
     sections = split_route_line(line)
     if not sections:
         return None
     if len(sections) < 2:
         raise RouteLineError("must specify condition and at least one target")
-    targets = tuple(_decode_target(section) for section in sections[1:])
+    targets = tuple(decode_target(section) for section in sections[1:])
     route = _decode_condition(sections[0], targets)
     remarks = _property_remarks(sections[0], SUPPORTED_CONDITION, UNSUPPORTED_CONDITION)
     for section in sections[1:]:
-        remarks += _property_remarks(section, SUPPORTED_TARGET, UNSUPPORTED_TARGET)
+        remarks += _property_remarks(section, SUPPORTED_TARGET, frozenset())
+    remarks += [remark for target in targets for remark in target_remarks(target)]
     return route, remarks + _reach_remarks(route)
 
 
@@ -133,7 +115,7 @@ def _decode_condition(section: Section, targets: tuple[Target, ...]) -> Route:
     path_beg = section.last("path_beg")
     if path_beg == "":
         raise RouteLineError("path_beg cannot be empty")
-    _choice(section, "jsonp_mode", {"basic": False, "extended": True}, "'basic' or 'extended'")
+    jsonp_is_extended = _choice(section, "jsonp_mode", {"basic": False, "extended": True}, "'basic' or 'extended'")
     path_beg_bytes = (path_beg or "").encode()
     replacement = section.last("replace_beg")
     route_id = section.last("id")
@@ -147,14 +129,21 @@ def _decode_condition(section: Section, targets: tuple[Target, ...]) -> Route:
         prefix=section.last("prefix") or "",
         sig_iss=section.last("sig_iss"),
         sig_key=section.last("sig_key"),
-        as_host=_host_value(section, "as_host"),
+        as_host=host_value(section, "as_host"),
         path_rem=_count(section, "path_rem") if replacement is None else len(path_beg_bytes),
-        path_prepend=(replacement or "").encode(),
+        path_prepend=_encoded_path(replacement or ""),
         headers=tuple(_decode_header(text) for text in section.all("header")),
         orig_headers=section.has("orig_headers"),
         no_grip=section.has("no_grip"),
         debug=section.has("debug"),
         session=section.has("session"),
+        aco=section.has("aco"),
+        jsonp_is_extended=jsonp_is_extended is not False,
+        jsonp_cb=section.last("jsonp_cb"),
+        jsonp_body=section.last("jsonp_body"),
+        jsonp_defcb=section.last("jsonp_defcb"),
+        jsonp_defmethod=section.last("jsonp_defmethod"),
+        log_level=_log_level(section),
         targets=targets,
     )
 
@@ -164,43 +153,6 @@ def _default_id(domain: str, proto: bool | None, ssl: bool | None, path_beg: str
     proto_word = "*" if proto is None else "ws" if proto else "http"
     ssl_word = "*" if ssl is None else "no-ssl" if ssl else "ssl"
     return f"{domain or '*'},{proto_word},{ssl_word},{path_beg or '*'}"
-
-
-def _decode_target(section: Section) -> Target:
-    value = section.value
-    host, port = "", 0
-    if value.startswith(("zhttp/", "zhttpreq/")):
-        kind, _, spec = value.partition("/")
-        reason = "are not supported by this version" if "://" in spec else "need a spec with '://'"
-        raise RouteLineError(f"{kind} targets {reason}: {value}")
-    if value != "test":
-        host, port = _split_host_port(value)
-    return Target(
-        host=host,
-        port=port,
-        is_test=value == "test",
-        is_ssl=section.has("ssl"),
-        insecure=section.has("insecure"),
-        trust_connect_host=section.has("trust_connect_host"),
-        untrusted=section.has("untrusted"),
-        host_header=_host_value(section, "host"),
-        subs=tuple(channel for channel in section.all("sub") if channel),
-        over_http=section.has("over_http"),
-        one_event=section.has("one_event"),
-    )
-
-
-def _split_host_port(value: str) -> tuple[str, int]:
-    """Split ``host:port`` at the first colon, or ``[v6]:port`` behind the bracket."""
-    if value.startswith("["):
-        host, separator, port = value[1:].partition("]:")
-    else:
-        host, separator, port = value.partition(":")
-    if not separator or not _HOST_VALUE.fullmatch(host):
-        raise RouteLineError(f"target bad format: {value!r} is not HOST:PORT")
-    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) <= PORT_MAX):
-        raise RouteLineError(f"target invalid port: {value!r} is not HOST:PORT with a port from 1 to {PORT_MAX}")
-    return host, int(port)
 
 
 def _choice(section: Section, name: str, values: dict[str, bool], wanted: str) -> bool | None:
@@ -221,13 +173,17 @@ def _count(section: Section, name: str) -> int:
     return int(argument)
 
 
-def _host_value(section: Section, name: str) -> str | None:
-    argument = section.last(name)
-    if not argument:
+def _log_level(section: Section) -> int | None:
+    """Read the highest level of the route's request lines: -1 for that of the settings, 0 for what is no number."""
+    argument = section.last("log_level")
+    if argument is None:
         return None
-    if not _HOST_VALUE.fullmatch(argument) or not argument.isascii():
-        raise RouteLineError(f"{name} must use format 'host[:port]'")
-    return argument
+    return int(argument) if _INTEGER.fullmatch(argument) else 0
+
+
+def _encoded_path(text: str) -> bytes:
+    """Percent-encode what could not stand in a request's path; all else is taken as written, percent signs too."""
+    return _NOT_IN_PATHS.sub(lambda match: b"%%%02X" % match[0][0], text.encode())
 
 
 def _decode_header(text: str) -> tuple[bytes, bytes]:
@@ -255,8 +211,9 @@ def _property_remarks(section: Section, supported: frozenset[str], unsupported: 
 
 def _reach_remarks(route: Route) -> list[str]:
     """Say why no request can ever get to this route, which Pushpin accepts without a word."""
-    if b"?" in route.path_beg:
-        return [f"path_beg can never match, as a path has no '?': {route.path_beg.decode()}"]
+    if _NOT_IN_PATHS.search(route.path_beg):
+        shown = _encoded_path(route.path_beg.decode()).decode()
+        return [f"path_beg can never match, it must be percent-encoded as in requests: {shown}"]
     if route.domain in ("", "*"):
         return [] if route.domain else ["no domain: only its id can reach this route"]
     domain = route.domain
