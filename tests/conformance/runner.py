@@ -2,12 +2,14 @@
 
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import zmq
 
+from tests.conformance.configurations import SETTLING_HOST, WARM_HOST
 from tests.conformance.scenario import (
+    Answered,
     Asked,
     Control,
     End,
@@ -19,8 +21,11 @@ from tests.conformance.scenario import (
     Release,
     Scenario,
     Send,
+    Settle,
     Step,
     Subscribed,
+    Unsubscribed,
+    get,
 )
 from tests.conformance.transcript import methods_in, readable, readable_request
 from tests.integration.deadline import wait_until
@@ -29,13 +34,19 @@ from tests.integration.raw_client import RawClient
 from tests.integration.server import Server
 from tests.integration.subscription_watch import SubscriptionWatch
 
+SUBSCRIPTION_MAX_COUNT = 20  # of one connection, with the servers' default settings
 QUIET_S = 0.12  # after the last step: bytes that should not come would come within it
+
+
+def batched(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Cut a list into pieces of at most `size`."""
+    return (names[start : start + size] for start in range(0, len(names), size))
 
 
 class Bench:
     """A running server with what the scenarios need around it; used for one scenario after another."""
 
-    def __init__(self, server: Server, origin: ScriptedOrigin) -> None:
+    def __init__(self, server: Server, origin: ScriptedOrigin, warm_channels: Sequence[str]) -> None:
         self.server = server
         self.origin = origin
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -43,9 +54,25 @@ class Bench:
         self.push = self._context.socket(zmq.PUSH)
         self.push.setsockopt(zmq.LINGER, 0)
         self.push.connect(f"tcp://127.0.0.1:{server.push_port}")
+        self._warmers = [
+            self._open_stream("/stream?channel=" + "&channel=".join(group), WARM_HOST)
+            for group in batched(warm_channels, SUBSCRIPTION_MAX_COUNT)
+        ]
+
+    def _open_stream(self, target: str, host: str) -> RawClient:
+        client = RawClient(self.server.http_port)
+        client.send(get(target, host=host))
+        client.receive_until(b"opened]\n")
+        return client
+
+    def settle(self) -> None:
+        """Wait until the server has taken in every answer that its origin has sent so far."""
+        self._open_stream("/settle", SETTLING_HOST).close()
 
     def close(self) -> None:
-        """End the publishers' sockets."""
+        """End the publishers' sockets and what was held."""
+        for client in self._warmers:
+            client.close()
         self.watch.close()
         self.push.close()
         self._context.term()
@@ -131,6 +158,9 @@ class Conversation:
     def subscribed(self, step: Subscribed) -> None:
         self.bench.watch.wait_for(step.channel)
 
+    def unsubscribed(self, step: Unsubscribed) -> None:
+        self.bench.watch.wait_for_end(step.channel)
+
     def publish(self, step: Publish) -> None:
         self.bench.server.publish(*map(dict, step.items))
 
@@ -144,7 +174,19 @@ class Conversation:
 
     def asked(self, step: Asked) -> None:
         requests = self.bench.origin.requests
-        wait_until(lambda: any(request.target == step.target for request in requests), f"a request for {step.target}")
+
+        def is_asked() -> bool:
+            return [request.target for request in requests].count(step.target) >= step.count
+
+        wait_until(is_asked, f"{step.count} request(s) for {step.target}", step.timeout_s)
+
+    def answered(self, step: Answered) -> None:
+        origin = self.bench.origin
+        wait_until(lambda: origin.answered_count >= step.count, f"{step.count} answer(s) of the origin")
+
+    def settle(self, step: Settle) -> None:
+        del step
+        self.bench.settle()
 
     def release(self, step: Release) -> None:
         del step
@@ -157,11 +199,12 @@ class Conversation:
     def outcome(self) -> Outcome:
         """Give what was received, with the state in which the server has left each connection."""
         texts = {}
+        address = f"127.0.0.1:{self.bench.origin.port}"
         for name, client in self.clients.items():
             if name not in self.left:
                 client.receive_for(QUIET_S)
             state = "left" if name in self.left else "ended" if client.is_ended else "open"
-            texts[name] = self._readable(name).decode("latin-1") + f"<{state}>"
+            texts[name] = self._readable(name).decode("latin-1").replace(address, "{origin}") + f"<{state}>"
         texts.update({f"control {number}": data.decode("latin-1") for number, data in enumerate(self.controls, 1)})
         return Outcome(texts, self._requests() if self.scenario.is_origin_compared else [])
 
@@ -187,9 +230,12 @@ _TAKE: dict[type[Step], Callable[..., None]] = {
     Leave: Conversation.leave,
     HalfClose: Conversation.half_close,
     Subscribed: Conversation.subscribed,
+    Unsubscribed: Conversation.unsubscribed,
     Publish: Conversation.publish,
     Push: Conversation.push,
     Control: Conversation.control,
     Asked: Conversation.asked,
+    Answered: Conversation.answered,
+    Settle: Conversation.settle,
     Release: Conversation.release,
 }

@@ -53,6 +53,13 @@ class Subscribed:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsubscribed:
+    """Wait until nobody holds a channel any more."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
     """Publish items over the control port, in JSON."""
 
@@ -75,9 +82,26 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Wait until the origin has got a request for a target."""
+    """Wait until the origin has got so many requests for a target."""
 
     target: str
+    count: int = 1
+    timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Wait until the origin has sent the whole of so many answers."""
+
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Wait until the server has taken in every answer that its origin has sent before this step.
+
+    A stream opened on another origin and received tells it: one worker takes answers in the order of their sending.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +109,22 @@ class Release:
     """Let the origin go on where its answer stands at WAIT."""
 
 
-Step = Send | Receive | End | Leave | HalfClose | Subscribed | Publish | Push | Control | Asked | Release
+Step = (
+    Send
+    | Receive
+    | End
+    | Leave
+    | HalfClose
+    | Subscribed
+    | Unsubscribed
+    | Publish
+    | Push
+    | Control
+    | Asked
+    | Answered
+    | Settle
+    | Release
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +146,8 @@ class Scenario:
     name: str
     why: str
     steps: Sequence[Step]
+    config: str = "plain"  # a key of configurations.CONFIGURATIONS
+    warm: Sequence[str] = ()  # channels held since the server's start: nobody is the first on them
     origin: Mapping[str, Answer] = field(default_factory=dict)
     difference: Difference | None = None
     is_framing_free: bool = False  # sized or chunked, both are right: the reference decides by timing

@@ -4,16 +4,15 @@ import pytest
 
 from tests.conformance.collection import SCENARIOS
 from tests.conformance.differences import documented, in_scenarios, translate
-from tests.conformance.runner import Bench
+from tests.conformance.pairs import ServerPairs
 from tests.conformance.scenario import Scenario
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_clients_and_origin_see_the_same(scenario: Scenario, pushpin_bench: Bench, gripproxy_bench: Bench) -> None:
+def test_clients_and_origin_see_the_same(scenario: Scenario, pairs: ServerPairs) -> None:
     """An origin or a client that works with the one works with the other."""
-    reference = pushpin_bench.play(scenario).text()
-    ours = gripproxy_bench.play(scenario).text()
-    assert ours.splitlines() == translate(reference, scenario.difference).splitlines()
+    reference, ours = pairs.play(scenario)
+    assert ours.text().splitlines() == translate(reference.text(), scenario.difference).splitlines()
 
 
 def test_every_difference_is_documented_and_proved() -> None:

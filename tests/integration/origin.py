@@ -1,5 +1,6 @@
 """An origin that does exactly what it is told: per path the bytes it answers, and what it does to the connection."""
 
+import contextlib
 import re
 import socket
 import struct
@@ -100,6 +101,7 @@ class ScriptedOrigin:
 
     script: dict[str, Answer] = field(default_factory=dict)
     requests: list[OriginRequest] = field(default_factory=list)
+    answered_count: int = 0  # answers sent to their end, of those recorded
     connection_count: int = 0  # connections taken since the start
     open_sockets: set[socket.socket] = field(default_factory=set)
     _listener: socket.socket | None = None
@@ -130,6 +132,7 @@ class ScriptedOrigin:
         with self._lock:
             self.script = dict(script)
             self.requests.clear()
+            self.answered_count = 0
             self._counts.clear()
             self._released.clear()
 
@@ -141,7 +144,8 @@ class ScriptedOrigin:
         """End every open connection, as an origin that restarts does."""
         with self._lock:
             for connection in self.open_sockets:
-                connection.close() if connection.fileno() < 0 else connection.shutdown(socket.SHUT_RDWR)
+                with contextlib.suppress(OSError):  # the proxy may have ended it already
+                    connection.close() if connection.fileno() < 0 else connection.shutdown(socket.SHUT_RDWR)
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -181,6 +185,8 @@ class ScriptedOrigin:
                 request.body = reader.body(request)
             elif not self._do(connection, part):
                 return False
+        with self._lock:
+            self.answered_count += 1
         return True
 
     def _parts(self, request: OriginRequest) -> Sequence[Part]:

@@ -26,6 +26,10 @@ class SubscriptionWatch:
         """Wait until somebody is subscribed to the channel."""
         wait_until(lambda: channel.encode() in self.poll(), f"a subscription to {channel!r}", timeout_s)
 
+    def wait_for_end(self, channel: str, timeout_s: float = 10.0) -> None:
+        """Wait until nobody is subscribed to the channel."""
+        wait_until(lambda: channel.encode() not in self.poll(), f"the end of {channel!r}", timeout_s)
+
     def wait_for_count(self, count: int, timeout_s: float = 10.0) -> None:
         """Wait until exactly `count` channels are subscribed to."""
         try:
