@@ -2,10 +2,21 @@
 
 import pytest
 
-from gripproxy.errors import ClientError, ConfigError, GripProxyError, InternalError, OriginError, PublishError
+from gripproxy.errors import (
+    ClientError,
+    ConfigError,
+    FilterError,
+    GripProxyError,
+    InternalError,
+    OriginError,
+    PatchError,
+    PublishError,
+)
 
 
-@pytest.mark.parametrize("error_class", [ClientError, OriginError, PublishError, ConfigError, InternalError])
+@pytest.mark.parametrize(
+    "error_class", [ClientError, OriginError, PublishError, FilterError, PatchError, ConfigError, InternalError]
+)
 def test_every_error_can_be_caught_as_ours(error_class: type[GripProxyError]) -> None:
     """A caller that only wants to report and go on needs one name."""
     with pytest.raises(GripProxyError, match="the reason"):

@@ -21,6 +21,14 @@ class PublishError(GripProxyError):
     """The publisher's item is bad: 400 on the HTTP control port, a log line and a counter on ZeroMQ."""
 
 
+class FilterError(GripProxyError):
+    """An item's content does not fit a subscription's filters: that one receiver does not get it."""
+
+
+class PatchError(GripProxyError):
+    """A publisher's JSON patch does not fit the response that a client holds: that one client gets an empty body."""
+
+
 class ConfigError(GripProxyError):
     """Settings or routes are bad: refuse to start. Names file and line where there is one."""
 
