@@ -2,21 +2,31 @@
 
 from collections.abc import Collection
 
+from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.core import Core
 from gripproxy.engine.effects import Effect
 from gripproxy.engine.events import (
+    ChannelsStale,
     ClientGone,
     ClockTicked,
     Continued,
     ItemPublished,
+    LinkAnswered,
+    LinkBodyCame,
+    LinkDone,
+    LinkFailed,
     OriginAnswered,
     OriginBodyCollected,
     OriginFailed,
     OriginFailure,
     RequestArrived,
+    UpdatesDue,
 )
+from gripproxy.engine.hold_table import HoldTable
+from gripproxy.engine.holds import ResponseHold
 from gripproxy.protocol.http1 import BodyFraming, Headers, RequestHead, ResponseHead, check_response
 from gripproxy.protocol.instruct import ChannelInstruct, HoldMode, Instruct, KeepAlive
+from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpStreamFormat
 from gripproxy.protocol.publish_item import PublishItem
@@ -49,6 +59,41 @@ def request(
         is_keep_alive,
         upgrade=upgrade,
     )
+
+
+def client(head: RequestHead | None = None, route: str = "* origin:80", is_debug: bool = False) -> ClientRequest:
+    """Make a client's request, its route found."""
+    (found,) = parse_routes(route, "routes")[0].routes
+    return ClientRequest(head or request(), "10.0.0.9", False, found, is_debug, target=found.targets[0])
+
+
+def long_poll(conn_id: int, given: Instruct, head: RequestHead | None = None, is_debug: bool = False) -> ResponseHold:
+    """Make a hold of an instruct."""
+    asked = client(head, is_debug=is_debug)
+    return ResponseHold(conn_id, (), asked, given.status, given.reason, given.headers, given.body)
+
+
+class Bystander:
+    """Stands for `Sessions` where no hold is more than its channels."""
+
+    def publish(self, channel: object, item: PublishItem, now: float) -> list[Effect]:
+        raise AssertionError("nothing is tracked")
+
+    def ask_again(self, conn_ids: Collection[int], now: float) -> list[Effect]:
+        raise AssertionError("no item is a hint")
+
+    def on_due(self, record: object, now: float) -> list[Effect]:
+        raise AssertionError("there are no other deadlines")
+
+    def on_release(self, hold: object, now: float) -> list[Effect]:
+        return []
+
+
+def new_hold_table(linger_s: float = 0.0, jitter: float = 0.0, now: float = 0.0) -> HoldTable:
+    """Make a table for holds that are nothing but their channels."""
+    holds = HoldTable(now, linger_s, lambda: jitter)
+    holds.follower = Bystander()
+    return holds
 
 
 def response(status: int = 200, headers: Headers | None = None, is_head: bool = False) -> ResponseHead:
@@ -85,7 +130,9 @@ class Conversation:
         self.now = 1000.0
         table, warnings = parse_routes(routes, "routes")
         assert not warnings
-        self.core = Core(settings, table, OriginRequests(settings, {}, lambda: 0.0), self.now, lambda: 0.0)
+        self.last_ids = LastIds()
+        requests = OriginRequests(settings, {}, lambda: 0.0)
+        self.core = Core(settings, table, requests, self.now, lambda: 0.0, self.last_ids)
 
     def asks(
         self, conn_id: int, head: RequestHead | None = None, is_done: bool = True, is_https: bool = False
@@ -116,6 +163,31 @@ class Conversation:
 
     def publish(self, item: PublishItem) -> list[Effect]:
         return self.core.handle(ItemPublished(item), self.now)
+
+    def link_answers(self, link_id: int, headers: Headers, status: int = 200) -> list[Effect]:
+        return self.core.handle(LinkAnswered(link_id, response(status, headers)), self.now)
+
+    def link_sends(self, link_id: int, part: bytes) -> list[Effect]:
+        return self.core.handle(LinkBodyCame(link_id, part), self.now)
+
+    def link_ends(self, link_id: int) -> list[Effect]:
+        return self.core.handle(LinkDone(link_id), self.now)
+
+    def link_fails(self, link_id: int, failure: OriginFailure = OriginFailure.BROKEN) -> list[Effect]:
+        return self.core.handle(LinkFailed(link_id, failure, "it broke"), self.now)
+
+    def links_to(self, link_id: int, headers: Headers, body: bytes = b"") -> list[Effect]:
+        """Answer a link from its head to its end; give the last step's effects."""
+        self.link_answers(link_id, headers)
+        if body:
+            self.link_sends(link_id, body)
+        return self.link_ends(link_id)
+
+    def is_told_to_update(self, names: list[str] | None) -> list[Effect]:
+        return self.core.handle(ChannelsStale(names), self.now)
+
+    def updates(self) -> list[Effect]:
+        return self.core.handle(UpdatesDue(), self.now)
 
     def leaves(self, conn_id: int) -> list[Effect]:
         return self.core.handle(ClientGone(conn_id), self.now)

@@ -43,7 +43,7 @@ def test_stream_from_request_to_close() -> None:
 def test_long_poll_that_comes_back() -> None:
     """The channel stays open between two polls, so that publishers with subscriptions do not lose it."""
     talk = Conversation(settings=Settings(subscription_linger=60))
-    assert talk.gets_held(4, LONG_POLL)[0] == OpenChannel("news")
+    assert talk.gets_held(4, LONG_POLL)[0] == OpenChannel("news", True)
     (finish,) = talk.publish(answer(b"one"))
     assert isinstance(finish, Finish)
     assert list(finish.conn_ids) == [4]

@@ -2,27 +2,27 @@
 
 import pytest
 
-from gripproxy.engine.delivery import answer_responses, close_streams, merge_headers
+from gripproxy.engine.delivery import answer_responses, end_streams, merge_headers
 from gripproxy.engine.effects import Finish
 from gripproxy.engine.holds import ResponseHold, StreamHold, StreamShapes
 from gripproxy.protocol.http1 import Headers, RequestHead
 from gripproxy.protocol.publish_format import HttpResponseFormat
-from tests.engine.conversation import request
+from tests.engine.conversation import client, request
 
 SHAPES = StreamShapes()
 
 
 def long_poll(conn_id: int, head: RequestHead | None = None, headers: Headers | None = None) -> ResponseHold:
-    return ResponseHold(conn_id, (), head or request(), 200, b"OK", headers or [], b"nothing new")
+    return ResponseHold(conn_id, (), client(head), 200, b"OK", headers or [], b"nothing new")
 
 
 def stream(conn_id: int, is_chunked: bool = True, is_persistent: bool = True) -> StreamHold:
-    return StreamHold(conn_id, SHAPES.shape(is_chunked, is_persistent, b"", 0, False), ())
+    return StreamHold(conn_id, SHAPES.shape(is_chunked, is_persistent, False, b"", 0, False), ())
 
 
 def test_close_ends_each_stream_its_own_way() -> None:
     """A chunked body has a last chunk and its connection lives on; without chunks the connection is the body's end."""
-    effects = close_streams([stream(1), stream(2, is_persistent=False), stream(3, False, False), stream(4)])
+    effects = end_streams([stream(1), stream(2, is_persistent=False), stream(3, False, False), stream(4)])
     assert effects == [
         Finish(b"0\r\n\r\n", [1, 4], True),
         Finish(b"0\r\n\r\n", [2], False),

@@ -24,7 +24,7 @@ from gripproxy.protocol.http1 import BodyFraming, Headers, RequestHead
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.routes import parse_routes
 from gripproxy.settings import Settings
-from tests.engine.conversation import LONG_POLL, STREAM, Conversation, content, request, response
+from tests.engine.conversation import LONG_POLL, STREAM, Conversation, client, content, request, response
 
 ASKING, RELAYING, COLLECTING, OPENING, CLOSED = ExchangeState
 GENERIC = b"Error while proxying to origin.\n"
@@ -53,9 +53,7 @@ NEXT_STATE = {
 
 def exchange_in(state: ExchangeState) -> Exchange:
     """Bring an exchange into a state by the events that lead there."""
-    table, _ = parse_routes("* origin:80", "routes")
-    rules = ProxyRules(Settings(), table, OriginRequests(Settings(), {}, lambda: 0.0), HoldTable(0.0, 0.0, lambda: 0.0))
-    exchange = Exchange(RequestArrived(1, request(), "10.0.0.9"), rules)
+    exchange = Exchange(1, client(), Conversation().core._rules)
     exchange.start(0.0)
     if state in (COLLECTING, OPENING):
         exchange.handle(OriginAnswered(1, response(headers=STREAM)), 0.0)
@@ -296,7 +294,7 @@ def test_stream_for_an_old_client_is_raw() -> None:
 def test_long_poll_writes_nothing_yet() -> None:
     """The origin's response is what the client gets at the timeout."""
     talk = Conversation()
-    assert talk.gets_held(1, LONG_POLL, b"nothing\n") == [OpenChannel("news"), Park(1, b"")]
+    assert talk.gets_held(1, LONG_POLL, b"nothing\n") == [OpenChannel("news", True), Park(1, b"")]
     assert talk.core.holds.responses_count == 1
 
 

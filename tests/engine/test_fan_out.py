@@ -13,17 +13,27 @@ from gripproxy.engine.hold_table import ANSWERS_MAX_COUNT, DUE_MAX_COUNT, STREAM
 from gripproxy.protocol.instruct import HoldMode, KeepAlive
 from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpStreamFormat
 from gripproxy.protocol.publish_item import PublishItem
-from tests.engine.conversation import STREAM, Conversation, answer, content, instruct, request
+from tests.engine.conversation import (
+    STREAM,
+    Conversation,
+    answer,
+    client,
+    content,
+    instruct,
+    long_poll,
+    new_hold_table,
+    request,
+)
 
 CROWD_COUNT = 2 * STREAMS_MAX_COUNT + 10
 
 
 def crowd(count: int = CROWD_COUNT, keep_alive: KeepAlive | None = None) -> HoldTable:
     """Hold streams 0 to `count` - 1 on the channel news, and stream `count` on the channel other."""
-    holds = HoldTable(0.0, 0.0, lambda: 0.0)
+    holds = new_hold_table()
     for conn_id in range(count):
-        holds.hold_stream(conn_id, ["news"], instruct(keep_alive=keep_alive), request(), b"", 0.0)
-    holds.hold_stream(count, ["other"], instruct(), request(), b"", 0.0)
+        holds.hold_stream(conn_id, ["news"], instruct(keep_alive=keep_alive), client(), b"", 0.0)
+    holds.hold_stream(count, ["other"], instruct(), client(), b"", 0.0)
     return holds
 
 
@@ -77,7 +87,7 @@ def test_who_gets_something_new_gets_first_what_it_is_due() -> None:
     """One connection on a crowded channel and a quiet one."""
     holds, received = crowd(), Received()
     both = CROWD_COUNT + 1
-    holds.hold_stream(both, ["news", "quiet"], instruct(), request(), b"", 0.0)
+    holds.hold_stream(both, ["news", "quiet"], instruct(), client(), b"", 0.0)
     for text in (b"1", b"2"):
         received.take(holds.publish(content(text), 1.0))
     received.take(holds.publish(content(b"3", "quiet"), 1.0))
@@ -92,7 +102,7 @@ def test_who_left_gets_nothing_and_neither_does_who_came_in_its_place() -> None:
     received.take(holds.publish(content(b"x"), 1.0))
     (left, *_) = set(range(CROWD_COUNT)) - set(received.by_conn)
     holds.release(left, 1.0)
-    holds.hold_stream(left, ["news"], instruct(), request(), b"", 1.0)
+    holds.hold_stream(left, ["news"], instruct(), client(), b"", 1.0)
     while holds.is_unfinished:
         received.take(holds.resume(1.0))
     assert left not in received.by_conn
@@ -101,10 +111,10 @@ def test_who_left_gets_nothing_and_neither_does_who_came_in_its_place() -> None:
 
 def waiting_polls() -> tuple[HoldTable, Received, set[int]]:
     """Publish an answer to so many long-polls that three of them still wait for it."""
-    holds, received = HoldTable(0.0, 0.0, lambda: 0.0), Received()
+    holds, received = new_hold_table(), Received()
     count = ANSWERS_MAX_COUNT + 3
     for conn_id in range(count):
-        holds.hold_response(conn_id, ["news"], instruct(HoldMode.RESPONSE, timeout_s=5), request(), 0.0)
+        holds.hold_response(long_poll(conn_id, instruct(HoldMode.RESPONSE)), ["news"], 5, 0.0)
     received.take(holds.publish(answer(b"first"), 1.0))
     received.take(holds.resume(1.0))
     return holds, received, set(range(count)) - set(received.by_conn)
@@ -180,8 +190,8 @@ class SlicedAgainstWhole(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.sliced = HoldTable(0.0, 0.0, lambda: 0.5)
-        self.whole = HoldTable(0.0, 0.0, lambda: 0.5)
+        self.sliced = new_hold_table(jitter=0.5)
+        self.whole = new_hold_table(jitter=0.5)
         self.got, self.due = Received(), Received()
         self.number = 0
 
@@ -213,9 +223,9 @@ class SlicedAgainstWhole(RuleBasedStateMachine):
         for holds in (self.sliced, self.whole):
             head = request(is_http11=is_http11)
             if is_stream:
-                holds.hold_stream(conn_id, names, instruct(), head, b"", self.now)
+                holds.hold_stream(conn_id, names, instruct(), client(head), b"", self.now)
             else:
-                holds.hold_response(conn_id, names, instruct(HoldMode.RESPONSE, timeout_s=20), head, self.now)
+                holds.hold_response(long_poll(conn_id, instruct(HoldMode.RESPONSE), head), names, 20, self.now)
 
     @rule(conn_id=conn_ids)
     def leave(self, conn_id: int) -> None:

@@ -13,14 +13,10 @@ from gripproxy.protocol.http1 import RequestHead
 from gripproxy.protocol.instruct import HoldMode, KeepAlive
 from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpStreamFormat
 from gripproxy.protocol.publish_item import PublishItem
-from tests.engine.conversation import answer, content, instruct, request
+from tests.engine.conversation import answer, client, content, instruct, long_poll, new_hold_table, request
 
 LINGER_S = 60.0
 HTTP10 = request(is_http11=False, is_keep_alive=False)
-
-
-def table(linger_s: float = 0.0, jitter: float = 0.0) -> HoldTable:
-    return HoldTable(0.0, linger_s, lambda: jitter)
 
 
 def hold_stream(
@@ -32,7 +28,7 @@ def hold_stream(
     head: RequestHead | None = None,
 ) -> list[Effect]:
     given = instruct(keep_alive=keep_alive)
-    return holds.hold_stream(conn_id, list(names), given, head or request(), b"head", now)
+    return holds.hold_stream(conn_id, list(names), given, client(head), b"head", now)
 
 
 def hold_response(
@@ -44,7 +40,7 @@ def hold_response(
     body: bytes = b"",
 ) -> list[Effect]:
     given = instruct(HoldMode.RESPONSE, timeout_s=timeout_s, headers=[(b"A", b"b")], body=body)
-    return holds.hold_response(conn_id, list(names), given, request(), now)
+    return holds.hold_response(long_poll(conn_id, given), list(names), timeout_s, now)
 
 
 def is_empty(holds: HoldTable) -> bool:
@@ -54,7 +50,7 @@ def is_empty(holds: HoldTable) -> bool:
 
 def test_first_and_last_subscriber_open_and_close_a_channel() -> None:
     """Publishers with subscriptions are told once each, not for every client."""
-    holds = table()
+    holds = new_hold_table()
     assert hold_stream(holds, 1) == [OpenChannel("news"), Park(1, b"head")]
     assert hold_stream(holds, 2) == [Park(2, b"head")]
     assert holds.release(1, 1.0) == []
@@ -64,7 +60,7 @@ def test_first_and_last_subscriber_open_and_close_a_channel() -> None:
 
 def test_plain_content_is_an_item_like_any_other() -> None:
     """The short way for most items must do what the long one does."""
-    holds, same = table(), table()
+    holds, same = new_hold_table(), new_hold_table()
     for each in (holds, same):
         hold_stream(each, 1, ["news", "other"], KeepAlive(b"\n", 20))
         hold_stream(each, 2, head=HTTP10)
@@ -76,7 +72,7 @@ def test_plain_content_is_an_item_like_any_other() -> None:
 
 def test_subscribers_are_not_copied() -> None:
     """A copy of the channel's ids for each item would cost more than the item."""
-    holds = table()
+    holds = new_hold_table()
     hold_stream(holds, 1)
     (effect,) = holds.publish(content(b"x"), 1.0)
     assert isinstance(effect, Deliver)
@@ -86,7 +82,7 @@ def test_subscribers_are_not_copied() -> None:
 
 def test_empty_content_writes_nothing() -> None:
     """An empty chunk is the end of the body: publishing nothing must not close everybody's stream."""
-    holds = table()
+    holds = new_hold_table()
     hold_stream(holds, 1)
     hold_stream(holds, 2, head=HTTP10)
     assert holds.publish(content(b""), 1.0) == []
@@ -94,7 +90,7 @@ def test_empty_content_writes_nothing() -> None:
 
 def test_large_content_is_one_delivery_of_several_chunks() -> None:
     """Other receivers read a chunk size of at most four digits."""
-    holds = table()
+    holds = new_hold_table()
     hold_stream(holds, 1)
     (effect,) = holds.publish(content(b"x" * 0x1_0001), 1.0)
     assert isinstance(effect, Deliver)
@@ -103,7 +99,7 @@ def test_large_content_is_one_delivery_of_several_chunks() -> None:
 
 def test_stream_gets_every_item_until_it_leaves() -> None:
     """The one thing that everything else is for."""
-    holds = table()
+    holds = new_hold_table()
     hold_stream(holds, 1)
     hold_stream(holds, 2, head=HTTP10)
     assert holds.publish(content(b"a"), 1.0) == [Deliver(b"1\r\na\r\n", {1}), Deliver(b"a", {2})]
@@ -114,7 +110,7 @@ def test_stream_gets_every_item_until_it_leaves() -> None:
 
 def test_stream_on_several_channels_hears_them_all() -> None:
     """Also a name that came twice, from the route and from the instruct, is one subscription."""
-    holds = table()
+    holds = new_hold_table()
     assert hold_stream(holds, 1, ["a", "b", "a"]) == [OpenChannel("a"), OpenChannel("b"), Park(1, b"head")]
     assert holds.publish(content(b"x", "a"), 1.0) == [Deliver(b"1\r\nx\r\n", {1})]
     assert holds.publish(content(b"y", "b"), 1.0) == [Deliver(b"1\r\ny\r\n", {1})]
@@ -123,7 +119,7 @@ def test_stream_on_several_channels_hears_them_all() -> None:
 
 def test_stream_without_channels_is_held_for_its_keep_alives() -> None:
     """It is legal, and it must not become a subscriber of anything."""
-    holds = table()
+    holds = new_hold_table()
     assert hold_stream(holds, 1, [], KeepAlive(b".", 20)) == [Park(1, b"head")]
     assert holds.tick(20.25) == [Deliver(b"1\r\n.\r\n", [1], is_keep_alive=True)]
     assert holds.release(1, 21.0) == []
@@ -132,7 +128,7 @@ def test_stream_without_channels_is_held_for_its_keep_alives() -> None:
 
 def test_close_ends_the_streams_of_its_channel_and_frees_their_other_channels() -> None:
     """The client's response ends; nobody must get anything for its connection id afterwards."""
-    holds = table()
+    holds = new_hold_table()
     hold_stream(holds, 1, ["a", "b"])
     hold_stream(holds, 2, ["b"])
     closing = content(b"", "a", Action.CLOSE)
@@ -143,7 +139,7 @@ def test_close_ends_the_streams_of_its_channel_and_frees_their_other_channels() 
 
 def test_long_poll_is_answered_once() -> None:
     """The second of two items in a row finds nobody."""
-    holds = table()
+    holds = new_hold_table()
     hold_response(holds, 1, ["a", "b"])
     payload = b"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 1\r\n\r\nx"
     effects = holds.publish(answer(b"x", "a"), 1.0)
@@ -155,8 +151,8 @@ def test_long_poll_is_answered_once() -> None:
 
 def test_long_poll_that_times_out_gets_the_instructs_response() -> None:
     """Not before its time, and never twice."""
-    holds = table()
-    assert hold_response(holds, 1, timeout_s=5, body=b"nothing") == [OpenChannel("news"), Park(1, b"")]
+    holds = new_hold_table()
+    assert hold_response(holds, 1, timeout_s=5, body=b"nothing") == [OpenChannel("news", True), Park(1, b"")]
     assert holds.tick(5.0) == []
     payload = b"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 7\r\n\r\nnothing"
     assert holds.tick(5.25) == [Finish(payload, (1,), True), CloseChannel("news")]
@@ -166,18 +162,18 @@ def test_long_poll_that_times_out_gets_the_instructs_response() -> None:
 
 def test_close_leaves_long_polls_alone() -> None:
     """As in the reference: a long-poll has no body that could be ended."""
-    holds = table()
+    holds = new_hold_table()
     hold_response(holds, 1)
     assert holds.publish(answer(b"", action=Action.CLOSE), 1.0) == []
     assert holds.responses_count == 1
 
 
-@pytest.mark.parametrize("action", [Action.HINT, Action.REFRESH])
-def test_other_actions_write_nothing(action: Action) -> None:
-    """They carry no content of their own."""
-    holds = table()
+def test_refresh_writes_nothing() -> None:
+    """It is for WebSockets."""
+    holds = new_hold_table()
     hold_stream(holds, 1)
     hold_response(holds, 2)
+    action = Action.REFRESH
     item = PublishItem("news", http_response=HttpResponseFormat(action), http_stream=HttpStreamFormat(action))
     assert holds.publish(item, 1.0) == []
     assert (holds.streams_count, holds.responses_count) == (1, 1)
@@ -185,7 +181,7 @@ def test_other_actions_write_nothing(action: Action) -> None:
 
 def test_each_format_reaches_its_own_kind_of_hold() -> None:
     """One item may serve streams and long-polls at once."""
-    holds = table()
+    holds = new_hold_table()
     hold_stream(holds, 1)
     hold_response(holds, 2)
     item = PublishItem("news", http_response=HttpResponseFormat(body=b"r"), http_stream=HttpStreamFormat(content=b"s"))
@@ -195,7 +191,7 @@ def test_each_format_reaches_its_own_kind_of_hold() -> None:
 
 def test_channel_lingers_after_its_last_long_poll() -> None:
     """Long-polls come back within a second: publishers need not be told twice for each of them."""
-    holds = table(LINGER_S)
+    holds = new_hold_table(LINGER_S)
     hold_response(holds, 1)
     assert holds.release(1, 10.0) == []
     assert hold_response(holds, 2, now=20.0) == [Park(2, b"")]
@@ -207,7 +203,7 @@ def test_channel_lingers_after_its_last_long_poll() -> None:
 
 def test_stream_does_not_end_the_lingering() -> None:
     """A stream that comes and goes meanwhile, or stays a little longer, changes nothing for the long-polls."""
-    holds = table(LINGER_S)
+    holds = new_hold_table(LINGER_S)
     hold_response(holds, 1)
     hold_stream(holds, 2)
     assert holds.release(1, 10.0) == []
@@ -220,7 +216,7 @@ def test_stream_does_not_end_the_lingering() -> None:
 
 def test_channel_in_use_survives_the_end_of_lingering() -> None:
     """Its subscribers came after the long-poll left."""
-    holds = table(LINGER_S)
+    holds = new_hold_table(LINGER_S)
     hold_response(holds, 1)
     holds.release(1, 10.0)
     hold_stream(holds, 2, now=20.0)
@@ -231,14 +227,14 @@ def test_channel_in_use_survives_the_end_of_lingering() -> None:
 
 def test_stream_channel_does_not_linger() -> None:
     """Streams are not expected back."""
-    holds = table(LINGER_S)
+    holds = new_hold_table(LINGER_S)
     hold_stream(holds, 1)
     assert holds.release(1, 10.0) == [CloseChannel("news")]
 
 
 def test_idle_keep_alive_waits_for_a_quiet_stream() -> None:
     """An item puts it off by a whole period."""
-    holds = table()
+    holds = new_hold_table()
     hold_stream(holds, 1, keep_alive=KeepAlive(b"\n", 20))
     holds.publish(content(b"x"), 15.0)
     assert holds.tick(20.25) == []
@@ -251,7 +247,7 @@ def test_idle_keep_alive_waits_for_a_quiet_stream() -> None:
 
 def test_item_on_any_channel_puts_the_keep_alive_off() -> None:
     """The stream is quiet only when all of its channels are."""
-    holds = table()
+    holds = new_hold_table()
     hold_stream(holds, 1, ["a", "b"], KeepAlive(b"\n", 20))
     holds.publish(content(b"x", "b"), 15.0)
     assert holds.tick(20.25) == []
@@ -259,7 +255,7 @@ def test_item_on_any_channel_puts_the_keep_alive_off() -> None:
 
 def test_interval_keep_alive_comes_whatever_was_sent() -> None:
     """Some clients count on its rhythm."""
-    holds = table()
+    holds = new_hold_table()
     hold_stream(holds, 1, keep_alive=KeepAlive(b"\n", 20, is_interval=True))
     holds.publish(content(b"x"), 19.0)
     assert holds.tick(20.25) == [Deliver(b"1\r\n\n\r\n", [1], is_keep_alive=True)]
@@ -267,7 +263,7 @@ def test_interval_keep_alive_comes_whatever_was_sent() -> None:
 
 def test_keep_alives_are_spread_by_up_to_a_second() -> None:
     """Streams that came at once, after a restart, would otherwise all be written to in the same moment."""
-    holds = table(jitter=0.999)
+    holds = new_hold_table(jitter=0.999)
     hold_stream(holds, 1, keep_alive=KeepAlive(b"\n", 20))
     assert holds.tick(19.0) == []
     assert holds.tick(19.25) == [Deliver(b"1\r\n\n\r\n", [1], is_keep_alive=True)]
@@ -275,7 +271,7 @@ def test_keep_alives_are_spread_by_up_to_a_second() -> None:
 
 def test_equal_keep_alives_of_a_tick_are_one_effect() -> None:
     """A hundred thousand clients that get the same bytes are one delivery."""
-    holds = table()
+    holds = new_hold_table()
     for conn_id in (1, 2, 3):
         hold_stream(holds, conn_id, keep_alive=KeepAlive(b"\n", 20))
     hold_stream(holds, 4, keep_alive=KeepAlive(b"\n", 20), head=HTTP10)
@@ -288,7 +284,7 @@ def test_equal_keep_alives_of_a_tick_are_one_effect() -> None:
 
 def test_released_hold_has_no_deadlines() -> None:
     """Its connection id belongs to another client by then."""
-    holds = table()
+    holds = new_hold_table()
     hold_stream(holds, 1, keep_alive=KeepAlive(b"\n", 20))
     hold_response(holds, 2, timeout_s=5)
     holds.release(1, 1.0)
@@ -298,7 +294,7 @@ def test_released_hold_has_no_deadlines() -> None:
 
 def test_releasing_a_stranger_does_no_harm() -> None:
     """Every client that leaves is reported, held or not."""
-    holds = table()
+    holds = new_hold_table()
     assert holds.release(99, 1.0) == []
     hold_stream(holds, 1)
     holds.release(1, 1.0)
@@ -314,7 +310,7 @@ class HoldsAgainstModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.holds = HoldTable(self.now, self.LINGER_S, lambda: 0.5)
+        self.holds = new_hold_table(self.LINGER_S, 0.5, self.now)
         self.model: dict[int, tuple[bool, frozenset[str]]] = {}
         self.open_channels: set[str] = set()
         self.lingers_until: dict[str, float] = {}

@@ -11,6 +11,7 @@ import uvloop
 
 from gripproxy.engine.core import Core
 from gripproxy.protocol.bus_message import pack_item
+from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.publish_format import HttpStreamFormat
 from gripproxy.protocol.publish_item import PublishItem
@@ -99,7 +100,7 @@ class WorkerBench:
         assert not warnings
         keys, _ = read_signing_keys(self.settings, table.routes)
         requests = OriginRequests(self.settings, keys, time.time)
-        self.core = Core(self.settings, table, requests, self.loop.time(), random.random)
+        self.core = Core(self.settings, table, requests, self.loop.time(), random.random, LastIds())
         self.driver = Driver(self.settings, self.core, self.loop, self.row, connections_max)
         self.listener = socket.create_server(("127.0.0.1", 0))
 

@@ -16,6 +16,7 @@ import pytest
 from gripproxy.child import READY_LINE, ChildContext
 from gripproxy.engine.core import Core
 from gripproxy.errors import ConfigError
+from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.routes_file import read_routes
 from gripproxy.scoreboard import Field, ProcessState
@@ -104,7 +105,7 @@ def test_reload_uses_the_new_routes_or_keeps_the_old(tmp_path: Path, caplog: pyt
     settings = Settings(routesfile=str(file))
     routes, _ = read_routes(settings)
     requests = OriginRequests(settings, read_signing_keys(settings, routes.routes)[0], time.time)
-    core = Core(settings, routes, requests, 0.0, random.random)
+    core = Core(settings, routes, requests, 0.0, random.random, LastIds())
 
     file.write_text("new.test test\nbad line here:x\n")
     with caplog.at_level(logging.INFO):
@@ -129,7 +130,7 @@ def test_reload_without_the_key_file_keeps_the_old_routes_and_key(
     settings = Settings(routesfile=str(routes_path), sig_key=f"file:{key_path}")
     routes, _ = read_routes(settings)
     requests = OriginRequests(settings, read_signing_keys(settings, routes.routes)[0], time.time)
-    core = Core(settings, routes, requests, 0.0, random.random)
+    core = Core(settings, routes, requests, 0.0, random.random, LastIds())
 
     routes_path.write_text("new.test test\n")
     key_path.unlink()

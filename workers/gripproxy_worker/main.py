@@ -13,6 +13,7 @@ from gripproxy.child import ChildContext
 from gripproxy.engine.core import Core
 from gripproxy.errors import ConfigError
 from gripproxy.fd_limit import fd_limit, origin_connections, reserve_fds
+from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.routes_file import read_routes
 from gripproxy.scoreboard import Field, ProcessState
@@ -49,7 +50,8 @@ async def _serve(settings: Settings, context: ChildContext, loop: asyncio.Abstra
     routes, _ = read_routes(settings)
     keys, _ = read_signing_keys(settings, routes.routes)
     requests = OriginRequests(settings, keys, time.time)
-    core = Core(settings, routes, requests, loop.time(), random.random)
+    last_ids = LastIds()
+    core = Core(settings, routes, requests, loop.time(), random.random, last_ids)
     limit = fd_limit()
     driver = Driver(settings, core, loop, context.row, origin_connections(limit))
     driver.tick()

@@ -3,23 +3,34 @@
 from collections.abc import Callable
 from typing import Any
 
-from gripproxy.engine.effects import Continue, Effect
+from gripproxy.engine.admission import admit
+from gripproxy.engine.effects import Continue, Effect, Respond, Unpark
 from gripproxy.engine.events import (
+    ChannelsStale,
     ClientGone,
     ClockTicked,
     ContentPublished,
     Continued,
     Event,
     ItemPublished,
+    LinkAnswered,
+    LinkBodyCame,
+    LinkDone,
+    LinkFailed,
     OriginAnswered,
     OriginBodyCollected,
     OriginFailed,
     RelayDone,
     RequestArrived,
+    UpdatesDue,
 )
 from gripproxy.engine.exchange import Exchange, ExchangeState, ProxyRules
 from gripproxy.engine.hold_table import HoldTable
+from gripproxy.engine.holds import ResponseHold
+from gripproxy.engine.sessions import Sessions
+from gripproxy.engine.updates import BATCH_MAX_COUNT
 from gripproxy.errors import InternalError
+from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.routes import RouteTable
 from gripproxy.settings import Settings
@@ -31,6 +42,7 @@ class Core:
     Args:
         now: monotonic seconds; as in every call of `handle`, it never goes back.
         jitter: gives a random number in [0, 1).
+        last_ids: of all channels; the bus keeps it up to date.
     """
 
     def __init__(
@@ -40,11 +52,21 @@ class Core:
         requests: OriginRequests,
         now: float,
         jitter: Callable[[], float],
+        last_ids: LastIds,
     ) -> None:
         self.holds = HoldTable(now, settings.subscription_linger, jitter)
         self.exchanges: dict[int, Exchange] = {}
+        self.sessions = Sessions(
+            self.holds,
+            requests,
+            last_ids,
+            self._ask_again,
+            jitter,
+            settings.connection_subscription_max,
+            -(-BATCH_MAX_COUNT // settings.workers),
+        )
         self._is_continuing = False  # a `Continue` is on its way
-        self._rules = ProxyRules(settings, routes, requests, self.holds)
+        self._rules = ProxyRules(settings, routes, requests, self.sessions)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Advance, and say what is to be done.
@@ -66,9 +88,22 @@ class Core:
     def _on_request(self, event: RequestArrived, now: float) -> list[Effect]:
         if event.conn_id in self.exchanges or self.holds.is_held(event.conn_id):
             raise InternalError(f"connection {event.conn_id} got RequestArrived before its last request was answered")
-        exchange = Exchange(event, self._rules)
+        admission = admit(event, self._rules)
+        if isinstance(admission, Respond):
+            return [admission]
+        exchange = Exchange(event.conn_id, admission, self._rules, event.is_request_done)
         self.exchanges[event.conn_id] = exchange
         return self._settle(exchange, exchange.start(now))
+
+    def _ask_again(self, hold: ResponseHold, now: float) -> list[Effect]:
+        """Take up the request of a long-poll again, from the beginning."""
+        request, conn_id = hold.request, hold.conn_id
+        last_ids = [] if hold.tracking is None else list(hold.tracking.ids.items())
+        effects = self.holds.release(conn_id, now)
+        exchange = Exchange(conn_id, request, self._rules, last_ids=last_ids)
+        self.exchanges[conn_id] = exchange
+        asked = self._settle(exchange, exchange.start(now))
+        return [*effects, Unpark(conn_id, request.head, request.body), *asked]
 
     def _on_origin(self, event: Any, now: float) -> list[Effect]:
         exchange = self.exchanges.get(event.conn_id)
@@ -90,6 +125,15 @@ class Core:
 
     def _on_content(self, event: ContentPublished, now: float) -> list[Effect]:
         return self._continue(self.holds.publish_content(event.channel, event.content, now))
+
+    def _on_link(self, event: Any, now: float) -> list[Effect]:
+        return self.sessions.links.handle(event, now)
+
+    def _on_stale(self, event: ChannelsStale, now: float) -> list[Effect]:
+        return self.sessions.stale(event.names, now)
+
+    def _on_updates_due(self, event: UpdatesDue, now: float) -> list[Effect]:
+        return self.sessions.on_updates_due(now)
 
     def _on_clock(self, event: ClockTicked, now: float) -> list[Effect]:
         return self._continue(self.holds.tick(now))
@@ -114,6 +158,12 @@ _ON: dict[type, Callable[[Core, Any, float], list[Effect]]] = {
     ClientGone: Core._on_client_gone,
     ContentPublished: Core._on_content,
     ItemPublished: Core._on_item,
+    LinkAnswered: Core._on_link,
+    LinkBodyCame: Core._on_link,
+    LinkDone: Core._on_link,
+    LinkFailed: Core._on_link,
+    ChannelsStale: Core._on_stale,
+    UpdatesDue: Core._on_updates_due,
     ClockTicked: Core._on_clock,
     Continued: Core._on_continued,
 }

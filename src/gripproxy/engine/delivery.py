@@ -1,39 +1,68 @@
 """From an item to the end of a hold: what those whose wait is over get."""
 
+from collections.abc import Iterable
+
 from gripproxy.engine.effects import Effect, Finish
 from gripproxy.engine.holds import ResponseHold, StreamHold
-from gripproxy.protocol.http1 import LAST_CHUNK, Headers, encode_response
+from gripproxy.protocol.http1 import LAST_CHUNK, Headers, encode_chunk
+from gripproxy.protocol.json_patch import PatchError, apply_patch
 from gripproxy.protocol.publish_format import HttpResponseFormat
 from gripproxy.protocol.reason_phrase import reason_phrase
 
 
-def close_streams(holds: list[StreamHold]) -> list[Effect]:
-    """End streams: a chunked one gets its last chunk, a persistent one can take another request."""
+def end_streams(holds: Iterable[StreamHold], text: str = "") -> list[Effect]:
+    """End streams, with an error text before the end if there is one.
+
+    A chunked one gets its last chunk, a persistent one can take another request.
+    """
     groups: dict[tuple[bytes, bool], list[int]] = {}
+    content = f"\n\n{text}\n".encode("utf-8", "replace") if text else b""
     for hold in holds:
-        key = (LAST_CHUNK if hold.shape.is_chunked else b"", hold.shape.is_persistent)
-        groups.setdefault(key, []).append(hold.conn_id)
+        payload = content
+        if hold.shape.is_chunked:
+            payload = (encode_chunk(content) if content else b"") + LAST_CHUNK
+        groups.setdefault((payload, hold.shape.is_persistent), []).append(hold.conn_id)
     return [Finish(payload, conn_ids, is_persistent) for (payload, is_persistent), conn_ids in groups.items()]
 
 
-def answer_responses(holds: list[ResponseHold], published: HttpResponseFormat) -> list[Effect]:
+def refuse_responses(holds: Iterable[ResponseHold], text: str) -> list[Effect]:
+    """Answer long-polls with the error that kept them from an item; the text is for debug routes."""
+    answers = [(hold.conn_id, hold.request.answer_error(text)) for hold in holds]
+    return [Finish(payload, (conn_id,), is_persistent) for conn_id, (payload, is_persistent) in answers]
+
+
+def answer_responses(holds: Iterable[ResponseHold], published: HttpResponseFormat) -> list[Effect]:
     """Answer long-polls with a published response; holds that get the same bytes are answered in one effect."""
-    payloads: dict[tuple[bool, bool, bool, tuple[tuple[bytes, bytes], ...]], tuple[bytes, bool]] = {}
+    payloads: dict[object, tuple[bytes, bool]] = {}
     groups: dict[tuple[bytes, bool], list[int]] = {}
     for hold in holds:
-        request = hold.request
-        key = (request.is_http11, request.is_keep_alive, request.is_head, tuple(hold.headers))
+        key = _equality_key(hold, published)
         payload = payloads.get(key)
         if payload is None:
-            payload = payloads[key] = _encode_published(hold, published)
+            payload = payloads[key] = encode_published(hold, published, published.body)
         groups.setdefault(payload, []).append(hold.conn_id)
     return [Finish(payload, conn_ids, is_persistent) for (payload, is_persistent), conn_ids in groups.items()]
 
 
-def _encode_published(hold: ResponseHold, published: HttpResponseFormat) -> tuple[bytes, bool]:
+def _equality_key(hold: ResponseHold, published: HttpResponseFormat) -> object:
+    """Give what holds have in common that get the same bytes."""
+    head = hold.request.head
+    key = (head.is_http11, head.is_keep_alive, head.is_head, tuple(hold.headers))
+    if hold.request.is_cross_origin:
+        return hold.conn_id
+    return key if published.body_patch is None else (key, hold.request.is_debug, hold.body)
+
+
+def encode_published(hold: ResponseHold, published: HttpResponseFormat, body: bytes) -> tuple[bytes, bool]:
+    """Write the answer that a long-poll gets for an item: `body`, or the held one patched, and both sides' headers."""
+    if published.body_patch is not None:
+        try:
+            body = apply_patch(hold.body, published.body_patch)
+        except PatchError as error:
+            return hold.request.answer_error(str(error))
     reason = published.reason or reason_phrase(published.code)
     headers = merge_headers(hold.headers, published.headers or [])
-    return encode_response(hold.request, published.code, reason, headers, published.body)
+    return hold.request.answer(published.code, reason, headers, body, is_held=True)
 
 
 def merge_headers(held: Headers, published: Headers) -> Headers:

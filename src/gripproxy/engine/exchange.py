@@ -1,10 +1,11 @@
-"""One client request on its way: choosing the route, asking its targets, and deciding what the answer means."""
+"""One client request on its way: asking its route's targets, and deciding what the answer means."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.effects import AskOrigin, Collect, Cut, Effect, Log, Relay, Respond
 from gripproxy.engine.events import (
     Event,
@@ -13,31 +14,30 @@ from gripproxy.engine.events import (
     OriginFailed,
     OriginFailure,
     RelayDone,
-    RequestArrived,
 )
-from gripproxy.engine.hold_table import HoldTable
-from gripproxy.errors import InternalError, OriginError
+from gripproxy.engine.sessions import Sessions, check_links
+from gripproxy.errors import FilterError, InternalError, OriginError
 from gripproxy.protocol import test_target
+from gripproxy.protocol.filters import response_filter
 from gripproxy.protocol.header_params import header_value
 from gripproxy.protocol.http1 import (
     CHUNKED,
+    LAST_CHUNK,
     NONE,
     UNTIL_CLOSE,
-    BodyFraming,
     Headers,
     ResponseHead,
     encode_chunk,
     encode_request_head,
-    encode_response,
-    encode_response_head,
-    encode_text_response,
     has_no_body,
 )
 from gripproxy.protocol.instruct import HoldMode, Instruct, decode_instruct, is_instruct
-from gripproxy.protocol.origin_request import OriginRequests, is_marked_https
+from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.origin_response import origin_response_headers
-from gripproxy.protocol.routes import Route, RouteTable
+from gripproxy.protocol.routes import RouteTable
 from gripproxy.settings import Settings
+
+LastIdPairs = Sequence[tuple[str, str]]
 
 INSTRUCT_MAX_BYTES = 100_000  # of an origin's body that carries an instruct, same as Pushpin
 
@@ -64,18 +64,7 @@ class ProxyRules:
     settings: Settings
     routes: RouteTable
     requests: OriginRequests
-    holds: HoldTable
-
-
-def refuse_filters(instruct: Instruct) -> None:
-    """Refuse channels with filters: without them a client would get what it must not see.
-
-    Raises:
-        OriginError: names the first filter.
-    """
-    for channel in instruct.channels:
-        if channel.filters:
-            raise OriginError(f"filter is not supported by this version (value: {channel.filters[0]!r})")
+    sessions: Sessions
 
 
 def is_large_stream(headers: Headers) -> bool:
@@ -84,52 +73,58 @@ def is_large_stream(headers: Headers) -> bool:
     Source: Pushpin, which hands such a body on before it subscribes.
     """
     content_type = header_value(headers, b"content-type") or b""
-    is_json = content_type.partition(b";")[0].strip() == b"application/grip-instruct"
-    return header_value(headers, b"grip-hold") == b"stream" and not is_json
+    if content_type.partition(b";")[0].strip() == b"application/grip-instruct":
+        return False
+    hold = header_value(headers, b"grip-hold")
+    return hold == b"stream" or (hold is None and header_value(headers, b"grip-link") is not None)
 
 
 class Exchange:
-    """One request: from its head to the end of the response, or to the hold."""
+    """One request: from its head to the end of the response, or to the hold.
+
+    Args:
+        last_ids: channel names with ids, which the origin is told when a held request is asked again.
+    """
 
     __slots__ = (
         "_instruct",
         "_is_request_done",
+        "_last_ids",
         "_on",
         "_response",
         "_rules",
         "_targets_tried",
-        "client_ip",
         "conn_id",
-        "head",
-        "is_https",
-        "route",
+        "request",
         "state",
     )
 
-    def __init__(self, event: RequestArrived, rules: ProxyRules) -> None:
-        self.conn_id = event.conn_id
-        self.head = event.head
-        self.client_ip = event.client_ip
-        self.is_https = event.is_https or (
-            rules.settings.accept_x_forwarded_protocol and is_marked_https(event.head.headers)
-        )
-        self.route: Route | None = None
-        self._is_request_done = event.is_request_done
+    def __init__(
+        self,
+        conn_id: int,
+        request: ClientRequest,
+        rules: ProxyRules,
+        is_request_done: bool = True,
+        last_ids: LastIdPairs = (),
+    ) -> None:
+        self.conn_id = conn_id
+        self.request = request
+        self._is_request_done = is_request_done
         self._rules = rules
+        self._last_ids = last_ids
         self._targets_tried = 0
         self._response: ResponseHead | None = None  # the head that came with the instruct
         self._instruct: Instruct | None = None  # of the stream that is opening
         self._enter(ASKING)
 
     def start(self, now: float) -> list[Effect]:
-        """Choose the route and ask its first target."""
-        head = self.head
-        if head.upgrade is not None and head.upgrade.lower() == b"websocket":
-            return self._answer_unasked(501, "WebSocket is not supported by this version.")
-        self.route = self._rules.routes.find(head.host_name, self.is_https, head.path, is_websocket=False)
-        if self.route is None:
-            return self._answer_unasked(502, f"No route for host: {head.host_name}")
+        """Ask the route's first target."""
         return self._ask(now)
+
+    def refuse(self, status: int, text: str) -> list[Effect]:
+        """Answer without an origin."""
+        self._leave_body()
+        return self._answer_text(status, text)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Advance. An event that the state does not expect is our bug."""
@@ -142,70 +137,72 @@ class Exchange:
         self.state = state
         self._on = _ON[state]
 
-    @property
-    def _is_debug(self) -> bool:
-        return self._rules.settings.debug or (self.route is not None and self.route.debug)
-
     def _ask(self, now: float) -> list[Effect]:
-        route, head = self.route, self.head
-        assert route is not None
-        target = route.targets[self._targets_tried]
+        request = self.request
+        route, head = request.route, request.head
+        request.target = target = route.targets[self._targets_tried]
         self._targets_tried += 1
         origin_target = route.rewrite_path(head.target)
         if target.is_test:
             self._leave_body()
             status, reason, headers, body = test_target.answer(origin_target, route.path_beg, head.content_length)
-            if route.no_grip:
+            if request.is_uninterpreted:
                 return self._respond(status, reason, headers, body)
             return self._interpret(status, reason, headers, body, now)
-        headers, server_name = self._rules.requests.headers(head, route, target, self.client_ip, self.is_https, now)
+        headers, server_name = self._rules.requests.headers(
+            head, route, target, request.client_ip, request.is_https, now, request.is_trusted, self._last_ids
+        )
         framing, length = head.framing, head.content_length
         payload = encode_request_head(head.method, origin_target, headers, framing, length)
         return [AskOrigin(self.conn_id, target, server_name, payload, head.is_head, framing)]
 
+    def _ask_again(self, instruct: Instruct, now: float) -> list[Effect]:
+        """Ask again, as an item has passed by: nothing is subscribed yet."""
+        self._last_ids = [(name.name, name.prev_id) for name in instruct.channels if name.prev_id is not None]
+        self._targets_tried = 0
+        self._response = None
+        self._enter(ASKING)
+        return self._ask(now)
+
     def _leave_body(self) -> None:
         """Nobody will read what is still to come of the request: no other can follow it."""
         if not self._is_request_done:
-            self.head.is_keep_alive = False
+            self.request.head.is_keep_alive = False
+
+    def _note_body(self, is_request_done: bool) -> None:
+        """The response begins: it ends the connection if the request is not all here."""
+        self._is_request_done = is_request_done
+        self._leave_body()
 
     def _on_origin_answered(self, event: OriginAnswered, now: float) -> list[Effect]:
-        assert self.route is not None
-        if not event.is_request_done:
-            self.head.is_keep_alive = False
-        response = event.head
-        if not self.route.no_grip and is_instruct(response.headers):
+        self._note_body(event.is_request_done)
+        response, request = event.head, self.request
+        if not request.is_uninterpreted and is_instruct(response.headers):
             self._response = response
             self._enter(COLLECTING)
             return [Collect(self.conn_id, INSTRUCT_MAX_BYTES)]
         framing = response.framing
         if framing in (CHUNKED, UNTIL_CLOSE):
-            framing = CHUNKED if self.head.is_http11 else UNTIL_CLOSE
-        payload, is_persistent = encode_response_head(
-            self.head,
-            response.status,
-            response.reason,
-            origin_response_headers(response.headers, is_grip=False),
-            framing,
-            response.content_length,
+            framing = CHUNKED if request.head.is_http11 else UNTIL_CLOSE
+        headers = origin_response_headers(response.headers, is_grip=False)
+        payload, is_persistent = request.begin(
+            response.status, response.reason, headers, framing, response.content_length
         )
         self._enter(RELAYING)
-        if self.head.is_head:
+        if request.head.is_head:
             framing = NONE
         return [Relay(self.conn_id, payload, framing, is_persistent)]
 
     def _on_origin_failed(self, event: OriginFailed, now: float) -> list[Effect]:
-        route = self.route
-        assert route is not None
-        target = route.targets[self._targets_tried - 1].label
-        reason = f"origin {target}: {event.detail}"
+        targets = self.request.route.targets
+        reason = f"origin {targets[self._targets_tried - 1].label}: {event.detail}"
         is_unreachable = event.failure is OriginFailure.CONNECT
-        if is_unreachable and self._targets_tried < len(route.targets):
+        if is_unreachable and self._targets_tried < len(targets):
             return [Log(LOG_WARNING, reason), *self._ask(now)]
-        if not event.is_request_done:
-            self.head.is_keep_alive = False
+        self._note_body(event.is_request_done)
         if not is_unreachable:
-            return self._answer_error(reason, "Error while proxying to origin.")
-        tried = ", ".join(target.label for target in route.targets)
+            return self._answer_error(reason, _FAILURE_TEXTS[event.failure])
+        tried = ", ".join(target.label for target in targets)
         return self._answer_error(reason, f"Unable to connect to any targets. Tried: {tried}")
 
     def _on_relay_broken(self, event: OriginFailed, now: float) -> list[Effect]:
@@ -218,97 +215,113 @@ class Exchange:
         return []
 
     def _on_body_collected(self, event: OriginBodyCollected, now: float) -> list[Effect]:
-        response, route = self._response, self.route
-        assert response is not None and route is not None
+        response = self._response
+        assert response is not None
         if event.request_body is None:
             return self._answer_text(400, "Request too large to accept GRIP instruct.")
+        self.request.body = event.request_body
         if event.body is None and is_large_stream(response.headers):
             return self._open_stream(response)
         if event.body is None:
-            label = route.targets[self._targets_tried - 1].label
-            reason = f"origin {label}: its response with an instruct exceeds {INSTRUCT_MAX_BYTES} bytes"
-            return self._answer_error(reason, f"GRIP instruct response too large from {label}")
+            return self._refuse_large()
         return self._interpret(response.status, response.reason, response.headers, event.body, now)
+
+    def _refuse_large(self) -> list[Effect]:
+        assert self.request.target is not None
+        label = self.request.target.label
+        reason = f"origin {label}: its response with an instruct exceeds {INSTRUCT_MAX_BYTES} bytes"
+        return self._answer_error(reason, f"GRIP instruct response too large from {label}")
 
     def _open_stream(self, response: ResponseHead) -> list[Effect]:
         """Begin a stream whose first body is too large to gather; Grip-Expose-Headers does not apply to it."""
         headers = [header for header in response.headers if header[0].lower() != b"grip-expose-headers"]
         try:
-            self._instruct = self._decode(response.status, response.reason, headers, b"")
+            instruct = decode_instruct(response.status, response.reason, headers, b"")
+            check_links(self.request.url, instruct)
         except OriginError as error:
             return self._refuse_instruct(error)
-        payload, framing = self._encode_stream_head(self._instruct)
+        is_filtered = response_filter([channel.filters for channel in instruct.channels], instruct.meta) is not None
+        if is_filtered or (instruct.hold is HoldMode.NONE and instruct.next_link is None):
+            return self._refuse_large()
+        self._instruct = instruct
+        payload, framing = self.request.begin_stream(instruct.status, instruct.reason, instruct.headers)
         self._enter(OPENING)
         return [Relay(self.conn_id, payload, framing, is_persistent=False, is_opening=True)]
 
     def _on_opened(self, event: RelayDone, now: float) -> list[Effect]:
         assert self._instruct is not None
         self._enter(CLOSED)
-        names = self._channel_names(self._instruct)
-        return self._rules.holds.hold_stream(self.conn_id, names, self._instruct, self.head, b"", now)
-
-    def _decode(self, status: int, reason: bytes, headers: Headers, body: bytes) -> Instruct:
-        instruct = decode_instruct(status, reason, headers, body)
-        refuse_filters(instruct)
-        return instruct
+        return self._rules.sessions.hold_stream(self.conn_id, self.request, self._instruct, b"", now)
 
     def _refuse_instruct(self, error: OriginError) -> list[Effect]:
-        url = self.head.host_name + self.head.path.decode()  # ASCII: check_request saw to it
+        head = self.request.head
+        url = head.host_name + head.path.decode()  # ASCII: check_request saw to it
         return self._answer_error(f"bad instruct for {url}: {error}", f"Failed to parse accept instructions: {error}")
 
     def _interpret(self, status: int, reason: bytes, headers: Headers, body: bytes, now: float) -> list[Effect]:
+        request = self.request
         try:
-            instruct = self._decode(status, reason, headers, body)
+            instruct = decode_instruct(status, reason, headers, body)
+            check_links(request.url, instruct)
         except OriginError as error:
             return self._refuse_instruct(error)
+        is_bodiless = request.head.is_head or has_no_body(instruct.status)
+        is_stream = instruct.hold is HoldMode.STREAM or (
+            instruct.hold is HoldMode.NONE and instruct.next_link is not None
+        )
+        if instruct.hold is HoldMode.RESPONSE and (conflicts := self._rules.sessions.conflicts(request, instruct)):
+            return conflicts + self._ask_again(instruct, now)
         self._enter(CLOSED)
-        is_bodiless = self.head.is_head or has_no_body(instruct.status)
+        filter_error = _filter_body(instruct)
+        if is_stream and not is_bodiless:
+            return self._hold_stream(instruct, filter_error, now)
+        if filter_error is not None:
+            return self._answer_error(f"bad instruct: {filter_error}", filter_error)
         if instruct.hold is HoldMode.RESPONSE:
-            names = self._channel_names(instruct)
-            return self._rules.holds.hold_response(self.conn_id, names, instruct, self.head, now)
-        if instruct.hold is HoldMode.STREAM and not is_bodiless:
-            return self._hold_stream(instruct, now)
+            return self._rules.sessions.hold_response(self.conn_id, request, instruct, now)
         return self._respond(instruct.status, instruct.reason, instruct.headers, instruct.body)
 
-    def _hold_stream(self, instruct: Instruct, now: float) -> list[Effect]:
-        payload, framing = self._encode_stream_head(instruct)
-        if instruct.body:
-            payload += encode_chunk(instruct.body) if framing is CHUNKED else instruct.body
-        names = self._channel_names(instruct)
-        return self._rules.holds.hold_stream(self.conn_id, names, instruct, self.head, payload, now)
-
-    def _encode_stream_head(self, instruct: Instruct) -> tuple[bytes, BodyFraming]:
-        framing = CHUNKED if self.head.is_http11 else UNTIL_CLOSE
-        head, _ = encode_response_head(self.head, instruct.status, instruct.reason, instruct.headers, framing)
-        return head, framing
-
-    def _channel_names(self, instruct: Instruct) -> list[str]:
-        """Name what to subscribe: the target's own channels, then the instruct's behind the route's prefix."""
-        route = self.route
-        assert route is not None
-        allowed = instruct.channels[: self._rules.settings.connection_subscription_max]
-        return [*route.targets[self._targets_tried - 1].subs, *[route.prefix + channel.name for channel in allowed]]
+    def _hold_stream(self, instruct: Instruct, filter_error: str | None, now: float) -> list[Effect]:
+        request = self.request
+        payload, framing = request.begin_stream(instruct.status, instruct.reason, instruct.headers)
+        body = instruct.body if filter_error is None else request.stream_error(filter_error)
+        if body:
+            payload += encode_chunk(body) if framing is CHUNKED else body
+        if filter_error is None:
+            return self._rules.sessions.hold_stream(self.conn_id, request, instruct, payload, now)
+        is_persistent = framing is CHUNKED and request.head.is_keep_alive
+        return [Respond(self.conn_id, payload + LAST_CHUNK if framing is CHUNKED else payload, is_persistent)]
 
     def _respond(self, status: int, reason: bytes, headers: Headers, body: bytes) -> list[Effect]:
         self._enter(CLOSED)
-        payload, is_persistent = encode_response(self.head, status, reason, headers, body)
+        payload, is_persistent = self.request.answer(status, reason, headers, body)
         return [Respond(self.conn_id, payload, is_persistent)]
 
     def _answer_error(self, reason: str, debug_text: str) -> list[Effect]:
         """Answer 502; the log always says why, the client hears it only on a debug route."""
-        answer = self._answer_text(502, debug_text if self._is_debug else "Error while proxying to origin.")
-        return [Log(LOG_WARNING, reason, is_origin_error=True), *answer]
-
-    def _answer_unasked(self, status: int, text: str) -> list[Effect]:
-        """Answer without an origin."""
-        self._leave_body()
-        return self._answer_text(status, text)
+        self._enter(CLOSED)
+        payload, is_persistent = self.request.answer_error(debug_text)
+        return [Log(LOG_WARNING, reason, is_origin_error=True), Respond(self.conn_id, payload, is_persistent)]
 
     def _answer_text(self, status: int, text: str) -> list[Effect]:
         self._enter(CLOSED)
-        payload, is_persistent = encode_text_response(self.head, status, text)
+        payload, is_persistent = self.request.answer_text(status, text)
         return [Respond(self.conn_id, payload, is_persistent)]
 
+
+def _filter_body(instruct: Instruct) -> str | None:
+    """Put the instruct's body through its channels' filters for responses; give the error if that fails."""
+    body_filter = response_filter([channel.filters for channel in instruct.channels], instruct.meta)
+    if body_filter is None:
+        return None
+    try:
+        instruct.body = body_filter.feed(instruct.body) + body_filter.end()
+    except FilterError as error:
+        return f"filter error: {error}"
+    return None
+
+
+_FAILURE_TEXTS = {OriginFailure.BROKEN: "Error while proxying to origin."}
 
 Handler = Callable[[Exchange, Any, float], list[Effect]]
 

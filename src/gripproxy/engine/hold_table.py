@@ -1,15 +1,18 @@
 """Every held connection of this worker: holding, delivering, keeping alive, timing out and letting go."""
 
 from collections.abc import Callable, Collection, Iterable
+from typing import Any, Protocol
 
-from gripproxy.engine.delivery import answer_responses, close_streams
+from gripproxy.engine.client_request import ClientRequest
+from gripproxy.engine.delivery import answer_responses, end_streams, refuse_responses
 from gripproxy.engine.effects import CloseChannel, Deliver, Effect, Finish, OpenChannel, Park
 from gripproxy.engine.fan_out import SLICE_MAX_BYTES, FanOuts
-from gripproxy.engine.holds import Hold, ResponseHold, StreamHold, StreamShape, StreamShapes
+from gripproxy.engine.holds import FETCHING, Hold, ResponseHold, StreamHold, StreamShape, StreamShapes, TrackedStream
 from gripproxy.engine.subscriptions import Channel, Subscriptions
 from gripproxy.engine.timer_wheel import TimerWheel
-from gripproxy.protocol.http1 import RequestHead, encode_chunk, encode_response
-from gripproxy.protocol.instruct import Instruct
+from gripproxy.engine.tracking import mismatch_text
+from gripproxy.protocol.http1 import encode_chunk
+from gripproxy.protocol.instruct import Instruct, KeepAlive
 from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpStreamFormat
 from gripproxy.protocol.publish_item import PublishItem
 
@@ -20,6 +23,26 @@ ANSWERS_MAX_COUNT = 100  # a write, and the connection goes on
 DUE_MAX_COUNT = 250  # some of both
 
 
+class Follower(Protocol):
+    """Who looks after the holds that are more than their channels: `Sessions`."""
+
+    def publish(self, channel: Channel, item: PublishItem, now: float) -> list[Effect]:
+        """Send an item to the channel's tracked holds."""
+        ...
+
+    def ask_again(self, conn_ids: Collection[int], now: float) -> list[Effect]:
+        """Ask the origin again for long-polls, at once."""
+        ...
+
+    def on_due(self, record: Any, now: float) -> list[Effect]:
+        """Handle a deadline that is not a hold's or a channel's."""
+        ...
+
+    def on_release(self, hold: TrackedStream | ResponseHold, now: float) -> list[Effect]:
+        """Clear up after a hold that is over."""
+        ...
+
+
 class HoldTable:
     """Holds by connection id, their channels and their deadlines.
 
@@ -27,6 +50,8 @@ class HoldTable:
     come back.
     `jitter`: gives a random number in [0, 1), which spreads keep-alives over a second.
     """
+
+    follower: Follower
 
     def __init__(self, now: float, linger_s: float, jitter: Callable[[], float]) -> None:
         self.holds: list[Hold | None] = []
@@ -44,43 +69,60 @@ class HoldTable:
         """Whether `resume` has something to do."""
         return bool(self.fan_outs.queue) or self.wheel.is_behind
 
-    def hold_stream(
-        self, conn_id: int, names: list[str], instruct: Instruct, request: RequestHead, payload: bytes, now: float
-    ) -> list[Effect]:
-        """Hold a response open whose beginning is `payload`."""
-        keep_alive = instruct.keep_alive
-        shape = self._shapes.shape(
-            request.is_http11,
-            request.is_http11 and request.is_keep_alive,
+    def shape(self, request: ClientRequest, keep_alive: KeepAlive | None) -> StreamShape:
+        """Give what a stream shares with all that are held alike."""
+        head = request.head
+        return self._shapes.shape(
+            head.is_http11,
+            head.is_http11 and head.is_keep_alive,
+            request.is_debug,
             keep_alive.content if keep_alive else b"",
             keep_alive.timeout_s if keep_alive else 0,
             keep_alive.is_interval if keep_alive else False,
         )
+
+    def hold_stream(
+        self, conn_id: int, names: list[str], instruct: Instruct, request: ClientRequest, payload: bytes, now: float
+    ) -> list[Effect]:
+        """Hold a response open whose beginning is `payload`."""
+        shape = self.shape(request, instruct.keep_alive)
         channels, effects = self._channels(names)
         for channel in channels:
             channel.add_stream(conn_id, shape.is_chunked)
-        hold = StreamHold(conn_id, shape, channels)
-        self._add(hold)
-        self.streams_count += 1
-        if shape.keep_alive:
-            self._schedule_keep_alive(hold, now)
+        self._add_stream(StreamHold(conn_id, shape, channels), now)
         effects.append(Park(conn_id, payload))
         return effects
 
-    def hold_response(
-        self, conn_id: int, names: list[str], instruct: Instruct, request: RequestHead, now: float
-    ) -> list[Effect]:
-        """Hold a request whose answer at the timeout is the instruct's own response."""
-        channels, effects = self._channels(names)
+    def hold_tracked(self, stream: TrackedStream, names: list[str], payload: bytes, now: float) -> list[Effect]:
+        """Hold a stream that needs a look of its own at each item. It has no channels yet."""
+        self._add_stream(stream, now)
+        return [*self.subscribe(stream, names), Park(stream.conn_id, payload)]
+
+    def subscribe(self, stream: TrackedStream, names: list[str]) -> list[Effect]:
+        """Give a tracked stream these channels in place of those that it had."""
+        former = stream.channels
+        channels, effects = self._channels(names, stream.link is not None)
         for channel in channels:
-            channel.add_response(conn_id)
-        hold = ResponseHold(
-            conn_id, channels, request, instruct.status, instruct.reason, instruct.headers, instruct.body
-        )
+            channel.add_tracked(stream.conn_id)
+        stream.channels = channels
+        for channel in former:
+            if channel not in channels:
+                channel.remove_tracked(stream.conn_id)
+                self._drop_if_empty(channel, effects)
+        return effects
+
+    def hold_response(self, hold: ResponseHold, names: list[str], timeout_s: int, now: float) -> list[Effect]:
+        """Hold a request whose answer at the timeout is the hold's own. It has no channels yet."""
+        hold.channels, effects = self._channels(names, is_update_wanted=True)
+        for channel in hold.channels:
+            if hold.tracking is None:
+                channel.add_response(hold.conn_id)
+            else:
+                channel.add_tracked(hold.conn_id)
         self._add(hold)
         self.responses_count += 1
-        self.wheel.schedule(hold, now + instruct.timeout_s)
-        effects.append(Park(conn_id, b""))
+        self.wheel.schedule(hold, now + timeout_s)
+        effects.append(Park(hold.conn_id, b""))
         return effects
 
     def is_held(self, conn_id: int) -> bool:
@@ -97,16 +139,23 @@ class HoldTable:
         effects: list[Effect] = []
         if isinstance(hold, StreamHold):
             self.streams_count -= 1
+            is_tracked = isinstance(hold, TrackedStream)
             for channel in hold.channels:
-                channel.remove_stream(conn_id, hold.shape.is_chunked)
+                if is_tracked:
+                    channel.remove_tracked(conn_id)
+                else:
+                    channel.remove_stream(conn_id, hold.shape.is_chunked)
                 self._drop_if_empty(channel, effects)
-            return effects
+            return effects + self.follower.on_release(hold, now) if isinstance(hold, TrackedStream) else effects
         self.responses_count -= 1
         for channel in hold.channels:
-            channel.remove_response(conn_id)
+            if hold.tracking is None:
+                channel.remove_response(conn_id)
+            else:
+                channel.remove_tracked(conn_id)
             if channel.responses is None:
                 self._linger(channel, now, effects)
-        return effects
+        return effects + self.follower.on_release(hold, now)
 
     def publish(self, item: PublishItem, now: float) -> list[Effect]:
         """Send an item to the channel's subscribers in this worker, or begin to: see `resume`."""
@@ -118,12 +167,20 @@ class HoldTable:
             effects += self._publish_response(channel.responses.keys(), item.http_response, now)
         if item.http_stream is not None:
             effects += self._publish_stream(channel, item.http_stream, now)
+        if channel.tracked:
+            effects += self.follower.publish(channel, item, now)
         return effects
 
     def publish_content(self, name: str, content: bytes, now: float) -> list[Effect]:
         """Send an item to the channel's streams that is for nobody else."""
         channel = self.subscriptions.channels.get(name)
-        return [] if channel is None else self._deliver(channel, content, now)
+        if channel is None:
+            return []
+        effects = self._deliver(channel, content, now)
+        if channel.tracked:
+            item = PublishItem(name, http_stream=HttpStreamFormat(content=content))
+            effects += self.follower.publish(channel, item, now)
+        return effects
 
     def resume(self, now: float) -> list[Effect]:
         """Go on with what was too much for one turn of the loop."""
@@ -131,24 +188,51 @@ class HoldTable:
         return effects + self.tick(now) if self.wheel.is_behind else effects
 
     def _publish_response(self, conn_ids: Collection[int], published: HttpResponseFormat, now: float) -> list[Effect]:
-        if published.action is not Action.SEND or published.body_patch is not None:
+        if published.action is Action.HINT:
+            return self.fan_outs.start(self.follower.ask_again, conn_ids, 0, ANSWERS_MAX_COUNT, now)
+        if published.action is not Action.SEND:
             return []  # `close` has no effect on a long-poll, as in Pushpin
 
         def answer(some_ids: Collection[int], now: float) -> list[Effect]:
-            holds = [self.holds[conn_id] for conn_id in some_ids]
-            effects = answer_responses([hold for hold in holds if isinstance(hold, ResponseHold)], published)
-            return effects + self._release_all(effects, now)
+            return self.answer(some_ids, published, now)
 
         return self.fan_outs.start(answer, conn_ids, len(published.body), ANSWERS_MAX_COUNT, now)
 
+    def answer(self, conn_ids: Collection[int], published: HttpResponseFormat, now: float) -> list[Effect]:
+        """Answer these long-polls, none of which has a filter."""
+        holds = [hold for conn_id in conn_ids if isinstance(hold := self.holds[conn_id], ResponseHold)]
+        if published.content_filters:
+            effects = refuse_responses(
+                [hold for hold in holds if hold.request.is_debug], mismatch_text((), published.content_filters)
+            )
+        else:
+            effects = answer_responses(holds, published)
+        return effects + self.release_all(effects, now)
+
     def _publish_stream(self, channel: Channel, published: HttpStreamFormat, now: float) -> list[Effect]:
+        if published.content_filters:
+            text = mismatch_text((), published.content_filters)
+            return self._each_stream(channel, lambda hold: hold.shape.is_debug, text, now)
         if published.action is Action.SEND:
             return self._deliver(channel, published.content, now)
-        effects: list[Effect] = []
         if published.action is Action.CLOSE:
-            for conn_ids in (channel.chunked, channel.raw):
-                if conn_ids:
-                    effects += self.fan_outs.start(self._close_streams, conn_ids.keys(), 0, STREAMS_MAX_COUNT, now)
+            return self._each_stream(channel, lambda hold: True, "", now)
+        return []
+
+    def _each_stream(
+        self, channel: Channel, is_meant: Callable[[StreamHold], bool], text: str, now: float
+    ) -> list[Effect]:
+        """End the channel's streams that are meant, with an error if there is a text."""
+
+        def end(some_ids: Collection[int], now: float) -> list[Effect]:
+            holds = [hold for conn_id in some_ids if isinstance(hold := self.holds[conn_id], StreamHold)]
+            effects = end_streams([hold for hold in holds if is_meant(hold)], text)
+            return effects + self.release_all(effects, now)
+
+        effects: list[Effect] = []
+        for conn_ids in (channel.chunked, channel.raw):
+            if conn_ids:
+                effects += self.fan_outs.start(end, conn_ids.keys(), 0, STREAMS_MAX_COUNT, now)
         return effects
 
     def _deliver(self, channel: Channel, content: bytes, now: float) -> list[Effect]:
@@ -170,11 +254,6 @@ class HoldTable:
 
         return self.fan_outs.start(deliver, conn_ids, len(payload), STREAMS_MAX_COUNT, now)
 
-    def _close_streams(self, conn_ids: Collection[int], now: float) -> list[Effect]:
-        streams = [self.holds[conn_id] for conn_id in conn_ids]
-        effects = close_streams([hold for hold in streams if isinstance(hold, StreamHold)])
-        return effects + self._release_all(effects, now)
-
     def tick(self, now: float) -> list[Effect]:
         """Do what is due: keep-alives, timeout responses, the end of lingering channels. Much of it: see `resume`."""
         keep_alives: dict[StreamShape, list[int]] = {}
@@ -189,16 +268,21 @@ class HoldTable:
                 caught_up += self.fan_outs.catch_up((record.conn_id,), now)
                 if self.holds[record.conn_id] is record:
                     timeouts.append(_time_out(record))
-            else:
+            elif isinstance(record, Channel):
                 self._drop_if_empty(record, ended)
+            else:
+                caught_up += self.follower.on_due(record, now)
         sent: list[Effect] = [
             Deliver(shape.keep_alive, conn_ids, is_keep_alive=True) for shape, conn_ids in keep_alives.items()
         ]
-        return sent + caught_up + timeouts + self._release_all(timeouts, now) + ended
+        return sent + caught_up + timeouts + self.release_all(timeouts, now) + ended
 
     def _is_keep_alive_due(self, hold: StreamHold, now: float) -> bool:
         """Schedule the next keep-alive; say whether this one is due, or put off by traffic in the meantime."""
         shape = hold.shape
+        if isinstance(hold, TrackedStream) and hold.state is FETCHING:
+            self._schedule_keep_alive(hold, now)
+            return False  # it would come between the bytes of its next part
         sent_at = 0.0 if shape.is_interval else max([channel.sent_at for channel in hold.channels], default=0.0)
         if sent_at + shape.keep_alive_s - 1 > now:
             self._schedule_keep_alive(hold, sent_at)
@@ -209,7 +293,7 @@ class HoldTable:
     def _schedule_keep_alive(self, hold: StreamHold, since: float) -> None:
         self.wheel.schedule(hold, since + hold.shape.keep_alive_s - self._jitter())
 
-    def _release_all(self, effects: Iterable[Effect], now: float) -> list[Effect]:
+    def release_all(self, effects: Iterable[Effect], now: float) -> list[Effect]:
         """Release every hold that these effects finish."""
         released: list[Effect] = []
         for effect in effects:
@@ -218,18 +302,31 @@ class HoldTable:
                     released += self.release(conn_id, now)
         return released
 
+    def _add_stream(self, stream: StreamHold, now: float) -> None:
+        self._add(stream)
+        self.streams_count += 1
+        if stream.shape.keep_alive:
+            self._schedule_keep_alive(stream, now)
+
+    def reshape(self, stream: StreamHold, shape: StreamShape, now: float) -> None:
+        """Give a stream another keep-alive, or none."""
+        stream.shape = shape
+        self.wheel.cancel(stream)
+        if shape.keep_alive:
+            self._schedule_keep_alive(stream, now)
+
     def _add(self, hold: Hold) -> None:
         missing_count = hold.conn_id + 1 - len(self.holds)
         if missing_count > 0:
             self.holds += [None] * missing_count
         self.holds[hold.conn_id] = hold
 
-    def _channels(self, names: list[str]) -> tuple[tuple[Channel, ...], list[Effect]]:
+    def _channels(self, names: list[str], is_update_wanted: bool = False) -> tuple[tuple[Channel, ...], list[Effect]]:
         channels = self.subscriptions.channels_of(names) if names else ()
         effects: list[Effect] = []
         for channel in channels:
             if channel.slot is None and channel.is_empty:
-                effects.append(OpenChannel(channel.name))
+                effects.append(OpenChannel(channel.name, is_update_wanted))
         return channels, effects
 
     def _linger(self, channel: Channel, now: float, effects: list[Effect]) -> None:
@@ -245,5 +342,5 @@ class HoldTable:
 
 
 def _time_out(hold: ResponseHold) -> Finish:
-    payload, is_persistent = encode_response(hold.request, hold.status, hold.reason, hold.headers, hold.body)
+    payload, is_persistent = hold.request.answer(hold.status, hold.reason, hold.headers, hold.body, is_held=True)
     return Finish(payload, (hold.conn_id,), is_persistent)

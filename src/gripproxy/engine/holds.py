@@ -1,11 +1,20 @@
 """Held connections: what the engine keeps of a client that waits. Small on purpose: there are a million of them."""
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
+from enum import IntEnum
 from weakref import WeakValueDictionary
 
+from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.subscriptions import Channel
 from gripproxy.engine.timer_wheel import Slot
-from gripproxy.protocol.http1 import Headers, RequestHead, encode_chunk
+from gripproxy.engine.tracking import Tracking
+from gripproxy.engine.updates import PollGroup
+from gripproxy.protocol.http1 import Headers, encode_chunk
+from gripproxy.protocol.link_url import LinkUrl
+from gripproxy.protocol.publish_item import PublishItem
+
+QUEUE_MAX_COUNT = 100  # items that wait while a stream asks for its next part, same as Pushpin
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -13,11 +22,12 @@ class StreamShape:
     """What all streams that are held alike share.
 
     `keep_alive` is ready to be written (chunk framing included), empty for none; `keep_alive_s` is its period.
-    With `is_interval` traffic does not put it off.
+    With `is_interval` traffic does not put it off. On a debug route a stream that ends because of an error says so.
     """
 
     is_chunked: bool
     is_persistent: bool
+    is_debug: bool
     keep_alive: bytes
     keep_alive_s: int
     is_interval: bool
@@ -27,17 +37,18 @@ class StreamShapes:
     """One `StreamShape` for all equal ones, as long as a hold uses it."""
 
     def __init__(self) -> None:
-        self._shapes: WeakValueDictionary[tuple[bool, bool, bytes, int, bool], StreamShape] = WeakValueDictionary()
+        self._shapes: WeakValueDictionary[tuple[bool, bool, bool, bytes, int, bool], StreamShape]
+        self._shapes = WeakValueDictionary()
 
     def shape(
-        self, is_chunked: bool, is_persistent: bool, content: bytes, period_s: int, is_interval: bool
+        self, is_chunked: bool, is_persistent: bool, is_debug: bool, content: bytes, period_s: int, is_interval: bool
     ) -> StreamShape:
         """Give the shared shape; `content` is the keep-alive's, not yet framed."""
-        key = (is_chunked, is_persistent, content, period_s, is_interval)
+        key = (is_chunked, is_persistent, is_debug, content, period_s, is_interval)
         shape = self._shapes.get(key)
         if shape is None:
             payload = encode_chunk(content) if content and is_chunked else content
-            shape = StreamShape(is_chunked, is_persistent, payload, period_s, is_interval)
+            shape = StreamShape(is_chunked, is_persistent, is_debug, payload, period_s, is_interval)
             self._shapes[key] = shape
         return shape
 
@@ -52,17 +63,54 @@ class StreamHold:
     slot: Slot | None = None
 
 
+class StreamState(IntEnum):
+    """What a stream with links or ids is doing."""
+
+    HOLDING = 0  # items go out as they come
+    STALLED = 1  # an item is missing: others wait until the origin has been asked for the next part
+    FETCHING = 2  # it was asked
+
+
+HOLDING, STALLED, FETCHING = StreamState
+
+
+@dataclass(slots=True, eq=False)
+class TrackedStream(StreamHold):
+    """A stream that is more than its channels: it follows ids or links, has filters, or tells when it ends.
+
+    `url` is where its last part came from: what the next link is relative to. `queue` are items that wait.
+    """
+
+    request: ClientRequest = field(kw_only=True)
+    url: LinkUrl = field(kw_only=True)
+    tracking: Tracking | None = None
+    link: LinkUrl | None = None
+    link_timeout_s: int = 0
+    gone: LinkUrl | None = None
+    state: StreamState = HOLDING
+    queue: deque[PublishItem] = field(default_factory=deque)
+    group: PollGroup | None = None
+
+    @property
+    def bucket(self) -> str:
+        """What streams have in common that ask for their next part together: the link without its query."""
+        assert self.link is not None
+        return str(self.link).partition("?")[0]
+
+
 @dataclass(slots=True, eq=False)
 class ResponseHold:
     """A long-poll: a client whose response has not begun. `status` to `body` is what it gets at the timeout."""
 
     conn_id: int
     channels: tuple[Channel, ...]
-    request: RequestHead
+    request: ClientRequest
     status: int
     reason: bytes
     headers: Headers
     body: bytes
+    tracking: Tracking | None = None
+    gone: LinkUrl | None = None
     slot: Slot | None = None
 
 

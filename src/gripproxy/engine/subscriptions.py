@@ -15,13 +15,15 @@ class Channel:
     """One channel with at least one subscriber. The ids are None while nobody of their kind listens.
 
     `chunked` and `raw` are streams of HTTP/1.1 and HTTP/1.0 clients, which get the same content in other bytes;
-    `responses` are long-polls. `sent_at` is when the streams last got an item, in monotonic seconds.
+    `responses` are long-polls. `tracked` are holds of either kind that need a look of their own at each item: they
+    are in none of the others. `sent_at` is when the streams last got an item, in monotonic seconds.
     """
 
     name: str
     chunked: ConnIds | None = None
     raw: ConnIds | None = None
     responses: ConnIds | None = None
+    tracked: ConnIds | None = None
     sent_at: float = 0.0
     alone: "tuple[Channel, ...]" = ()  # (self,), shared by every hold that has just this channel
     slot: Slot | None = None  # the timer wheel's, while the channel lingers without subscribers
@@ -44,9 +46,15 @@ class Channel:
     def remove_response(self, conn_id: int) -> None:
         self.responses = _without(self.responses, conn_id)
 
+    def add_tracked(self, conn_id: int) -> None:
+        self.tracked = _with(self.tracked, conn_id)
+
+    def remove_tracked(self, conn_id: int) -> None:
+        self.tracked = _without(self.tracked, conn_id)
+
     @property
     def is_empty(self) -> bool:
-        return not (self.chunked or self.raw or self.responses)
+        return not (self.chunked or self.raw or self.responses or self.tracked)
 
 
 class Subscriptions:

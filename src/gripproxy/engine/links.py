@@ -1,0 +1,296 @@
+"""Requests of our own: for the next part of held streams, and to say that a hold is over."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Protocol
+
+from gripproxy.engine.client_request import ClientRequest
+from gripproxy.engine.effects import AskLink, DropLink, Effect, Forward, Log
+from gripproxy.engine.events import LinkAnswered, LinkBodyCame, LinkDone, LinkFailed, OriginFailure
+from gripproxy.engine.holds import TrackedStream
+from gripproxy.engine.timer_wheel import Slot, TimerWheel
+from gripproxy.errors import FilterError, InternalError, OriginError
+from gripproxy.protocol.filters import ResponseFilter, response_filter
+from gripproxy.protocol.http1 import NONE, encode_chunk, encode_request_head
+from gripproxy.protocol.instruct import HoldMode, Instruct, decode_instruct
+from gripproxy.protocol.link_url import LinkUrl
+from gripproxy.protocol.origin_request import OriginRequests
+from gripproxy.protocol.routes import Target
+
+RETRIES_MAX_COUNT = 5  # after 1, 2, 4, 8 and 16 seconds and up to one more, same as Pushpin
+LOG_WARNING = 1
+
+NOT_RETRIEVED = "Failed to retrieve next link."
+
+
+class FetchState(IntEnum):
+    """How far the request for a next part is."""
+
+    ASKING = 0  # others who want the same may join
+    RELAYING = 1  # its body goes to the streams as it comes
+    PAUSING = 2  # it failed, and will be repeated
+
+
+ASKING, RELAYING, PAUSING = FetchState
+
+
+@dataclass(slots=True, eq=False)
+class Fetch:
+    """One request for the next part of some streams, which have the same link and the same last ids."""
+
+    key: object
+    url: LinkUrl
+    path: bytes
+    request: ClientRequest  # of one of the streams: it says the route
+    last_ids: tuple[tuple[str, str], ...]
+    targets: tuple[Target, ...]
+    streams: dict[int, TrackedStream] = field(default_factory=dict)
+    state: FetchState = ASKING
+    link_id: int = 0  # of the present attempt
+    targets_tried: int = 0
+    retries_count: int = 0
+    has_forwarded: bool = False
+    instruct: Instruct | None = None
+    filter: ResponseFilter | None = None
+    slot: Slot | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Farewell:
+    """The request that says that a hold is over. Nobody waits for its answer."""
+
+    url: LinkUrl
+
+
+class LinkOwner(Protocol):
+    """Who has the streams: `Sessions`."""
+
+    def resume(self, stream: TrackedStream, url: LinkUrl, instruct: Instruct, now: float) -> list[Effect]:
+        """Go on with a stream that has got its next part."""
+        ...
+
+    def fail(self, stream: TrackedStream, text: str, now: float) -> list[Effect]:
+        """End a stream that does not get its next part."""
+        ...
+
+
+class Links:
+    """All links of one worker that are being asked for.
+
+    `jitter`: gives a random number in [0, 1), which spreads repetitions over a second.
+    """
+
+    def __init__(
+        self, requests: OriginRequests, owner: LinkOwner, wheel: TimerWheel, jitter: Callable[[], float]
+    ) -> None:
+        self._requests = requests
+        self._owner = owner
+        self._wheel = wheel
+        self._jitter = jitter
+        self._next_id = 0
+        self._asked: dict[int, Fetch | Farewell] = {}
+        self._by_key: dict[object, Fetch] = {}  # those that others may join
+        self._by_conn: dict[int, Fetch] = {}
+
+    @property
+    def count(self) -> int:
+        """How many requests wait for their answer."""
+        return len(self._asked)
+
+    def fetch(self, stream: TrackedStream, now: float) -> list[Effect]:
+        """Ask for a stream's next part, together with those who want the same at the moment."""
+        assert stream.link is not None
+        last_ids = tuple(sorted(stream.tracking.ids.items())) if stream.tracking is not None else ()
+        key = (str(stream.link), last_ids, id(stream.request.route))
+        fetch = self._by_key.get(key)
+        if fetch is not None:
+            self._join(fetch, stream)
+            return []
+        path, targets = _way(stream.request, stream.link)
+        fetch = Fetch(key, stream.link, path, stream.request, last_ids, targets)
+        self._by_key[key] = fetch
+        self._join(fetch, stream)
+        return self._ask(fetch, now)
+
+    def leave(self, conn_id: int) -> list[Effect]:
+        """Let a stream that is over wait no more, if it does."""
+        fetch = self._by_conn.pop(conn_id, None)
+        if fetch is None:
+            return []
+        del fetch.streams[conn_id]
+        return [] if fetch.streams else self._drop(fetch)
+
+    def say_gone(self, request: ClientRequest, url: LinkUrl, now: float) -> list[Effect]:
+        """Tell the origin that a hold is over: one POST, whatever comes of it."""
+        path, targets = _way(request, url)
+        return [self._send(b"POST", Farewell(url), request, url, path, (), targets[0], now)]
+
+    def handle(self, event: Any, now: float) -> list[Effect]:
+        """Advance a link. An event that does not fit is our bug."""
+        asked = self._asked.get(event.link_id)
+        if asked is None:
+            raise InternalError(f"link {event.link_id} that nobody asked for got {type(event).__name__}")
+        if isinstance(asked, Farewell):
+            return self._on_farewell(event, asked)
+        if isinstance(event, LinkAnswered):
+            return self._on_answered(asked, event, now)
+        if isinstance(event, LinkBodyCame):
+            return self._on_body(asked, event.part, now)
+        del self._asked[event.link_id]
+        if isinstance(event, LinkDone):
+            return self._on_done(asked, now)
+        return self._on_failed(asked, event, now)
+
+    def on_due(self, fetch: Fetch, now: float) -> list[Effect]:
+        """Repeat a request that failed."""
+        fetch.targets_tried = 0
+        return self._ask(fetch, now)
+
+    def _join(self, fetch: Fetch, stream: TrackedStream) -> None:
+        fetch.streams[stream.conn_id] = stream
+        self._by_conn[stream.conn_id] = fetch
+
+    def _ask(self, fetch: Fetch, now: float) -> list[Effect]:
+        fetch.state = ASKING
+        target = fetch.targets[fetch.targets_tried]
+        fetch.targets_tried += 1
+        if target.is_test:  # it has no links of its own
+            return self._retry(fetch, f"{target.label} has no next parts", now)
+        effect = self._send(b"GET", fetch, fetch.request, fetch.url, fetch.path, fetch.last_ids, target, now)
+        fetch.link_id = effect.link_id
+        return [effect]
+
+    def _send(
+        self,
+        method: bytes,
+        asked: Fetch | Farewell,
+        request: ClientRequest,
+        url: LinkUrl,
+        path: bytes,
+        last_ids: tuple[tuple[str, str], ...],
+        target: Target,
+        now: float,
+    ) -> AskLink:
+        self._next_id += 1
+        self._asked[self._next_id] = asked
+        headers, server_name = self._requests.link_headers(request.route, target, url.host.encode(), last_ids, now)
+        return AskLink(self._next_id, target, server_name, encode_request_head(method, path, headers, NONE, 0))
+
+    def _on_farewell(self, event: Any, farewell: Farewell) -> list[Effect]:
+        if isinstance(event, LinkBodyCame):
+            return []
+        if isinstance(event, LinkAnswered):
+            if 200 <= event.head.status < 300:
+                return []
+            return [Log(LOG_WARNING, f"gone link {farewell.url}: status {event.head.status}")]
+        del self._asked[event.link_id]
+        return [Log(LOG_WARNING, f"gone link {farewell.url}: {event.detail}")] if isinstance(event, LinkFailed) else []
+
+    def _on_answered(self, fetch: Fetch, event: LinkAnswered, now: float) -> list[Effect]:
+        head = event.head
+        if not 200 <= head.status < 300:
+            del self._asked[event.link_id]
+            return [DropLink(event.link_id), *self._retry(fetch, f"status {head.status}", now)]
+        try:
+            instruct = decode_instruct(head.status, head.reason, head.headers, b"")
+        except OriginError as error:
+            return self._refuse(fetch, f"Failed to parse accept instructions: {error}", now)
+        if instruct.hold is HoldMode.RESPONSE:
+            return self._refuse(fetch, "Next link returned non-stream hold.", now)
+        fetch.state = RELAYING
+        fetch.instruct = instruct
+        fetch.filter = response_filter([channel.filters for channel in instruct.channels], instruct.meta)
+        self._by_key.pop(fetch.key, None)
+        return []
+
+    def _on_body(self, fetch: Fetch, part: bytes, now: float) -> list[Effect]:
+        if fetch.filter is not None:
+            try:
+                part = fetch.filter.feed(part)
+            except FilterError as error:
+                return self._refuse(fetch, f"filter error: {error}", now)
+        return self._forward(fetch, part)
+
+    def _forward(self, fetch: Fetch, part: bytes) -> list[Effect]:
+        if not part:
+            return []
+        fetch.has_forwarded = True
+        chunked = [conn_id for conn_id, stream in fetch.streams.items() if stream.shape.is_chunked]
+        raw = [conn_id for conn_id, stream in fetch.streams.items() if not stream.shape.is_chunked]
+        effects: list[Effect] = []
+        if chunked:
+            effects.append(Forward(fetch.link_id, encode_chunk(part), chunked))
+        if raw:
+            effects.append(Forward(fetch.link_id, part, raw))
+        return effects
+
+    def _on_done(self, fetch: Fetch, now: float) -> list[Effect]:
+        assert fetch.instruct is not None
+        effects: list[Effect] = []
+        if fetch.filter is not None:
+            try:
+                effects += self._forward(fetch, fetch.filter.end())
+            except FilterError as error:
+                return self._end_all(fetch, f"filter error: {error}", now)
+        for stream in self._take_streams(fetch):
+            effects += self._owner.resume(stream, fetch.url, fetch.instruct, now)
+        return effects
+
+    def _on_failed(self, fetch: Fetch, event: LinkFailed, now: float) -> list[Effect]:
+        is_unreachable = event.failure is OriginFailure.CONNECT
+        if is_unreachable and fetch.targets_tried < len(fetch.targets):
+            return [Log(LOG_WARNING, f"next link {fetch.url}: {event.detail}"), *self._ask(fetch, now)]
+        return self._retry(fetch, event.detail, now)
+
+    def _retry(self, fetch: Fetch, reason: str, now: float) -> list[Effect]:
+        log = Log(LOG_WARNING, f"next link {fetch.url}: {reason}", is_origin_error=True)
+        if fetch.has_forwarded or fetch.retries_count >= RETRIES_MAX_COUNT:
+            return [log, *self._end_all(fetch, NOT_RETRIEVED, now)]
+        fetch.state = PAUSING
+        fetch.instruct = fetch.filter = None
+        self._by_key.setdefault(fetch.key, fetch)
+        self._wheel.schedule(fetch, now + 2**fetch.retries_count + self._jitter())
+        fetch.retries_count += 1
+        return [log]
+
+    def _refuse(self, fetch: Fetch, text: str, now: float) -> list[Effect]:
+        """Give up an answer that is no next part; to ask again would bring the same."""
+        del self._asked[fetch.link_id]
+        log = Log(LOG_WARNING, f"next link {fetch.url}: {text}", is_origin_error=True)
+        return [DropLink(fetch.link_id), log, *self._end_all(fetch, text, now)]
+
+    def _end_all(self, fetch: Fetch, text: str, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for stream in self._take_streams(fetch):
+            effects += self._owner.fail(stream, text, now)
+        return effects
+
+    def _take_streams(self, fetch: Fetch) -> list[TrackedStream]:
+        """Let go of a fetch that is over, and give its streams."""
+        if self._by_key.get(fetch.key) is fetch:
+            del self._by_key[fetch.key]
+        streams = list(fetch.streams.values())
+        for stream in streams:
+            del self._by_conn[stream.conn_id]
+        fetch.streams.clear()
+        return streams
+
+    def _drop(self, fetch: Fetch) -> list[Effect]:
+        self._take_streams(fetch)
+        self._wheel.cancel(fetch)
+        return [DropLink(fetch.link_id)] if self._asked.pop(fetch.link_id, None) is not None else []
+
+
+def _way(request: ClientRequest, url: LinkUrl) -> tuple[bytes, tuple[Target, ...]]:
+    """Say with which path, and where, a link is asked for.
+
+    A link to where the request itself went takes the same route; its path is rewritten if it is one of the public ones,
+    as the client would write it. A link elsewhere goes there directly.
+    """
+    route = request.route
+    path = url.target.encode()
+    if url.is_same_origin(request.url):
+        return (route.rewrite_path(path) if path.startswith(route.path_beg) else path), route.targets
+    is_untrusted = request.target is not None and request.target.untrusted
+    return path, (Target(host=url.name, port=url.port, is_ssl=url.is_https, untrusted=is_untrusted),)
