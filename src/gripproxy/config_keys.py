@@ -30,6 +30,7 @@ class Kind(IntEnum):
     WORKERS = 14  # empty and 0: one per core
     SIGNING_KEY = 15
     METRICS_ADDRESS = 16  # PORT, ADDRESS:PORT or ipc://PATH; empty is off
+    NETWORKS = 17  # ADDRESS, ADDRESS/BITS or unix:
 
 
 class Status(IntEnum):
@@ -98,7 +99,6 @@ _MESSAGE_WAIT = Key(
     "milliseconds",
     high=3_600_000,
     field="message_wait_ms",
-    status=Status.UNSUPPORTED,
 )
 
 GLOBAL_KEYS = [
@@ -136,20 +136,21 @@ PROXY_KEYS = [
     _used("proxy", "accept_x_forwarded_protocol", Kind.BOOLEAN, "", "false"),
     _used("proxy", "set_x_forwarded_protocol", Kind.FORWARDED_PROTOCOL, "", "proto-only"),
     _used("proxy", "x_forwarded_for", Kind.FORWARDED_FOR, "", ""),
+    _used("proxy", "x_forwarded_for_trusted", Kind.FORWARDED_FOR, "", ""),
+    _used("proxy", "accept_pushpin_route", Kind.BOOLEAN, "", "false"),
+    _used("proxy", "auto_cross_origin", Kind.BOOLEAN, "", "false"),
     _used("proxy", "orig_headers_need_mark", Kind.TEXT_LIST, "", ""),
     _used("proxy", "cdn_loop", Kind.TEXT, "", ""),
     _used("proxy", "sig_iss", Kind.TEXT, "pushpin", "pushpin"),
     _used("proxy", "sig_key", Kind.SIGNING_KEY, "", "changeme"),
+    _used("proxy", "upstream_key", Kind.SIGNING_KEY, "", ""),
     # gripproxy's own
+    _used("proxy", "set_real_ip_from", Kind.NETWORKS, "", ""),
     _used("proxy", "origin_connect_timeout", Kind.NUMBER, "10", "10", "seconds", low=0.01, high=3600),
     _used("proxy", "origin_timeout", Kind.NUMBER, "600", "600", "seconds", low=0.01, high=86_400),
     _alias("proxy", "workers", "workers", _WORKERS),
-    _unsupported("proxy", "auto_cross_origin", "false", kind=Kind.BOOLEAN),
-    _unsupported("proxy", "x_forwarded_for_trusted"),
-    _unsupported("proxy", "accept_pushpin_route", "false", kind=Kind.BOOLEAN),
     _unsupported("proxy", "log_from", "false", kind=Kind.BOOLEAN),
     _unsupported("proxy", "log_user_agent", "false", kind=Kind.BOOLEAN),
-    _unsupported("proxy", "upstream_key"),
     _unsupported("proxy", "sockjs_url", "http://cdn.jsdelivr.net/sockjs/0.3.4/sockjs.min.js"),
     _unsupported("proxy", "max_open_requests", "-1"),
     _unsupported("proxy", "stats_report_interval", "10"),
@@ -174,6 +175,7 @@ HANDLER_KEYS = [
     _used("handler", "connection_subscription_max", Kind.INTEGER, "20", "20", "channels", low=1),
     _used("handler", "subscription_linger", Kind.INTEGER, "60", "60", "seconds", high=86_400),
     _MESSAGE_WAIT,
+    _used("handler", "update_on_first_subscription", Kind.BOOLEAN, "true", "true"),
     _used("handler", "id_cache_ttl", Kind.INTEGER, "0", "60", "seconds", high=86_400),
     _used("handler", "command_spec", Kind.SPEC, "", "tcp://127.0.0.1:5563"),
     _used("handler", "prometheus_port", Kind.METRICS_ADDRESS, "", ""),
@@ -183,7 +185,6 @@ HANDLER_KEYS = [
     _unsupported("handler", "message_rate", "2500", "-1"),
     _unsupported("handler", "message_hwm", "25000", "-1"),
     _unsupported("handler", "message_block_size", "", "-1"),
-    _unsupported("handler", "update_on_first_subscription", "true", "true", Kind.BOOLEAN),
     _unsupported("handler", "stats_subscription_ttl", "60"),
     _unsupported("handler", "stats_report_interval", "10"),
     _unsupported("handler", "stats_format", "tnetstring"),

@@ -218,6 +218,17 @@ def _forwarded_for(elements: list[str], _: Surroundings) -> ForwardedForRule:
     return ForwardedForRule(truncate=truncate, is_append="append" in elements)
 
 
+def _networks(elements: list[str], _: Surroundings) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(element if element == "unix:" else _network(element) for element in elements))
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise ValueError(f"must be a list of ADDRESS, ADDRESS/BITS or unix: ({error})") from None
+
+
 def _texts(elements: list[str], _: Surroundings) -> tuple[str, ...]:
     return tuple(elements)
 
@@ -245,5 +256,6 @@ _OF_LISTS: dict[Kind, Callable[[list[str], Surroundings], object]] = {
     Kind.LOG_LEVEL: _log_level,
     Kind.FORWARDED_FOR: _forwarded_for,
     Kind.TEXT_LIST: _texts,
+    Kind.NETWORKS: _networks,
     Kind.SPEC_LIST: _specs,
 }

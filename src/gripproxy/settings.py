@@ -70,9 +70,14 @@ class Settings:
     accept_x_forwarded_protocol: bool = False
     set_x_forwarded_protocol: ForwardedProtocol = ForwardedProtocol.PROTO_ONLY
     x_forwarded_for: ForwardedForRule = ForwardedForRule()
+    x_forwarded_for_trusted: ForwardedForRule = ForwardedForRule()
+    set_real_ip_from: tuple[str, ...] = ()  # gripproxy's own key: networks, or "unix:"
+    accept_pushpin_route: bool = False
+    auto_cross_origin: bool = False
     orig_headers_need_mark: tuple[str, ...] = ()
     sig_iss: str = "pushpin"
     sig_key: str = ""
+    upstream_key: str = ""
     cdn_loop: str = ""
     origin_connect_timeout: float = 10.0  # gripproxy's own key
     origin_timeout: float = 600.0  # gripproxy's own key: no byte from the origin for so long is a failure
@@ -92,6 +97,7 @@ class Settings:
     connection_subscription_max: int = 20
     id_cache_ttl: int = 60
     message_wait_ms: int = 5000
+    update_on_first_subscription: bool = True
     subscription_linger: int = 60
 
     def ipc_path(self, name: str) -> str:

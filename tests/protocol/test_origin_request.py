@@ -1,12 +1,22 @@
 """What an origin gets of a client's headers."""
 
+from collections.abc import Sequence
+
+import jwt
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gripproxy.protocol.grip_sig import SigKey
+from gripproxy.protocol.header_params import decode_valued_params
 from gripproxy.protocol.http1 import Headers, RequestHead
-from gripproxy.protocol.origin_request import GRIP_FEATURE, OriginRequests, is_marked_https
+from gripproxy.protocol.origin_request import (
+    GRIP_FEATURE,
+    OriginRequests,
+    encode_grip_last,
+    is_forbidden_events,
+    is_marked_https,
+)
 from gripproxy.protocol.route import Route
 from gripproxy.protocol.routes import parse_routes
 from gripproxy.settings import ForwardedForRule, ForwardedProtocol, Settings
@@ -16,6 +26,7 @@ PLAIN = "* localhost:80"
 NO_GRIP = "*,no_grip localhost:80"
 NAMES = st.sampled_from(
     [b"Grip-Sig", b"CONNECTION", b"X-Forwarded-For", b"CDN-Loop", b"eb9bf0f5-A", b"eb9bf0f5", b"TE", b"A", b"host"]
+    + [b"Grip_Sig", b"X_Forwarded-For", b"Meta-A", b"Connection_ID", b"Forwarded", b"X-Real-Ip", b"x_real_ip"]
 )
 
 
@@ -30,12 +41,13 @@ def sent(
     client_ip: str = "10.0.0.9",
     is_https: bool = False,
     is_trusted: bool = False,
+    grip_last: Sequence[tuple[str, str]] = (),
 ) -> Headers:
     """Give the headers after Host that the origin gets."""
     requests = OriginRequests(settings or Settings(), {}, lambda: 0.0)
     head = RequestHead(b"GET", b"/", True, list(headers), HOST[1])
     chosen = route(line)
-    made, _ = requests.headers(head, chosen, chosen.targets[0], client_ip, is_https, 0.0, is_trusted)
+    made, _ = requests.headers(head, chosen, chosen.targets[0], client_ip, is_https, 0.0, is_trusted, grip_last)
     assert head.headers == headers, "the request may have to be sent again"
     assert made[0][0] == b"Host"
     return made[1:]
@@ -64,6 +76,20 @@ def test_order_case_and_duplicates_stay() -> None:
         b"Grip-Hold",
         b"grip-sig",
         b"eb9bf0f5-Cookie",
+        b"Pushpin-Check",
+        b"Connection-Id",
+        b"META-User",
+        b"Forwarded",
+        b"X-Real-IP",
+        b"X-Forwarded-For",
+        b"X-Forwarded-Host",
+        b"X-Forwarded-Anything",
+        b"X_Forwarded_For",
+        b"X-Forwarded_Host",
+        b"GRIP_SIG",
+        b"Connection_Id",
+        b"meta_user",
+        b"Content_Length",
     ],
 )
 def test_headers_that_never_go_on(name: bytes) -> None:
@@ -84,10 +110,12 @@ def test_headers_named_in_connection_go() -> None:
     assert sent([*headers, (b"X-Other", b"1")], NO_GRIP) == [(b"A", b"1")]
 
 
-@pytest.mark.parametrize("name", [b"X-Forwarded-For", b"X-Forwarded-Proto", b"Forwarded", b"CDN-Loop", b"X-Secret"])
+@pytest.mark.parametrize(
+    "name", [b"X-Forwarded-For", b"X-Forwarded-Proto", b"Forwarded", b"CDN-Loop", b"X-Secret", b"X-Forwarded-Host"]
+)
 def test_client_cannot_strip_what_others_added(name: bytes) -> None:
     """Naming a header in Connection must not hide the client's address nor take away what the route sets."""
-    settings = Settings(set_x_forwarded_protocol=ForwardedProtocol.OFF)
+    settings = Settings(set_x_forwarded_protocol=ForwardedProtocol.OFF, set_real_ip_from=("10.0.0.0/8",))
     line = "*,no_grip,header=X-Secret:1 localhost:80"
     assert (name, b"1") in sent([(name, b"1"), (b"Connection", name)], line, settings)
 
@@ -97,6 +125,19 @@ def test_route_headers_replace_and_remove() -> None:
     line = "*,header=A:new,header=B:,header=Grip-X:1,header=Host:evil localhost:80"
     made = sent([(b"a", b"old"), (b"b", b"old"), (b"C", b"1"), HOST], line)
     assert made == [(b"C", b"1"), (b"A", b"new"), GRIP_FEATURE]
+
+
+def test_client_cannot_pass_for_the_route() -> None:
+    """An origin behind CGI or WSGI reads X_User as X-User."""
+    line = '*,no_grip,header="X-User: me",header=X-Admin: localhost:80'
+    assert sent([(b"X_User", b"root"), (b"x-user", b"root"), (b"X_Admin", b"1")], line) == [(b"X-User", b"me")]
+
+
+def test_route_may_set_what_clients_may_not() -> None:
+    """The operator wrote it; only Grip-* is the proxy's own, as in Pushpin."""
+    names = ["X-Forwarded-Host", "X-Real-IP", "Meta-A", "Connection-Id", "Grip-A", "X-Forwarded-For"]
+    line = "*,no_grip," + ",".join(f"header={name}:1" for name in names) + " localhost:80"
+    assert {name for name, _ in sent([], line)} == {name.encode() for name in names} - {b"Grip-A"}
 
 
 def test_marked_copies_are_taken_before_anything_is_removed() -> None:
@@ -121,15 +162,19 @@ def test_marked_headers_with_a_trusted_client() -> None:
 
 def test_trusted_client_speaks_for_itself() -> None:
     """The proxy in front has signed and will do the hold: its headers go through and none are added."""
-    headers = [(b"Grip-Sig", b"theirs"), (b"Grip-Feature", b"f"), (b"X-Forwarded-For", b"1.1.1.1")]
+    headers = [(b"Grip-Sig", b"theirs"), (b"Connection-Id", b"c"), (b"Meta-A", b"1"), (b"X-Forwarded-Host", b"h")]
+    headers += [(b"X-Forwarded-For", b"1.1.1.1")]
     settings = Settings(x_forwarded_for=ForwardedForRule(truncate=0, is_append=True))
     assert sent(headers, settings=settings, is_trusted=True) == headers
+    settings = Settings(x_forwarded_for_trusted=ForwardedForRule(truncate=0, is_append=True))
+    assert sent(headers, settings=settings, is_trusted=True)[-1] == (b"X-Forwarded-For", b"10.0.0.9")
+    assert sent(headers, is_trusted=True, grip_last=[("c", "1")]) == headers
 
 
 @pytest.mark.parametrize(
     ("value", "is_https", "added"),
     [
-        (ForwardedProtocol.OFF, True, [(b"X-Forwarded-Proto", b"old")]),
+        (ForwardedProtocol.OFF, True, []),
         (ForwardedProtocol.PROTO_ONLY, False, []),
         (ForwardedProtocol.PROTO_ONLY, True, [(b"X-Forwarded-Proto", b"https")]),
         (ForwardedProtocol.BOTH, False, []),
@@ -168,7 +213,8 @@ def test_marked_https(headers: Headers, is_https: bool) -> None:
     ("rule", "values", "added"),
     [
         (ForwardedForRule(), [], None),
-        (ForwardedForRule(), [b"1.1.1.1,2.2.2.2", b"3.3.3.3"], b"1.1.1.1, 2.2.2.2, 3.3.3.3"),
+        (ForwardedForRule(), [b"1.1.1.1,2.2.2.2", b"3.3.3.3"], None),
+        (ForwardedForRule(truncate=9), [b"1.1.1.1,2.2.2.2", b"3.3.3.3"], b"1.1.1.1, 2.2.2.2, 3.3.3.3"),
         (ForwardedForRule(is_append=True), [], b"10.0.0.9"),
         (ForwardedForRule(is_append=True), [b"1.1.1.1"], b"1.1.1.1, 10.0.0.9"),
         (ForwardedForRule(truncate=1, is_append=True), [b"1.1.1.1, 2.2.2.2"], b"2.2.2.2, 10.0.0.9"),
@@ -182,6 +228,30 @@ def test_forwarded_for(rule: ForwardedForRule, values: list[bytes], added: bytes
     headers = [(b"X-Forwarded-For", value) for value in values]
     expected = [] if added is None else [(b"X-Forwarded-For", added)]
     assert sent([*headers, (b"A", b"1")], NO_GRIP, Settings(x_forwarded_for=rule)) == [(b"A", b"1"), *expected]
+
+
+def test_proxy_in_front_speaks_for_its_client() -> None:
+    """It is known by its address; the header that the settings make themselves is theirs all the same."""
+    headers = [
+        (b"X-Forwarded-Host", b"h"),
+        (b"Forwarded", b"for=1"),
+        (b"X-Real-IP", b"1"),
+        (b"X-Forwarded-Proto", b"x"),
+    ]
+    addresses = (b"X-Forwarded-For", b"1.1.1.1,2.2.2.2")
+    settings = Settings(set_real_ip_from=("10.0.0.8/29",))
+    assert sent([*headers, addresses], NO_GRIP, settings) == [*headers[:3], (b"X-Forwarded-For", b"1.1.1.1, 2.2.2.2")]
+    assert sent([*headers, addresses, (b"Grip-A", b"1"), (b"Meta-A", b"1")], NO_GRIP, settings, "10.0.0.7") == []
+    settings = Settings(set_real_ip_from=("10.0.0.8/29",), set_x_forwarded_protocol=ForwardedProtocol.OFF)
+    assert sent(headers, NO_GRIP, settings) == headers
+
+
+def test_addresses_of_strangers_are_not_kept_where_the_proxies_are_known() -> None:
+    """Then a rule that appends begins with the client itself."""
+    settings = Settings(set_real_ip_from=("10.0.0.9/32",), x_forwarded_for=ForwardedForRule(is_append=True))
+    headers = [(b"X-Forwarded-For", b"1.1.1.1")]
+    assert sent(headers, NO_GRIP, settings) == [(b"X-Forwarded-For", b"1.1.1.1, 10.0.0.9")]
+    assert sent(headers, NO_GRIP, settings, "10.0.0.8") == [(b"X-Forwarded-For", b"10.0.0.8")]
 
 
 def test_client_on_a_unix_socket_has_no_address_to_append() -> None:
@@ -232,7 +302,7 @@ def test_route_overrides_issuer_and_key_independently(line: str, key: bytes | No
     assert len(tokens) == (key is not None)
     assert ([name for name, _ in made][-1] == b"Grip-Feature") is not chosen.no_grip
     if key is not None:
-        requests.reload({text: SigKey(key) for text in keys})
+        requests.reload({text: SigKey(key) for text in keys}, None)
         again, _ = requests.headers(head, chosen, chosen.targets[0], "", False, 0.0)
         assert again == made
 
@@ -242,7 +312,7 @@ def test_reload_uses_the_new_keys() -> None:
     requests = OriginRequests(Settings(sig_key="k"), {"k": SigKey(b"old")}, lambda: 0.0)
     chosen, head = route(PLAIN), RequestHead(b"GET", b"/", True, [])
     before, _ = requests.headers(head, chosen, chosen.targets[0], "", False, 0.0)
-    requests.reload({"k": SigKey(b"new")})
+    requests.reload({"k": SigKey(b"new")}, None)
     after, _ = requests.headers(head, chosen, chosen.targets[0], "", False, 0.0)
     assert before[1][0] == after[1][0] == b"Grip-Sig"
     assert before != after
@@ -280,6 +350,123 @@ def test_no_client_gets_grip_headers_through(headers: Headers, is_https: bool) -
     """Whatever a client sends, an origin may believe a Grip-* or marked header to be a proxy's."""
     made = sent(headers, NO_GRIP, Settings(cdn_loop="me"), is_https=is_https)
     names = [name.lower() for name, _ in made]
-    assert not [name for name in names if name.startswith((b"grip-", b"eb9bf0f5-", b"connection", b"host"))]
+    assert set(names) <= {b"a", b"te", b"eb9bf0f5", b"cdn-loop", b"x-forwarded-proto"}
     assert names.count(b"cdn-loop") == 1
-    assert names.count(b"x-forwarded-for") <= 1
+
+
+def test_repeated_request_says_where_its_channels_stand() -> None:
+    """Behind what the proxy says of itself; a client cannot say it, and a route without GRIP has no holds."""
+    made = sent([(b"Grip-Last", b"x"), (b"A", b"1")], grip_last=[("c", "1"), ("d", "2")])
+    assert made == [(b"A", b"1"), GRIP_FEATURE, (b"Grip-Last", b"c; last-id=1"), (b"Grip-Last", b"d; last-id=2")]
+    assert sent([], NO_GRIP, grip_last=[("c", "1")]) == []
+
+
+@pytest.mark.parametrize(
+    ("channel", "last_id", "value"),
+    [
+        ("c", "10", b"c; last-id=10"),
+        ("\u00e9", "\u00e9", b"\xc3\xa9; last-id=\xc3\xa9"),
+        ("c", "", b"c; last-id="),
+        ("c", "a;b", b'c; last-id="a;b"'),
+        ("c", ' "\\,', b'c; last-id=" \\"\\\\,"'),
+        ('"a,b"', "1", b'"a,b"; last-id=1'),
+        ("a b", "1", b"a b; last-id=1"),
+        ("a,b", "1", None),
+        ("a;b", "1", None),
+        (" a", "1", None),
+        ("a\r\nX: y", "1", None),
+        ("c", "1\r\nX: y", None),
+        ("c\0", "1", None),
+    ],
+)
+def test_grip_last_is_read_as_it_is_meant(channel: str, last_id: str, value: bytes | None) -> None:
+    """Names and ids come from origins and publishers; one that would be read as another is not said."""
+    assert encode_grip_last([(channel, last_id)]) == ([] if value is None else [(b"Grip-Last", value)])
+
+
+@given(st.text(max_size=12), st.text(max_size=12))
+@example("c", "\ud800")
+def test_no_channel_or_id_breaks_the_header(channel: str, last_id: str) -> None:
+    """Whatever a publisher calls its items."""
+    for _, value in encode_grip_last([(channel, last_id)]):
+        assert not set(value) & {0, 10, 13}
+        assert decode_valued_params(value) == (
+            channel.encode(errors="surrogatepass"),
+            [(b"last-id", last_id.encode(errors="surrogatepass"))],
+        )
+
+
+def test_link_request_has_the_shape_of_the_reference() -> None:
+    """Nothing of the client's; the route's headers stand before what the proxy says of itself."""
+    line = '*,as_host=as.test,header=A:1,header=A:2,header="Host: evil",header=Grip-X:1,header=Gone: o.test:443,ssl'
+    requests = OriginRequests(Settings(sig_key="k", cdn_loop="me"), {"k": SigKey(b"k")}, lambda: 0.0)
+    chosen = route(line)
+    made, name = requests.link_headers(chosen, chosen.targets[0], b"d.test:81", [("cs", "10")], 0.0, is_https=True)
+    assert [made[0], *made[1:4]] == [
+        (b"Host", b"d.test:81"),
+        (b"Grip-Last", b"cs; last-id=10"),
+        (b"A", b"1"),
+        (b"CDN-Loop", b"me"),
+    ]
+    assert [name for name, _ in made[4:]] == [b"Grip-Sig", b"Grip-Feature", b"X-Forwarded-Proto"]
+    assert name == "d.test"
+
+
+def test_link_request_goes_by_the_targets_own_host() -> None:
+    """As every other request to this target."""
+    requests = OriginRequests(Settings(), {}, lambda: 0.0)
+    chosen = route("* o.test:443,ssl,host=t.test:8443 o.test:80")
+    made = requests.link_headers(chosen, chosen.targets[0], b"d.test", [], 0.0)
+    assert made == ([(b"Host", b"t.test:8443"), GRIP_FEATURE], "t.test")
+    assert requests.link_headers(chosen, chosen.targets[1], b"d.test", [], 0.0)[1] == ""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_only_a_proxy_that_proves_it_is_trusted() -> None:
+    """The first Grip-Sig counts; without a key, or with another one, nobody is."""
+    good, bad = (jwt.encode({"exp": 1001}, secret).encode() for secret in ("k", "other"))
+    keys = [None, SigKey(b"k")]
+    nobody, careful = (OriginRequests(Settings(), {}, lambda: 1000.0, upstream_key=key) for key in keys)
+
+    def is_trusted(requests: OriginRequests, *tokens: bytes) -> bool:
+        return requests.is_trusted(RequestHead(b"GET", b"/", True, [(b"grip-sig", token) for token in tokens]))
+
+    assert is_trusted(careful, good)
+    assert not is_trusted(careful, bad, good)
+    assert not is_trusted(careful)
+    assert not is_trusted(nobody, good)
+    careful.reload({}, SigKey(b"other"))
+    assert [is_trusted(careful, token) for token in (good, bad)] == [False, True]
+    careful.reload({}, None)
+    assert not is_trusted(careful, bad)
+
+
+def test_request_names_its_route_only_where_it_may() -> None:
+    """And then the origin does not see it."""
+    open_requests = OriginRequests(Settings(accept_pushpin_route=True), {}, lambda: 0.0)
+    headers = [(b"pushpin-route", b"a\xc3\xa9"), (b"Pushpin-Route", b"b")]
+    head = RequestHead(b"GET", b"/", True, headers)
+    assert open_requests.wanted_route(head) == "a\u00e9"
+    assert open_requests.wanted_route(RequestHead(b"GET", b"/", True, [(b"Pushpin-Route", b"")])) is None
+    assert open_requests.wanted_route(RequestHead(b"GET", b"/", True, [(b"Pushpin-Route", b"\xff")])) == "\udcff"
+    assert open_requests.wanted_route(RequestHead(b"GET", b"/", True, [])) is None
+    assert sent(headers, NO_GRIP, Settings(accept_pushpin_route=True)) == []
+    assert OriginRequests(Settings(), {}, lambda: 0.0).wanted_route(head) is None
+    assert sent(headers, NO_GRIP) == headers
+
+
+@pytest.mark.parametrize(
+    ("content_type", "is_forbidden"),
+    [
+        (b"application/websocket-events", True),
+        (b"Application/WebSocket-Events ; x=y", True),
+        (b"application/json", False),
+    ],
+)
+def test_clients_cannot_send_events_as_a_proxy_would(content_type: bytes, is_forbidden: bool) -> None:
+    """The request would be signed, and so believed."""
+    head = RequestHead(b"POST", b"/", True, [(b"Content-Type", b"a/b"), (b"content-type", content_type)])
+    over_http, plain = route("* a:1,over_http b:1").targets
+    assert is_forbidden_events(head, over_http, is_trusted=False) is is_forbidden
+    assert not is_forbidden_events(head, over_http, is_trusted=True)
+    assert not is_forbidden_events(head, plain, is_trusted=False)

@@ -1,39 +1,29 @@
 """Which headers an origin gets: the client's, rewritten as the route and the settings say, and the proxy's own."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 
-from gripproxy.protocol.grip_sig import GripSigner, SigKey
-from gripproxy.protocol.header_params import header_value, split_list
+from gripproxy.protocol.front_proxies import FrontProxies
+from gripproxy.protocol.grip_sig import GripSigner, GripVerifier, SigKey
+from gripproxy.protocol.header_fates import DROPPED, FORWARDED, GRIP, KEPT, MARK, MARKED, NOTED, OVER_HTTP, HeaderFates
+from gripproxy.protocol.header_params import decode_valued_params, header_value, split_list
 from gripproxy.protocol.http1 import Headers, RequestHead, without_port
 from gripproxy.protocol.origin_response import USUAL_CONNECTION, connection_names
 from gripproxy.protocol.route import Route
 from gripproxy.protocol.route_target import Target
 from gripproxy.settings import ForwardedForRule, ForwardedProtocol, Settings
 
-MARK = b"eb9bf0f5-"  # Pushpin's prefix for headers as the first proxy saw them
-GRIP_FEATURE = (b"Grip-Feature", b"status")  # what this version does of all that Pushpin names here
+# All that Pushpin 1.41 names but `session`: there is no state service.
+GRIP_FEATURE = (
+    b"Grip-Feature",
+    b"status, link:next, link:gone, "
+    b"filter:skip-self, filter:skip-users, filter:require-sub, filter:build-id, filter:var-subst",
+)
 
-# Headers that do not go on as they are; True: they are looked at first. Framing is the caller's business.
-# Content-Encoding stays: the body goes on as it came. Pushpin leaves Proxy-Connection, TE and Upgrade in place,
-# but they are about the client's connection (RFC 9110 section 7.6.1).
-_DROPPED = {
-    b"accept-encoding": False,
-    b"connection": True,
-    b"content-length": False,
-    b"expect": False,
-    b"host": False,
-    b"keep-alive": False,
-    b"proxy-connection": False,
-    b"te": True,
-    b"transfer-encoding": False,
-    b"upgrade": False,
-    b"x-forwarded-for": True,
-}
-_FORWARDED_PROTOCOL = (b"x-forwarded-proto", b"x-forwarded-protocol")
-# What a client must not be able to strip by naming it in Connection: who is behind it, and the guard against loops.
-_NEVER_HOP_BY_HOP = frozenset([b"cdn-loop", b"forwarded", b"host", *_FORWARDED_PROTOCOL])
-_PREFIXES = frozenset([b"grip-", MARK[:5]])
-_TRUSTED_FORWARDED_FOR = ForwardedForRule()  # Pushpin's default for `x_forwarded_for_trusted`
+# What a client must not be able to strip by naming it in Connection: the guard against loops.
+_NEVER_HOP_BY_HOP = frozenset([b"cdn-loop", b"host"])
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_QUOTE_OR_BACKSLASH = re.compile(rb'(["\\])')
 
 _PROTO_HEADERS: dict[ForwardedProtocol, Headers] = {
     ForwardedProtocol.OFF: [],
@@ -48,25 +38,46 @@ class OriginRequests:
     Args:
         keys: decoded signing keys by the text of their setting; a text that is not in it does not sign.
         unix_time: gives the wall clock's seconds since 1970, for the tokens.
+        upstream_key: verifies the tokens of proxies in front, whose clients then are theirs; None trusts nobody.
     """
 
-    def __init__(self, settings: Settings, keys: Mapping[str, SigKey], unix_time: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        keys: Mapping[str, SigKey],
+        unix_time: Callable[[], float],
+        upstream_key: SigKey | None = None,
+    ) -> None:
         self._settings = settings
         self._unix_time = unix_time
         self._proto_headers = _PROTO_HEADERS[settings.set_x_forwarded_protocol]
         self._cdn_loop = settings.cdn_loop.encode()
         self._need_mark = frozenset(name.lower().encode() for name in settings.orig_headers_need_mark)
-        self._dropped = dict(_DROPPED)
-        if self._proto_headers or settings.accept_x_forwarded_protocol:
-            self._dropped.update(dict.fromkeys(_FORWARDED_PROTOCOL, False))
-        if self._cdn_loop:
-            self._dropped[b"cdn-loop"] = True
-        self.reload(keys)
+        self._fates = HeaderFates(settings)
+        self._proxies = FrontProxies(settings.set_real_ip_from)
+        # A rule for X-Forwarded-For says what to make of anybody's, unless it is said who stands in front.
+        self._is_anyone_forwarding = settings.x_forwarded_for != ForwardedForRule() and not settings.set_real_ip_from
+        self.reload(keys, upstream_key)
 
-    def reload(self, keys: Mapping[str, SigKey]) -> None:
-        """Use these signing keys from now on, after the routes and the key files have been read again."""
+    def reload(self, keys: Mapping[str, SigKey], upstream_key: SigKey | None) -> None:
+        """Use these keys from now on, after the routes and the key files have been read again."""
         self._keys = keys
         self._signers: dict[tuple[str, str], GripSigner] = {}
+        self._verifier = None if upstream_key is None else GripVerifier(upstream_key)
+
+    def is_trusted(self, head: RequestHead) -> bool:
+        """Whether the client is a GRIP proxy that proved it (`upstream_key`): it interprets the answer itself."""
+        if self._verifier is None:
+            return False
+        token = header_value(head.headers, b"grip-sig")
+        return token is not None and self._verifier.is_good(token, self._unix_time())
+
+    def wanted_route(self, head: RequestHead) -> str | None:
+        """Give the id of the route that the request asks for, where requests may (`accept_pushpin_route`)."""
+        if not self._settings.accept_pushpin_route:
+            return None
+        route_id = header_value(head.headers, b"pushpin-route")
+        return route_id.decode("utf-8", "surrogateescape") if route_id else None
 
     def headers(
         self,
@@ -77,6 +88,7 @@ class OriginRequests:
         is_https: bool,
         now: float,
         is_trusted: bool = False,
+        grip_last: Sequence[tuple[str, str]] = (),
     ) -> tuple[Headers, str]:
         """Give the headers to send, Host first and without framing, and for TLS the name that a certificate must carry.
 
@@ -84,42 +96,88 @@ class OriginRequests:
             head: stays as it is, so that a request can be repeated.
             client_ip: empty for a client on a unix socket.
             now: monotonic seconds.
-            is_trusted: the client is a GRIP proxy that proved it; its Grip-* headers go through.
+            is_trusted: see there; its Grip-* headers go through.
+            grip_last: of a request that is repeated for a hold: its channels, without the route's prefix, and the id
+                at which each stands.
 
         Source: the order of the steps is Pushpin's.
         """
         host = _origin_host(head, route, target)
         kept: Headers = [(b"Host", host)]
-        looked_at: Headers = []
-        dropped = self._dropped
+        noted: Headers = []
+        fates = self._fates
         is_rewriting = route.headers or route.orig_headers
         for header in self._rewritten(head.headers, route, is_trusted) if is_rewriting else head.headers:
-            lower = header[0].lower()
-            if lower in dropped:
-                if dropped[lower]:
-                    looked_at.append((lower, header[1]))
-            elif lower[:5] not in _PREFIXES or _keeps_prefixed(lower, route, is_trusted):
+            fate = fates[header[0]]
+            if fate is KEPT:
                 kept.append(header)
-        if looked_at:
-            kept = _with_connection_applied(kept, looked_at, route)
+            elif fate is NOTED:
+                noted.append((header[0].lower(), header[1]))
+            elif fate is not DROPPED and self._may_say(fate, header[0], route, client_ip, is_trusted):
+                kept.append(header)
+        if noted:
+            kept = self._with_connection_applied(kept, noted, route)
         if self._cdn_loop:
-            kept.append((b"CDN-Loop", b", ".join([*_elements(looked_at, b"cdn-loop"), self._cdn_loop])))
+            kept.append((b"CDN-Loop", b", ".join([*_elements(noted, b"cdn-loop"), self._cdn_loop])))
         if not is_trusted and not route.no_grip:
             self._add_grip(kept, route, now)
+            kept += encode_grip_last(grip_last)
         if is_https:
             kept += self._proto_headers
-        rule = _TRUSTED_FORWARDED_FOR if is_trusted else self._settings.x_forwarded_for
-        if looked_at or rule.is_append:
-            _add_forwarded_for(kept, _elements(looked_at, b"x-forwarded-for"), rule, client_ip)
-        if not target.is_ssl:
-            return kept, ""
-        return kept, target.host if target.trust_connect_host else without_port(host)
+        rule = self._settings.x_forwarded_for_trusted if is_trusted else self._settings.x_forwarded_for
+        if noted or rule.is_append:
+            addresses = _elements(noted, b"x-forwarded-for")
+            if addresses and not self._is_anyone_forwarding:
+                is_said = self._may_say(FORWARDED, b"x-forwarded-for", route, client_ip, is_trusted)
+                addresses = addresses if is_said else []
+            _add_forwarded_for(kept, addresses, rule, client_ip)
+        return kept, _server_name(target, host)
+
+    def link_headers(
+        self,
+        route: Route,
+        target: Target,
+        host: bytes,
+        grip_last: Sequence[tuple[str, str]],
+        now: float,
+        is_https: bool = False,
+    ) -> tuple[Headers, str]:
+        """Give the headers of a request of our own for a link in an instruct, and the name for TLS, as `headers` does.
+
+        Args:
+            host: of the link's URL, with its port if it says one.
+            is_https: the scheme of the link's URL.
+
+        Source: Pushpin, which sends such a request on the way that the client's went.
+        """
+        host = host if target.host_header is None else target.host_header.encode()
+        made: Headers = [(b"Host", host), *encode_grip_last(grip_last)]
+        own = {name.lower(): (name, value) for name, value in route.headers}  # the one that applies last
+        kinds = (KEPT, OVER_HTTP, FORWARDED)
+        made += [header for name, header in own.items() if header[1] and self._fates[name] in kinds]
+        if self._cdn_loop:
+            made.append((b"CDN-Loop", self._cdn_loop))
+        self._add_grip(made, route, now)
+        if is_https:
+            made += self._proto_headers
+        return made, _server_name(target, host)
+
+    def _may_say(self, fate: int, name: bytes, route: Route, client_ip: str, is_trusted: bool) -> bool:
+        """Whether a header goes on that not everybody may send. What the route itself sets does, but not Grip-*."""
+        if fate == MARKED:
+            return route.orig_headers
+        if is_trusted:
+            return True
+        if fate != GRIP and route.headers and any(own.lower() == name.lower() for own, _ in route.headers):
+            return True
+        return fate == FORWARDED and self._proxies.has(client_ip)
 
     def _rewritten(self, headers: Headers, route: Route, is_trusted: bool) -> Headers:
         """Replace what the route's `header` properties name, then add the marked copies of `orig_headers`."""
         for name, value in route.headers:
-            lower = name.lower()
-            headers = [header for header in headers if header[0].lower() != lower]
+            # With "_" in it, an origin behind CGI or WSGI may read the client's header for the route's.
+            plain = name.lower().replace(b"_", b"-")
+            headers = [header for header in headers if header[0].lower().replace(b"_", b"-") != plain]
             if value:
                 headers.append((name, value))
         if not route.orig_headers or is_trusted:
@@ -147,6 +205,27 @@ class OriginRequests:
             headers.append((b"Grip-Sig", signer.token(now, self._unix_time)))
         headers.append(GRIP_FEATURE)
 
+    def _with_connection_applied(self, headers: Headers, noted: Headers, route: Route) -> Headers:
+        """Leave out the headers that the client's Connection names, and say what remains of its TE.
+
+        Source: RFC 9110 section 7.6.1. Pushpin leaves them in. What the route itself sets stays, named or not, and so
+        does what only some may say: nobody else can take it away.
+        """
+        named: set[bytes] = set()
+        for name, value in noted:
+            if name == b"te" and value.lower() == b"trailers":
+                headers.append((b"TE", value))
+            elif name == b"connection" and value not in USUAL_CONNECTION:
+                named.update(connection_names(value))
+        if not named:
+            return headers
+        named -= _NEVER_HOP_BY_HOP
+        named.difference_update(name.lower() for name, _ in route.headers)
+        return [header for header in headers if header[0].lower() not in named or self._is_guarded(header[0])]
+
+    def _is_guarded(self, name: bytes) -> bool:
+        return self._fates[name] in (GRIP, OVER_HTTP, MARKED, FORWARDED)
+
 
 def is_marked_https(headers: Headers) -> bool:
     """Whether the client, if it is to be believed (`accept_x_forwarded_protocol`), was itself asked over TLS.
@@ -157,37 +236,48 @@ def is_marked_https(headers: Headers) -> bool:
     return protocol in (b"https", b"wss")
 
 
+def is_forbidden_events(head: RequestHead, target: Target, is_trusted: bool) -> bool:
+    """Whether a client pretends to be a proxy that holds WebSockets: its target takes their events as requests."""
+    if is_trusted or not target.over_http:
+        return False
+    types = [
+        value.partition(b";")[0].strip().lower() for name, value in head.headers if name.lower() == b"content-type"
+    ]
+    return b"application/websocket-events" in types
+
+
+def encode_grip_last(grip_last: Sequence[tuple[str, str]]) -> Headers:
+    """Say at which id each channel of a hold stands.
+
+    A name or id that would not be read as it is, because it breaks the line or its grammar, is left out: the origin
+    then answers as for a client that comes for the first time.
+    """
+    headers: Headers = []
+    for channel, last_id in grip_last:
+        name, value = channel.encode("utf-8", "surrogatepass"), last_id.encode("utf-8", "surrogatepass")
+        quoted = b'"' + _QUOTE_OR_BACKSLASH.sub(rb"\\\1", value) + b'"'
+        for text in (value, quoted):
+            line = name + b"; last-id=" + text
+            read = decode_valued_params(line)
+            if read == (name, [(b"last-id", value)]) and split_list(line) == [line] and not _CONTROL.search(line):
+                headers.append((b"Grip-Last", line))
+                break
+    return headers
+
+
 def _origin_host(head: RequestHead, route: Route, target: Target) -> bytes:
     replacement = target.host_header or route.as_host
     return head.host if replacement is None else replacement.encode()
 
 
-def _keeps_prefixed(name: bytes, route: Route, is_trusted: bool) -> bool:
-    if name[:5] == b"grip-":
-        return is_trusted
-    return route.orig_headers or not name.startswith(MARK)
+def _server_name(target: Target, host: bytes) -> str:
+    if not target.is_ssl:
+        return ""
+    return target.host if target.trust_connect_host else without_port(host)
 
 
-def _with_connection_applied(headers: Headers, looked_at: Headers, route: Route) -> Headers:
-    """Leave out the headers that the client's Connection names, and say what remains of its TE.
-
-    Source: RFC 9110 section 7.6.1. Pushpin leaves them in. What the route itself sets stays, named or not.
-    """
-    named: set[bytes] = set()
-    for name, value in looked_at:
-        if name == b"te" and value.lower() == b"trailers":
-            headers.append((b"TE", value))
-        elif name == b"connection" and value not in USUAL_CONNECTION:
-            named.update(connection_names(value))
-    if not named:
-        return headers
-    named -= _NEVER_HOP_BY_HOP
-    named.difference_update(name.lower() for name, _ in route.headers)
-    return [header for header in headers if (name := header[0].lower()) not in named or name.startswith(MARK)]
-
-
-def _elements(looked_at: Headers, name: bytes) -> list[bytes]:
-    return [element for header, value in looked_at if header == name for element in split_list(value)]
+def _elements(noted: Headers, name: bytes) -> list[bytes]:
+    return [element for header, value in noted if header == name for element in split_list(value)]
 
 
 def _add_forwarded_for(headers: Headers, addresses: list[bytes], rule: ForwardedForRule, client_ip: str) -> None:
