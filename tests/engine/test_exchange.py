@@ -17,12 +17,9 @@ from gripproxy.engine.events import (
     RelayDone,
     RequestArrived,
 )
-from gripproxy.engine.exchange import _ON, INSTRUCT_MAX_BYTES, Exchange, ExchangeState, ProxyRules
-from gripproxy.engine.hold_table import HoldTable
+from gripproxy.engine.exchange import _ON, INSTRUCT_MAX_BYTES, Exchange, ExchangeState
 from gripproxy.errors import InternalError
 from gripproxy.protocol.http1 import BodyFraming, Headers, RequestHead
-from gripproxy.protocol.origin_request import OriginRequests
-from gripproxy.protocol.routes import parse_routes
 from gripproxy.settings import Settings
 from tests.engine.conversation import LONG_POLL, STREAM, Conversation, client, content, request, response
 
@@ -180,6 +177,24 @@ def test_next_target_is_asked_only_when_nothing_was_sent() -> None:
     assert log.text == "origin a:1: it broke"
     assert not log.is_origin_error, "the request may still be answered"
     assert status_and_body(talk.origin_fails(1, OriginFailure.BROKEN)) == (502, GENERIC)
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "text", "debug_text"),
+    [
+        (OriginFailure.UNREACHABLE, 502, GENERIC, b"Error: zhttp service for route is unreachable.\n"),
+        (OriginFailure.BLOCKED, 502, GENERIC, b"Error: Origin host/IP blocked.\n"),
+        (OriginFailure.LENGTH_REQUIRED, 411, b"Must provide Content-Length header.\n", None),
+    ],
+)
+def test_failure_that_another_target_cannot_mend_is_answered_at_once(
+    failure: OriginFailure, status: int, text: bytes, debug_text: bytes | None
+) -> None:
+    """The reference's words, and its choice of what is worth a second target."""
+    for routes, wanted in (("* a:1 b:2", text), ("*,debug a:1 b:2", debug_text or text)):
+        talk = Conversation(routes)
+        talk.asks(1)
+        assert status_and_body(talk.origin_fails(1, failure)) == (status, wanted)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ class OriginFailure(IntEnum):
 
     CONNECT = 0  # nothing was sent: the next target may be asked
     BROKEN = 1  # closed early, sent garbage, or said nothing for too long
+    UNREACHABLE = 2  # a zhttp service that said nothing for too long
+    LENGTH_REQUIRED = 3  # a zhttp service wants the request's Content-Length
+    BLOCKED = 4  # the target's address is not one to connect to
 
 
 @dataclass(slots=True)

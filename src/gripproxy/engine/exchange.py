@@ -200,6 +200,8 @@ class Exchange:
         if is_unreachable and self._targets_tried < len(targets):
             return [Log(LOG_WARNING, reason), *self._ask(now)]
         self._note_body(event.is_request_done)
+        if event.failure is OriginFailure.LENGTH_REQUIRED:
+            return [Log(LOG_WARNING, reason), *self._answer_text(411, "Must provide Content-Length header.")]
         if not is_unreachable:
             return self._answer_error(reason, _FAILURE_TEXTS[event.failure])
         tried = ", ".join(target.label for target in targets)
@@ -321,7 +323,11 @@ def _filter_body(instruct: Instruct) -> str | None:
     return None
 
 
-_FAILURE_TEXTS = {OriginFailure.BROKEN: "Error while proxying to origin."}
+_FAILURE_TEXTS = {
+    OriginFailure.BROKEN: "Error while proxying to origin.",
+    OriginFailure.UNREACHABLE: "Error: zhttp service for route is unreachable.",
+    OriginFailure.BLOCKED: "Error: Origin host/IP blocked.",
+}
 
 Handler = Callable[[Exchange, Any, float], list[Effect]]
 
