@@ -175,6 +175,7 @@ class WorkerBench:
         assert [record for record in self.driver.sockets.records if record is not None] == []
         assert self.core.exchanges == {}
         assert self.driver._early_input == {}
+        assert not self.driver.links and self.driver.sockets.room_waits == {}
         assert self.row[Field.INTERNAL_ERRORS] == 0
 
     def close(self) -> None:

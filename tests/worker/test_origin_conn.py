@@ -62,6 +62,8 @@ class Bench:
     def on_origin_free(self, origin: OriginConn, is_reusable: bool) -> None:
         self.freed.append(is_reusable)
 
+    def on_deadline(self, origin: OriginConn, now: float) -> None: ...
+
     def on_origin_head(self, head: ResponseHead) -> None:
         self.heads.append(head)
 

@@ -22,12 +22,18 @@ class Waiting:
 class Backlog:
     """One client's payloads, oldest first. Of the first one `written_bytes` are with the kernel already."""
 
-    __slots__ = ("bytes_count", "queue", "written_bytes")
+    __slots__ = ("_seen_bytes", "bytes_count", "queue", "written_bytes")
 
     def __init__(self, written_bytes: int) -> None:
         self.queue: deque[Waiting] = deque()
         self.bytes_count = -written_bytes  # still to be written
         self.written_bytes = written_bytes
+        self._seen_bytes = 0
+
+    def has_moved(self) -> bool:
+        """Say whether the client read any of it since this was last asked. While it is asked nothing is added."""
+        seen_bytes, self._seen_bytes = self._seen_bytes, self.bytes_count
+        return seen_bytes != self.bytes_count
 
 
 class Backlogs(dict[int, Backlog]):

@@ -376,7 +376,11 @@ class ClientConn:
             self._phase = DONE  # the next request has to wait until this response is read
             self._await_reader()
         elif self._buffer or self._is_input_waiting:
-            self._advance()
+            if self._driver.is_dispatching and not (self._is_advancing or self._is_turn_due):
+                self._is_turn_due = True  # effects of the same event may be left
+                self._driver.call_soon(self._on_turn)
+            else:
+                self._advance()
         elif not self._is_advancing:
             self._driver.rest(self)
 
@@ -388,6 +392,13 @@ class ClientConn:
         elif self._phase is DONE and self._head is None:
             self._phase = HEAD
             self._advance()
+
+    def restore(self, head: RequestHead, body: bytes) -> None:
+        """Be what it was before its hold: a connection whose whole request is here, to be asked or answered."""
+        self._phase = DONE
+        self._head = head
+        self._kept_body = body
+        self._is_input_waiting = True  # what came while it was held was not looked at
 
     def take_early_input(self) -> bytes:
         """Give what the client sent after its request, which is about to be held."""

@@ -68,6 +68,7 @@ class ClientSockets:
         self.backlogs = Backlogs()
         self.epoll = select.epoll()
         self.count = 0
+        self.room_waits: dict[int, Callable[[int], None]] = {}  # slow clients: called when all is read, or at the end
         self._broken: set[int] = set()
         self._buffer = bytearray(READ_MAX_BYTES)
         self._view = memoryview(self._buffer)
@@ -92,6 +93,7 @@ class ClientSockets:
         self.backlogs.forget(fd)
         self._broken.discard(fd)
         os.close(fd)
+        self._tell_room(fd)
 
     def on_ready(self) -> None:
         """Serve the sockets that are ready; called by the loop when the epoll's own fd is readable."""
@@ -125,8 +127,11 @@ class ClientSockets:
             return b""
         return bytes(self._view[:count])
 
-    def write(self, fd: int, payload: bytes) -> None:
-        """Write to one connection; what does not fit waits, whatever its size. Its writer watches `backlogs`."""
+    def write(self, fd: int, payload: bytes, waiting: Waiting | None = None) -> None:
+        """Write to one connection; what does not fit waits, whatever its size. Its writer watches `backlogs`.
+
+        `waiting` is the payload's, if it goes to several.
+        """
         count = 0
         if fd not in self.backlogs:
             try:
@@ -138,7 +143,17 @@ class ClientSockets:
                 return
             if count == len(payload):
                 return
-        self.backlogs.add(fd, Waiting(payload), count)
+        self.backlogs.add(fd, waiting or Waiting(payload), count)
+
+    def forward(self, payload: bytes, fds: Collection[int], unread_max_bytes: int) -> list[int]:
+        """Write to many connections and drop nothing. Give those that have more than `unread_max_bytes` to read."""
+        waiting = Waiting(payload)
+        for fd in fds:
+            self.write(fd, payload, waiting)
+        if not self.backlogs:
+            return []
+        backlogs = [(fd, self.backlogs.get(fd)) for fd in fds]
+        return [fd for fd, backlog in backlogs if backlog is not None and backlog.bytes_count > unread_max_bytes]
 
     def deliver(self, payload: bytes, fds: Collection[int]) -> None:
         """Write an item to many held connections; a client that reads too slowly loses what overflows."""
@@ -192,6 +207,11 @@ class ClientSockets:
         record = self.records[fd]
         if is_drained and record is not None:
             record.on_drained()
+            self._tell_room(fd)
+
+    def _tell_room(self, fd: int) -> None:
+        if fd in self.room_waits:
+            self.room_waits.pop(fd)(fd)
 
     def _gone(self, fd: int, record: Record) -> None:
         if record is HELD:

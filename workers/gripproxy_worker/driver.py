@@ -2,29 +2,49 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from gripproxy.bus.feed import Feed
 from gripproxy.engine.core import Core
 from gripproxy.engine.effects import (
+    AskLink,
     AskOrigin,
     CloseChannel,
     Collect,
     Continue,
     Cut,
     Deliver,
+    DropLink,
     Effect,
     Finish,
+    ForgetId,
+    Forward,
     Log,
     OpenChannel,
     Park,
     Relay,
     Respond,
+    Unpark,
+    WakeUpdates,
 )
-from gripproxy.engine.events import ClientGone, ClockTicked, ContentPublished, Continued, Event, ItemPublished
+from gripproxy.engine.events import (
+    ChannelsStale,
+    ClientGone,
+    ClockTicked,
+    ContentPublished,
+    Continued,
+    Event,
+    ItemPublished,
+    LinkAnswered,
+    LinkBodyCame,
+    LinkFailed,
+    OriginFailure,
+    UpdatesDue,
+)
 from gripproxy.engine.timer_wheel import TICK_S, TimerWheel
-from gripproxy.errors import ClientError
+from gripproxy.errors import ClientError, InternalError
 from gripproxy.logs import LEVELS
 from gripproxy.protocol.bus_message import Payload, unpack_item
 from gripproxy.protocol.http1 import RequestHead, encode_refusal, encode_text_response
@@ -33,7 +53,7 @@ from gripproxy.settings import Settings
 from gripproxy_worker.client_conn import IDLE_MAX_S, SHRINK_S, ClientConn
 from gripproxy_worker.client_sockets import HELD, ClientSockets
 from gripproxy_worker.idle_conn import ClosingConn, IdleConn, client_ip_of
-from gripproxy_worker.origin_conn import OriginConn
+from gripproxy_worker.link_conn import Links
 from gripproxy_worker.origin_pool import OriginPool
 from gripproxy_worker.outbox import Outbox
 
@@ -70,9 +90,12 @@ class Driver:
         self.pool = OriginPool(
             loop, self.wheel, settings.origin_connect_timeout, settings.origin_timeout, origin_connections_max
         )
+        self.links = Links(self)
         self.feed: Feed | None = None
+        self.is_dispatching = False
         self.requests_count = 0  # since the last tick
         self._is_continuing = False  # the engine has unfinished work and goes on in the next turn of the loop
+        self._events: deque[tuple[ClientConn | None, Event]] = deque()  # that came while another one was dispatched
         self._early_input: dict[int, bytes] = {}  # of held clients that sent more than their request
         self._loop = loop
         loop.add_reader(self.sockets.epoll.fileno(), self.sockets.on_ready)
@@ -80,16 +103,62 @@ class Driver:
     # Events.
 
     def dispatch(self, conn: ClientConn | None, event: Event) -> None:
-        """Let the engine handle an event and do what it says. A bug of ours ends one connection, not the worker."""
+        """Let the engine handle an event and do what it says. A bug of ours ends one connection, not the worker.
+
+        Events that this brings about are handled after it: the effects that are left speak of how things are now.
+
+        Args:
+            conn: whose event it is; None for one of the bus, the clock or a link.
+        """
+        if self.is_dispatching:
+            self._events.append((conn, event))
+            return
+        self.is_dispatching = True
+        try:
+            self._handle(conn, event)
+            while self._events:
+                self._handle(*self._events.popleft())
+        finally:
+            self.is_dispatching = False
+
+    def _handle(self, conn: ClientConn | None, event: Event) -> None:
+        fd = None if conn is None else conn.fd
         try:
             effects = self.core.handle(event, self.clock())
-            for effect in effects:
-                _DO[type(effect)](self, conn, effect)
         except Exception:
-            self.row[Field.INTERNAL_ERRORS] += 1
-            log.exception("internal error while handling %s", type(event).__name__)
-            if conn is not None and self.sockets.records[conn.fd] is conn:
-                conn.on_gone()
+            self._end_for_bug(event, fd)
+            return
+        ended_fds: list[int | None] = []
+        for effect in effects:
+            if ended_fds and getattr(effect, "conn_id", None) in ended_fds:
+                continue
+            try:
+                _DO[type(effect)](self, effect)
+            except Exception:  # the effects behind it are other connections'
+                ended_fds.append(self._end_for_bug(effect, getattr(effect, "conn_id", fd)))
+
+    def _end_for_bug(self, cause: Event | Effect, fd: int | None) -> int | None:
+        """Say that `cause` could not be dealt with, and end the connection, or the link, that it is about."""
+        self.row[Field.INTERNAL_ERRORS] += 1
+        log.exception("internal error while handling %s", type(cause).__name__)
+        if isinstance(cause, AskLink | Forward | LinkAnswered | LinkBodyCame):
+            self.links.drop(cause.link_id)
+            self.dispatch(None, LinkFailed(cause.link_id, OriginFailure.BROKEN, "internal error"))
+        elif fd is not None:
+            self.end(fd)
+        return fd
+
+    def end(self, fd: int) -> None:
+        """Close a client's connection, whatever it is doing."""
+        record = self.sockets.records[fd]
+        if record is HELD:
+            self._on_held_gone(fd)
+        elif record is not None:
+            record.on_gone()
+
+    def on_stale(self, names: list[str] | None) -> None:
+        """Hear from the bus that items may have passed holds on these channels by, or with None on any."""
+        self.dispatch(None, ChannelsStale(names))
 
     def on_item(self, channel: str, payload: Payload) -> None:
         """Take an item from the bus.
@@ -125,9 +194,8 @@ class Driver:
         now = self.clock()
         for record in self.wheel.due(now, DUE_MAX_COUNT):
             try:
-                if isinstance(record, OriginConn):
-                    self.pool.on_deadline(record, now)
-                elif self.sockets.records[record.fd] is record:  # else one before it has just closed it
+                fd = getattr(record, "fd", None)
+                if fd is None or self.sockets.records[fd] is record:  # else one before it has just closed it
                     record.on_deadline(now)
             except Exception:  # a bug of ours: the other deadlines are out of the wheel and will not come again
                 self.row[Field.INTERNAL_ERRORS] += 1
@@ -201,22 +269,30 @@ class Driver:
 
     # Effects.
 
-    def _ask(self, conn: ClientConn, effect: AskOrigin) -> None:
-        conn.ask(effect)
+    def _conn(self, fd: int) -> ClientConn:
+        """Give the busy client that an effect is about: its event may have come from elsewhere."""
+        record = self.sockets.records[fd]
+        if not isinstance(record, ClientConn):
+            raise InternalError(f"connection {fd} is not busy but {record!r}")
+        return record
 
-    def _relay(self, conn: ClientConn, effect: Relay) -> None:
-        conn.relay(effect.head, effect.framing, effect.is_persistent, effect.is_opening)
+    def _ask(self, effect: AskOrigin) -> None:
+        self._conn(effect.conn_id).ask(effect)
 
-    def _collect(self, conn: ClientConn, effect: Collect) -> None:
-        conn.collect(effect.max_bytes)
+    def _relay(self, effect: Relay) -> None:
+        self._conn(effect.conn_id).relay(effect.head, effect.framing, effect.is_persistent, effect.is_opening)
 
-    def _respond(self, conn: ClientConn, effect: Respond) -> None:
-        conn.respond(effect.payload, effect.is_persistent)
+    def _collect(self, effect: Collect) -> None:
+        self._conn(effect.conn_id).collect(effect.max_bytes)
 
-    def _cut(self, conn: ClientConn, effect: Cut) -> None:
-        conn.on_gone()
+    def _respond(self, effect: Respond) -> None:
+        self._conn(effect.conn_id).respond(effect.payload, effect.is_persistent)
 
-    def _park(self, conn: ClientConn, effect: Park) -> None:
+    def _cut(self, effect: Cut) -> None:
+        self.end(effect.conn_id)
+
+    def _park(self, effect: Park) -> None:
+        conn = self._conn(effect.conn_id)
         early_input = conn.take_early_input()
         if early_input:
             self._early_input[conn.fd] = early_input
@@ -225,38 +301,69 @@ class Driver:
         if effect.payload:
             self.outbox.put(conn.fd, effect.payload)
 
-    def _deliver(self, conn: None, effect: Deliver) -> None:
+    def _unpark(self, effect: Unpark) -> None:
+        fd = effect.conn_id
+        if self.sockets.records[fd] is not HELD:
+            raise InternalError(f"connection {fd} is not held but {self.sockets.records[fd]!r}")
+        conn = ClientConn(self, fd, client_ip_of(fd), self._early_input.pop(fd, b""))
+        conn.restore(effect.head, effect.body)
+        self.sockets.records[fd] = conn
+
+    def _deliver(self, effect: Deliver) -> None:
         self.outbox.flush()  # the beginnings of these streams may be in it
         if effect.is_keep_alive:
             self.sockets.keep_alive(effect.payload, effect.conn_ids)
         else:
             self.sockets.deliver(effect.payload, effect.conn_ids)
 
-    def _finish(self, conn: None, effect: Finish) -> None:
+    def _finish(self, effect: Finish) -> None:
         self.outbox.flush()
         self.row[Field.DELIVERIES] += len(effect.conn_ids)
         for fd in effect.conn_ids:
-            if effect.payload:
-                self.sockets.write(fd, effect.payload)
-            early_input = self._early_input.pop(fd, b"")
-            if effect.is_persistent:
-                # Its next request may change the same channels, so it waits until this batch of effects is done.
-                idle = IdleConn(self, fd, client_ip_of(fd), early_input)
-                self.sockets.records[fd] = idle
-                self.wheel.schedule(idle, self.clock() + IDLE_MAX_S)
-                self._loop.call_soon(idle.wake)
-            else:
-                ClosingConn(self, fd).start()
+            try:
+                self._finish_one(fd, effect)
+            except Exception:  # the others' holds are over too
+                self._end_for_bug(effect, fd)
 
-    def _open_channel(self, conn: None, effect: OpenChannel) -> None:
+    def _finish_one(self, fd: int, effect: Finish) -> None:
+        if effect.payload:
+            self.sockets.write(fd, effect.payload)
+        early_input = self._early_input.pop(fd, b"")
+        if effect.is_persistent:
+            # Its next request may change the same channels, so it waits until this batch of effects is done.
+            idle = IdleConn(self, fd, client_ip_of(fd), early_input)
+            self.sockets.records[fd] = idle
+            self.wheel.schedule(idle, self.clock() + IDLE_MAX_S)
+            self._loop.call_soon(idle.wake)
+        else:
+            ClosingConn(self, fd).start()
+
+    def _ask_link(self, effect: AskLink) -> None:
+        self.links.ask(effect)
+
+    def _drop_link(self, effect: DropLink) -> None:
+        self.links.drop(effect.link_id)
+
+    def _forward(self, effect: Forward) -> None:
+        self.outbox.flush()  # the beginnings of these streams may be in it
+        self.links.forward(effect)
+
+    def _forget_id(self, effect: ForgetId) -> None:
         if self.feed is not None:
-            self.feed.subscribe(effect.name)
+            self.feed.forget_id(effect.channel, effect.last_id)
 
-    def _close_channel(self, conn: None, effect: CloseChannel) -> None:
+    def _wake_updates(self, effect: WakeUpdates) -> None:
+        self._loop.call_later(effect.delay_s, self.dispatch, None, UpdatesDue())
+
+    def _open_channel(self, effect: OpenChannel) -> None:
+        if self.feed is not None:
+            self.feed.subscribe(effect.name, effect.is_update_wanted)
+
+    def _close_channel(self, effect: CloseChannel) -> None:
         if self.feed is not None:
             self.feed.unsubscribe(effect.name)
 
-    def _continue(self, conn: None, effect: Continue) -> None:
+    def _continue(self, effect: Continue) -> None:
         self._is_continuing = True
         self._loop.call_soon(self._on_turn)
 
@@ -266,21 +373,27 @@ class Driver:
         if self.feed is not None and not self.core.is_full:
             self.feed.resume()
 
-    def _log(self, conn: None, effect: Log) -> None:
+    def _log(self, effect: Log) -> None:
         if effect.is_origin_error:
             self.row[Field.ORIGIN_ERRORS] += 1
         log.log(LEVELS[effect.level], "%s", effect.text)
 
 
-_DO: dict[type[Effect], Callable[[Driver, Any, Any], None]] = {
+_DO: dict[type[Effect], Callable[[Driver, Any], None]] = {
     AskOrigin: Driver._ask,
     Relay: Driver._relay,
     Collect: Driver._collect,
     Respond: Driver._respond,
     Cut: Driver._cut,
     Park: Driver._park,
+    Unpark: Driver._unpark,
     Deliver: Driver._deliver,
     Finish: Driver._finish,
+    AskLink: Driver._ask_link,
+    DropLink: Driver._drop_link,
+    Forward: Driver._forward,
+    ForgetId: Driver._forget_id,
+    WakeUpdates: Driver._wake_updates,
     OpenChannel: Driver._open_channel,
     CloseChannel: Driver._close_channel,
     Continue: Driver._continue,

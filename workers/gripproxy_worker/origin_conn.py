@@ -40,6 +40,7 @@ class Keeper(Protocol):
     @property
     def clock(self) -> Callable[[], float]: ...
     def on_origin_free(self, origin: "OriginConn", is_reusable: bool) -> None: ...
+    def on_deadline(self, origin: "OriginConn", now: float) -> None: ...
 
 
 class OriginConn(asyncio.Protocol):
@@ -225,6 +226,9 @@ class OriginConn(asyncio.Protocol):
         self.abandon()
         if asker is not None:
             asker.on_origin_failed(self, detail)
+
+    def on_deadline(self, now: float) -> None:
+        self._keeper.on_deadline(self, now)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None

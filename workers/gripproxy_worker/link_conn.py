@@ -1,0 +1,166 @@
+"""Requests of the engine's own, to go on with streams that are held, or to say that one has ended."""
+
+from typing import TYPE_CHECKING
+
+from gripproxy.engine.effects import AskLink, Forward
+from gripproxy.engine.events import LinkAnswered, LinkBodyCame, LinkDone, LinkFailed, OriginFailure
+from gripproxy.engine.timer_wheel import Slot
+from gripproxy.protocol.http1 import ResponseHead
+from gripproxy_worker.client_conn import BACKLOG_PAUSE_BYTES
+from gripproxy_worker.origin_conn import OriginConn
+from gripproxy_worker.origin_pool import Ask
+
+if TYPE_CHECKING:
+    from gripproxy_worker.driver import Driver
+
+
+class Links:
+    """The links of a worker that are under way, by id."""
+
+    def __init__(self, driver: "Driver") -> None:
+        self._driver = driver
+        self._conns: dict[int, LinkConn] = {}
+
+    def __len__(self) -> int:
+        return len(self._conns)
+
+    def ask(self, effect: AskLink) -> None:
+        """Begin with a link; its events follow, none of them before this returns."""
+        conn = self._conns[effect.link_id] = LinkConn(self._driver, self, effect)
+        conn.ask(is_fresh=False)
+
+    def drop(self, link_id: int) -> None:
+        """Let go of a link, if it is under way: no event of it follows."""
+        conn = self._conns.pop(link_id, None)
+        if conn is not None:
+            conn.close()
+
+    def is_open(self, link_id: int) -> bool:
+        """Say whether the link is under way."""
+        return link_id in self._conns
+
+    def forward(self, effect: Forward) -> None:
+        """Write to held streams. The link brings no more while one of them has much left to read."""
+        slow_fds = self._driver.sockets.forward(effect.payload, effect.conn_ids, BACKLOG_PAUSE_BYTES)
+        conn = self._conns.get(effect.link_id)
+        if slow_fds and conn is not None:
+            conn.wait_for(slow_fds)
+
+
+class LinkConn:
+    """One link: it asks, reports, and waits for those who read what it brings."""
+
+    __slots__ = ("_ask", "_driver", "_effect", "_is_repeated", "_links", "_origin", "_parts", "_slow_fds", "slot")
+
+    def __init__(self, driver: "Driver", links: Links, effect: AskLink) -> None:
+        self.slot: Slot | None = None
+        self._driver = driver
+        self._links = links
+        self._effect = effect
+        self._is_repeated = False
+        self._ask: Ask | None = None  # while it waits for a connection
+        self._origin: OriginConn | None = None
+        self._parts: list[bytes] = []
+        self._slow_fds: set[int] = set()
+
+    def ask(self, is_fresh: bool) -> None:
+        """Take a connection from the pool and send the request on it."""
+        effect = self._effect
+        self._ask = Ask(effect.target, effect.server_name, self._on_origin_conn, self._on_no_origin, is_fresh)
+        self._driver.pool.get(self._ask)
+
+    def close(self) -> None:
+        """Let go of everything; what comes later is not wanted."""
+        if self._ask is not None:
+            ask, self._ask = self._ask, None
+            ask.cancel()
+        if self._origin is not None:
+            origin, self._origin = self._origin, None
+            origin.abandon()
+        self._wait_no_more()
+
+    # The origin.
+
+    def _on_origin_conn(self, origin: OriginConn) -> None:
+        self._ask = None
+        self._origin = origin
+        origin.ask(self, self._effect.head, is_head=False)
+
+    def _on_no_origin(self, reason: str) -> None:
+        self._ask = None
+        self._fail(OriginFailure.CONNECT, reason)
+
+    def on_origin_head(self, head: ResponseHead) -> None:
+        self._driver.dispatch(None, LinkAnswered(self._effect.link_id, head))
+
+    def on_origin_body(self, part: bytes) -> None:
+        self._parts.append(part)
+
+    def on_origin_read(self) -> None:
+        """Report what one read brought as one part."""
+        if self._parts and self._links.is_open(self._effect.link_id):
+            part = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._parts.clear()
+            self._driver.dispatch(None, LinkBodyCame(self._effect.link_id, part))
+
+    def on_origin_end(self) -> None:
+        self._origin = None
+        self.on_origin_read()
+        if self._links.is_open(self._effect.link_id):
+            self._links.drop(self._effect.link_id)
+            self._driver.dispatch(None, LinkDone(self._effect.link_id))
+
+    def on_origin_failed(self, origin: OriginConn, detail: str) -> None:
+        self._origin = None
+        is_stale = origin.is_reused and not origin.has_answered
+        if is_stale and not self._is_repeated and self._effect.head.startswith(b"GET "):
+            self._is_repeated = True  # that the origin closed a kept connection says nothing about it
+            self.ask(is_fresh=True)
+            return
+        self.on_origin_read()
+        self._fail(OriginFailure.BROKEN, detail)
+
+    def on_origin_writable(self) -> None:
+        """The whole request was written at once."""
+
+    def _fail(self, failure: OriginFailure, detail: str) -> None:
+        if self._links.is_open(self._effect.link_id):
+            self._links.drop(self._effect.link_id)
+            self._driver.dispatch(None, LinkFailed(self._effect.link_id, failure, detail))
+
+    # Slow readers.
+
+    def wait_for(self, fds: list[int]) -> None:
+        """Read no more until these held clients have read all that they were sent, or are gone."""
+        if self._origin is None:
+            return  # that was the end of it
+        driver, sockets = self._driver, self._driver.sockets
+        if not self._slow_fds:
+            self._origin.pause_reading()
+            driver.wheel.schedule(self, driver.clock() + driver.settings.send_timeout)
+        self._slow_fds.update(fds)
+        for fd in fds:
+            sockets.room_waits[fd] = self._on_room
+            sockets.backlogs[fd].has_moved()
+
+    def _on_room(self, fd: int) -> None:
+        self._slow_fds.discard(fd)
+        if not self._slow_fds:
+            self._driver.wheel.cancel(self)
+            if self._origin is not None:
+                self._origin.resume_reading()
+
+    def on_deadline(self, now: float) -> None:
+        """Give up on those who read nothing for so long: the others may wait for what follows."""
+        driver = self._driver
+        for fd in list(self._slow_fds):
+            if not driver.sockets.backlogs[fd].has_moved():
+                driver.end(fd)
+        if self._slow_fds:
+            driver.wheel.schedule(self, now + driver.settings.send_timeout)
+
+    def _wait_no_more(self) -> None:
+        self._driver.wheel.cancel(self)
+        for fd in self._slow_fds:
+            del self._driver.sockets.room_waits[fd]
+        self._slow_fds.clear()
