@@ -264,6 +264,14 @@ def test_reload_reaches_the_workers_and_not_the_hub() -> None:
     assert deeds(policy.handle(ReloadAsked(), 1.0)) == [Send([1, 2], signal.SIGHUP)]
 
 
+def test_log_says_why_routes_are_read_again() -> None:
+    """Nobody has asked for it when the file was changed; the words are the reference's."""
+    changed = ReloadAsked(is_file_changed=True)
+    actions = [serving().handle(event, 1.0) for event in (ReloadAsked(), changed)]
+    assert actions[0] == [Log(2, "reloading"), Send([1, 2], signal.SIGHUP)]
+    assert actions[1] == [Log(2, "routes file changed, reloading"), Send([1, 2], signal.SIGHUP)]
+
+
 def test_reload_during_a_restart_comes_when_the_worker_is_ready() -> None:
     """It may have read the routes just before they changed, and ignores the signal until it serves."""
     policy = serving()

@@ -76,7 +76,9 @@ class StopAsked:
 
 @dataclass(slots=True)
 class ReloadAsked:
-    """SIGHUP came."""
+    """SIGHUP came, or the routes file has changed."""
+
+    is_file_changed: bool = False
 
 
 Event = ChildReady | ChildExited | Ticked | StopAsked | ReloadAsked
@@ -243,7 +245,7 @@ class Policy:
         silent_s = now - max(child.alive_s, heartbeat_s)
         return f"no sign of life for {silent_s:.0f} s" if silent_s > HEARTBEAT_MAX_S else None
 
-    def _reload(self, _event: ReloadAsked, _now: float) -> list[Action]:
+    def _reload(self, event: ReloadAsked, _now: float) -> list[Action]:
         """Have the workers read their routes again, one that is still starting as soon as it is ready."""
         ready_rows = []
         for row, child in enumerate(self.children):
@@ -251,7 +253,8 @@ class Policy:
                 ready_rows.append(row)
             elif row != HUB_ROW and child.state == ChildState.FORKED:
                 child.is_reload_due = True
-        return [Log(2, "reloading"), Send(ready_rows, signal.SIGHUP)]
+        text = "routes file changed, reloading" if event.is_file_changed else "reloading"
+        return [Log(2, text), Send(ready_rows, signal.SIGHUP)]
 
     def _take_stop(self, _event: StopAsked, now: float) -> list[Action]:
         return [Log(2, "stopping..."), *self._stop(0, now)]

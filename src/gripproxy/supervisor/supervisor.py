@@ -32,6 +32,7 @@ from gripproxy.supervisor.policy import (
     Ticked,
 )
 from gripproxy.supervisor.process import WATCHED_SIGNALS, ChildPlan, ChildProcess, describe_exit, fork_child
+from gripproxy.supervisor.routes_watch import RoutesWatch
 
 # What a process that is gone has no more of. Its counters stay.
 GAUGES = (Field.CONNECTIONS, Field.HELD_STREAMS, Field.HELD_RESPONSES, Field.CHANNELS)
@@ -62,6 +63,7 @@ class Supervisor:
         self._processes: dict[int, ChildProcess] = {}  # by row
         self._started_rows: set[int] = set()
         self._events: deque[Event] = deque()
+        self._watch = None if settings.routesfile is None else RoutesWatch(settings.routesfile)
         self._lifeline = os.pipe()
         self._status: int | None = None
 
@@ -76,13 +78,19 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED_SIGNALS)
         self._apply(self._policy.start(time.monotonic()))
         while self._status is None:
-            info = signal.sigtimedwait(WATCHED_SIGNALS, self._policy.wait_s(time.monotonic()))
+            info = signal.sigtimedwait(WATCHED_SIGNALS, self._wait_s(time.monotonic()))
             if info is not None:
                 self._take_signal(signal.Signals(info.si_signo))
             self._take_reports()
             self._take_exits()
+            if self._watch is not None and self._watch.is_reload_due(time.monotonic()):
+                self._handle(ReloadAsked(is_file_changed=True))
             self._handle(Ticked([self._heartbeat_s(row) for row in range(len(self._plans))]))
         return self._status
+
+    def _wait_s(self, now: float) -> float:
+        wait_s = self._policy.wait_s(now)
+        return wait_s if self._watch is None else min(wait_s, self._watch.wait_s(now))
 
     def _take_signal(self, number: signal.Signals) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
