@@ -1,17 +1,20 @@
 """A busy client: what it sends goes to the origin, what the origin says comes back, whoever is early, slow or gone."""
 
+import asyncio
 import random
 
 import pytest
 
 from gripproxy.scoreboard import Field
-from gripproxy_worker.client_conn import IDLE_MAX_S
+from gripproxy_worker.client_conn import PREFETCH_BYTES
 from tests.worker.bench import WorkerBench
 from tests.worker.conftest import MakeBench
 
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 TEST_ANSWER = b"Hello from the Pushpin test handler!\n"
+FIRST = bytes(range(250)) * (PREFETCH_BYTES // 250)  # of a body: enough for the origin to be asked
+CHUNKED_HEAD = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def test_response_is_relayed_and_both_connections_are_kept(bench: WorkerBench) -> None:
@@ -121,19 +124,19 @@ def test_client_that_never_reads_is_closed_at_last(bench: WorkerBench) -> None:
     client.is_reading = False
     bench.origin().send(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + bytes(9_000_000))
     bench.until(lambda: any(conn.is_paused for conn in bench.driver.pool._open))
-    for record in bench.driver.wheel.due(bench.loop.time() + IDLE_MAX_S + 1, 1000):
+    for record in bench.driver.wheel.due(bench.loop.time() + bench.settings.send_timeout + 1, 1000):
         if not hasattr(record, "asker"):
-            record.on_deadline(bench.loop.time() + IDLE_MAX_S + 1)
+            record.on_deadline(bench.loop.time() + bench.settings.send_timeout + 1)
     bench.until(lambda: bench.driver.sockets.count == 0 and bench.origins[0].is_closed)
 
 
 def test_large_request_body_flows_at_the_pace_of_the_origin(bench: WorkerBench) -> None:
     """What the origin does not take stays with the client, and nothing of it is lost."""
     body = random.Random(1).randbytes(10_000_000)
-    client = bench.client(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body))
-    origin = bench.origin()
+    client = bench.client(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:PREFETCH_BYTES])
+    origin = bench.origin(ends=body[:PREFETCH_BYTES])
     origin.transport.pause_reading()
-    rest = memoryview(body)
+    rest = memoryview(body)[PREFETCH_BYTES:]
     is_full = 0
     while is_full < 20:
         try:
@@ -157,8 +160,8 @@ def test_large_request_body_flows_at_the_pace_of_the_origin(bench: WorkerBench) 
 
 def test_chunked_body_is_framed_anew(bench: WorkerBench) -> None:
     """The client's chunk extensions and trailers end here."""
-    client = bench.client(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n")
-    origin = bench.origin(ends=b"3\r\nabc\r\n")
+    client = bench.client(CHUNKED_HEAD + b"3;x=y\r\nabc\r\n" + b"2710\r\n" + FIRST + b"\r\n")
+    origin = bench.origin(ends=b"2713\r\nabc" + FIRST + b"\r\n")
     client.send(b"2\r\nde\r\n0\r\nT: r\r\n\r\n")
     assert bench.origin(ends=b"2\r\nde\r\n0\r\n\r\n").received.count(b"Transfer-Encoding: chunked") == 1
     origin.send(OK)
@@ -167,8 +170,8 @@ def test_chunked_body_is_framed_anew(bench: WorkerBench) -> None:
 
 def test_early_answer_spoils_both_connections(bench: WorkerBench) -> None:
     """The next request on that origin connection would be read as the rest of the unsent body."""
-    client = bench.client(b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc")
-    bench.origin(ends=b"abc").send(OK)
+    client = bench.client(b"POST / HTTP/1.1\r\nContent-Length: 10004\r\n\r\nabc" + FIRST)
+    bench.origin(ends=b"abc" + FIRST).send(OK)
     bench.until(lambda: client.is_closed)
     assert client.received == b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
     bench.until(lambda: bench.origins[0].is_closed)
@@ -178,8 +181,8 @@ def test_early_answer_spoils_both_connections(bench: WorkerBench) -> None:
 
 def test_early_instruct_answer_spoils_the_origin_connection(bench: WorkerBench) -> None:
     """The same when the response is gathered for the engine."""
-    client = bench.client(b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc")
-    bench.origin(ends=b"abc").send(b"HTTP/1.1 200 OK\r\nGrip-Status: 201\r\nContent-Length: 2\r\n\r\nok")
+    client = bench.client(b"POST / HTTP/1.1\r\nContent-Length: 10004\r\n\r\nabc" + FIRST)
+    bench.origin(ends=b"abc" + FIRST).send(b"HTTP/1.1 200 OK\r\nGrip-Status: 201\r\nContent-Length: 2\r\n\r\nok")
     bench.until(lambda: client.is_closed and bench.origins[0].is_closed)
     assert client.received.startswith(b"HTTP/1.1 201 ")
 
@@ -209,10 +212,10 @@ def test_origin_that_dies_before_its_answer_gives_502(bench: WorkerBench) -> Non
 def test_second_target_gets_the_whole_request(make_bench: MakeBench) -> None:
     """The first target refused the connection: the body that came already is sent again."""
     bench = make_bench("* {dead} {origin}")
-    client = bench.client(b"POST / HTTP/1.1\r\nContent-Length: 6\r\n\r\nabc")
-    origin = bench.origin(ends=b"\r\n\r\nabc")
+    client = bench.client(b"POST / HTTP/1.1\r\nContent-Length: 10006\r\n\r\nabc" + FIRST)
+    origin = bench.origin(ends=b"\r\n\r\nabc" + FIRST)
     client.send(b"def")
-    bench.origin(ends=b"\r\n\r\nabcdef")
+    bench.origin(ends=b"\r\n\r\nabc" + FIRST + b"def")
     origin.send(OK)
     bench.until(lambda: client.received.endswith(b"\r\n\r\nok"))
 
@@ -270,10 +273,8 @@ def test_client_that_leaves_before_the_connection_is_made(bench: WorkerBench) ->
 
 def test_bad_chunk_after_the_response_began_leaves_no_deadline(bench: WorkerBench) -> None:
     """A forgotten deadline would close whoever gets the same descriptor half an hour later."""
-    client = bench.client(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
-    origin = bench.origin()
-    client.send(b"1\r\na\r\n")
-    bench.origin(ends=b"a\r\n")
+    client = bench.client(CHUNKED_HEAD + b"2710\r\n" + FIRST + b"\r\n")
+    origin = bench.origin(ends=FIRST + b"\r\n")
     origin.send(b"HTTP/1.1 200 OK\r\n\r\nbegun")
     bench.until(lambda: b"begun" in client.received)
     client.send(b"zz\r\n")
@@ -281,13 +282,31 @@ def test_bad_chunk_after_the_response_began_leaves_no_deadline(bench: WorkerBenc
     assert [record for slot in bench.driver.wheel._slots.values() for record in slot if hasattr(record, "fd")] == []
 
 
-def test_bad_chunk_before_the_response_is_answered(bench: WorkerBench) -> None:
-    client = bench.client(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
-    bench.origin()
+@pytest.mark.parametrize("is_asking", [False, True])
+def test_bad_chunk_before_the_response_is_answered(bench: WorkerBench, is_asking: bool) -> None:
+    """Whether the origin was asked already or not."""
+    client = bench.client(CHUNKED_HEAD)
+    if is_asking:
+        client.send(b"2710\r\n" + FIRST + b"\r\n")
+        bench.origin(ends=FIRST + b"\r\n")
     client.send(b"zz\r\n")
     bench.until(lambda: client.is_closed)
     assert client.received.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert client.received.endswith(b"Failed to parse request: invalid chunk size\n")
     assert bench.row[Field.CLIENT_ERRORS] == 1
+    bench.until(lambda: all(origin.is_closed for origin in bench.origins))
+
+
+def test_small_body_is_whole_before_the_origin_is_asked(bench: WorkerBench) -> None:
+    """A client that is slow with a form or a JSON document must not keep an origin waiting for it, as in Pushpin."""
+    client = bench.client(b"POST / HTTP/1.1\r\nContent-Length: 10000\r\n\r\n" + FIRST[:5000])
+    client.send(FIRST[5000:-1])
+    for _ in range(20):
+        bench.turn()
+    assert not bench.origins and not bench.core.exchanges
+    client.send(FIRST[-1:])
+    bench.origin(ends=b"\r\n\r\n" + FIRST).send(OK)
+    bench.until(lambda: client.received == OK)
 
 
 def test_head_of_exactly_the_limit_is_served(make_bench: MakeBench) -> None:
@@ -345,3 +364,53 @@ def test_too_large_instruct_is_502_and_the_next_request_is_served(bench: WorkerB
     bench.origin(1).send(OK)
     bench.until(lambda: client.received.endswith(OK))
     assert client.received.startswith(b"HTTP/1.1 502 ")
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"POST / HTTP/1.1\r\nContent-Length: 1001\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 1001\r\nExpect: 100-continue\r\n\r\n",
+        CHUNKED_HEAD + b"3e8\r\n" + bytes(1000) + b"\r\n1\r\na\r\n",
+    ],
+)
+def test_body_that_is_too_large(make_bench: MakeBench, request_bytes: bytes) -> None:
+    """By what it says, or by what came; and nobody is asked to continue with it."""
+    bench = make_bench(client_max_body_size=1000)
+    client = bench.client(request_bytes)
+    bench.until(lambda: client.is_closed)
+    assert client.received.startswith(b"HTTP/1.1 413 Content Too Large\r\n")
+    assert client.received.endswith(b"\r\n\r\nRequest body size exceeded limit of 1000 bytes.\n")
+    assert bench.origins == []
+
+
+def test_body_that_grows_too_large_on_its_way(make_bench: MakeBench) -> None:
+    """The origin has seen the beginning: it must not take that for the whole."""
+    bench = make_bench(client_max_body_size=15_000)
+    client = bench.client(CHUNKED_HEAD + b"2710\r\n" + FIRST + b"\r\n")
+    origin = bench.origin(ends=FIRST + b"\r\n")
+    client.send(b"2710\r\n" + FIRST + b"\r\n0\r\n\r\n")
+    bench.until(lambda: client.is_closed and origin.is_closed)
+    assert client.received.startswith(b"HTTP/1.1 413 ")
+    assert not origin.received.endswith(b"0\r\n\r\n")
+
+
+def test_body_of_just_the_size_is_taken(make_bench: MakeBench) -> None:
+    bench = make_bench("* test", client_max_body_size=1000)
+    client = bench.client(b"POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\n" + bytes(1000))
+    bench.until(lambda: client.received.endswith(TEST_ANSWER))
+    bench.exchange(client, CHUNKED_HEAD + b"3e8\r\n" + bytes(1000) + b"\r\n0\r\n\r\n", TEST_ANSWER)
+
+
+def test_answer_with_413_is_read_by_a_client_that_sends_on(make_bench: MakeBench) -> None:
+    """A reset would reach it first."""
+    bench = make_bench("* test", client_max_body_size=1000)
+    client = bench.client(b"POST / HTTP/1.1\r\nContent-Length: 900000\r\n\r\n")
+    rest = bytes(900_000)
+    while rest:
+        try:
+            rest = rest[client.sock.send(rest) :]
+        except BlockingIOError:
+            bench.run(asyncio.sleep(0))
+    bench.until(lambda: client.is_closed)
+    assert client.received.endswith(b"exceeded limit of 1000 bytes.\n")

@@ -173,7 +173,7 @@ def test_connection_closed_by_another_ones_deadline_has_none_any_more(
     """Both were due in the same tick: its descriptor may be another client's by its next deadline."""
     bench = make_bench()
     bench.client(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
-    bench.origin()
+    bench.until(lambda: bench.driver.requests_count)
     conn = next(record for record in bench.driver.sockets.records if record is not None)
 
     class Closer:

@@ -2,7 +2,7 @@
 
 import socket
 
-from gripproxy_worker.client_conn import IDLE_MAX_S, SHRINK_S, ClientConn
+from gripproxy_worker.client_conn import SHRINK_S, ClientConn
 from gripproxy_worker.idle_conn import CLOSING_MAX_S, ClosingConn, IdleConn, client_ip_of
 from tests.worker.bench import WorkerBench
 from tests.worker.conftest import MakeBench
@@ -30,9 +30,9 @@ def test_address_of_a_client_is_read_off_its_descriptor() -> None:
 
 def test_client_that_says_nothing_is_closed(bench: WorkerBench) -> None:
     client = bench.client()
-    pass_time(bench, IDLE_MAX_S - 2)
+    pass_time(bench, bench.settings.keepalive_timeout - 2)
     assert bench.driver.sockets.count == 1
-    pass_time(bench, IDLE_MAX_S + 2)
+    pass_time(bench, bench.settings.keepalive_timeout + 2)
     bench.until(lambda: client.is_closed)
 
 
@@ -47,13 +47,13 @@ def test_connection_shrinks_between_requests(make_bench: MakeBench) -> None:
     assert [type(record) for record in bench.driver.sockets.records if record is not None] == [IdleConn]
     bench.exchange(client, b"GET / HTTP/1.1\r\n\r\n", TEST_ANSWER)
     pass_time(bench, SHRINK_S + 2)
-    pass_time(bench, IDLE_MAX_S + 1)
+    pass_time(bench, bench.settings.keepalive_timeout + 1)
     bench.until(lambda: client.is_closed)
 
 
 def test_connection_shrinks_after_a_request_that_came_in_parts(bench: WorkerBench) -> None:
     """The deadline that it had while its body was awaited is half an hour away."""
-    client = bench.client(b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nab")
+    client = bench.client(b"POST / HTTP/1.1\r\nContent-Length: 10002\r\n\r\n" + b"ab" * 5000)
     bench.origin(ends=b"ab")
     client.send(b"cd")
     bench.origin(ends=b"cd").send(OK)
@@ -70,9 +70,9 @@ def test_slow_request_does_not_shrink(bench: WorkerBench) -> None:
     bench.origins[0].received = bytearray()
     client.send(b"GET / HTTP/1.1\r\n\r\n")
     bench.origin()
-    for record in bench.driver.wheel.due(bench.loop.time() + IDLE_MAX_S + 1, 100):
+    for record in bench.driver.wheel.due(bench.loop.time() + bench.settings.keepalive_timeout + 1, 100):
         if not hasattr(record, "asker"):
-            record.on_deadline(bench.loop.time() + IDLE_MAX_S + 1)
+            record.on_deadline(bench.loop.time() + bench.settings.keepalive_timeout + 1)
     bench.origins[0].send(OK)
     bench.until(lambda: client.received == OK + OK)
 

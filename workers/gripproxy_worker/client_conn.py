@@ -16,7 +16,7 @@ from gripproxy.engine.events import (
     RelayDone,
     RequestArrived,
 )
-from gripproxy.engine.timer_wheel import Slot
+from gripproxy.engine.timer_wheel import TICK_S, Slot
 from gripproxy.errors import ClientError
 from gripproxy.protocol.http1 import (
     CHUNKED,
@@ -31,7 +31,8 @@ from gripproxy.protocol.http1 import (
 from gripproxy_worker.client_sockets import READ_MAX_BYTES
 from gripproxy_worker.origin_conn import OriginConn
 from gripproxy_worker.origin_pool import Ask, origin_key
-from gripproxy_worker.request_reader import ChunkedBody, head_end, read_head
+from gripproxy_worker.request_body import RequestBody
+from gripproxy_worker.request_reader import head_end, read_head
 
 if TYPE_CHECKING:
     from gripproxy_worker.driver import Driver
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
 REPLAY_MAX_BYTES = 100_000  # of a request body kept for asking again, same as Pushpin
 BACKLOG_PAUSE_BYTES = 65_536  # unread by the client: past this the origin is not read
 STEPS_MAX_COUNT = 64  # reads and requests of one client before the others' turn: 2-3 ms, or 2 MB of a body
+PREFETCH_BYTES = 10_000  # of a request body, or all of it: until then no origin waits for the rest; same as Pushpin
 SHRINK_S = 5.0  # after the last response: a busy client's next request finds all in place
-IDLE_MAX_S = 1800.0  # without a byte from a client that we wait for, same as Pushpin
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))  # RFC 9110 section 9.2.2
 
@@ -61,9 +62,8 @@ class ClientConn:
 
     __slots__ = (
         "_ask",
-        "_body_left",
+        "_body",
         "_buffer",
-        "_chunked",
         "_collected",
         "_collected_bytes",
         "_collect_max",
@@ -71,6 +71,7 @@ class ClientConn:
         "_effect",
         "_head",
         "_is_advancing",
+        "_is_asking",
         "_is_input_waiting",
         "_is_opening",
         "_is_persistent",
@@ -90,7 +91,7 @@ class ClientConn:
         self.fd = fd
         self.client_ip = client_ip
         self.slot: Slot | None = None
-        self.active_at = 0.0
+        self.active_at = driver.clock()  # when the present wait for the client began
         self._driver = driver
         self._buffer = buffer
         self._is_input_waiting = False
@@ -103,14 +104,14 @@ class ClientConn:
         """Be ready for the next request."""
         self._phase = HEAD
         self._head: RequestHead | None = None
-        self._body_left = 0
-        self._chunked: ChunkedBody | None = None
+        self._body: RequestBody | None = None
         self._kept_body: bytes | None = b""  # None: larger than REPLAY_MAX_BYTES
         self._effect: AskOrigin | None = None  # until its response has ended
         self._ask: Ask | None = None  # while it waits for a connection
         self._origin: OriginConn | None = None
         self._relay_framing: BodyFraming | None = None
         self._is_persistent = False
+        self._is_asking = False  # the engine knows of the request
         self._is_opening = False
         self._collected: list[bytes] | None = None
         self._collected_bytes = 0
@@ -151,11 +152,11 @@ class ClientConn:
         if self._phase is DONE or (self._phase is BODY and not self._is_body_wanted()):
             return False
         if self._buffer and (self._phase is BODY or self._start_request()):
-            if self._phase is BODY:
-                self._take_body()
+            if self._phase is BODY and self._buffer and self._body is not None:
+                self._take_body(self._body)
             return self._phase is not DONE
         if not self._is_input_waiting:
-            self._driver.rest(self)
+            self._wait()
             return False
         return self._read()
 
@@ -168,8 +169,9 @@ class ClientConn:
             self.on_gone()
             return False
         self._is_input_waiting = len(data) == READ_MAX_BYTES
+        if self._phase is not HEAD or not self._buffer:  # a head's time counts from its first byte
+            self.active_at = self._driver.clock()
         self._buffer = self._buffer + data if self._buffer else data
-        self.active_at = self._driver.clock()
         return True
 
     @property
@@ -179,61 +181,58 @@ class ClientConn:
 
     def _start_request(self) -> bool:
         """Take a request head off the buffer and begin with it; False while it is not whole."""
-        if self._buffer[:1] in b"\r\n":
-            self._buffer = self._buffer.lstrip(b"\r\n")  # RFC 9112 section 2.2
-        max_bytes = self._driver.settings.client_buffer_size
-        ends = head_end(self._buffer)
+        settings = self._driver.settings
+        max_bytes = settings.client_buffer_size
+        if self._buffer[:1] in b"\r\n":  # RFC 9112 section 2.2; if there is nothing else, it counts
+            self._buffer = self._buffer.lstrip(b"\r\n") or self._buffer
+        ends = None if self._buffer[:1] in b"\r\n" else head_end(self._buffer)
         if ends is None or ends[1] > max_bytes:
             if len(self._buffer) > max_bytes or ends is not None:
                 raise ClientError(f"Request header size exceeded limit of {max_bytes} bytes.", 431)
             return False
-        head, self._chunked = read_head(self._buffer[: ends[0]])
+        head, chunked = read_head(self._buffer[: ends[0]])
         self._buffer = self._buffer[ends[1] :]
         self._head = head
-        self._body_left = head.content_length
-        self._phase = BODY
-        self._take_first_body(head)
         self._driver.requests_count += 1
-        is_done = self._phase is DONE
-        self._driver.dispatch(self, RequestArrived(self.fd, head, self.client_ip, is_request_done=is_done))
-        return True
-
-    def _take_first_body(self, head: RequestHead) -> None:
-        """Take what came with the head, so that it goes to the origin in one write with it."""
         if head.framing is NONE or (head.framing is SIZED and head.content_length == 0):
             self._phase = DONE
-        elif self._buffer:
-            self._take_body()
+            self._announce()
+            return True
+        self._body = RequestBody(head.content_length, chunked, settings.client_max_body_size)
+        self._phase = BODY
+        if self._buffer:
+            self._take_body(self._body)
         elif head.is_expecting_continue:
             self._driver.outbox.put(self.fd, CONTINUE)
+        return True
+
+    def _announce(self) -> None:
+        """Let the engine begin with the request."""
+        self._is_asking = True
+        head = self._head
+        assert head is not None
+        is_done = self._phase is DONE
+        self._driver.dispatch(self, RequestArrived(self.fd, head, self.client_ip, is_request_done=is_done))
 
     def _is_body_wanted(self) -> bool:
-        """Whether the origin takes body bytes now. Before it is connected they wait in the kernel."""
-        return self._origin is not None and self._origin.is_writable
+        """Whether the origin takes body bytes now. Before it is connected all but the first wait in the kernel."""
+        return not self._is_asking or (self._origin is not None and self._origin.is_writable)
 
-    def _take_body(self) -> None:
-        if self._chunked is not None:
-            content, self._buffer = self._chunked.feed(self._buffer)
-            if self._chunked.is_complete:
-                self._phase = DONE
-        else:
-            content, self._buffer = self._buffer[: self._body_left], self._buffer[self._body_left :]
-            self._body_left -= len(content)
-            if self._body_left == 0:
-                self._phase = DONE
+    def _take_body(self, body: RequestBody) -> None:
+        content, self._buffer = body.take(self._buffer)
+        if body.is_complete:
+            self._phase = DONE
         if self._kept_body is not None:
             is_small = len(self._kept_body) + len(content) <= REPLAY_MAX_BYTES
             self._kept_body = self._kept_body + content if is_small else None
         if self._origin is not None:
-            self._send_body(self._origin, content)
-
-    def _send_body(self, origin: OriginConn, content: bytes) -> None:
-        is_chunked = self._chunked is not None
-        payload = encode_chunk(content) if is_chunked and content else content
-        if is_chunked and self._phase is DONE:
-            payload += LAST_CHUNK
-        if payload:
-            origin.send(payload)
+            payload = body.encode(content)
+            if payload:
+                self._origin.send(payload)
+        elif not self._is_asking and (
+            self._phase is DONE or self._kept_body is None or len(self._kept_body) >= PREFETCH_BYTES
+        ):
+            self._announce()
 
     # The origin.
 
@@ -290,9 +289,9 @@ class ClientConn:
             self._await_reader()
 
     def _await_reader(self) -> None:
-        """Nothing goes on until the client reads: it has so long for that."""
-        self.active_at = self._driver.clock()
-        self._driver.rest(self)
+        """Nothing goes on until the client reads."""
+        self._driver.sockets.backlogs[self.fd].has_moved()
+        self._wait()
 
     def on_origin_end(self) -> None:
         origin, self._origin = self._origin, None
@@ -372,6 +371,8 @@ class ClientConn:
             self._driver.close_gently(self, is_input_unread=not is_request_done or self._is_input_waiting)
             return
         self._reset()
+        if self._buffer:
+            self.active_at = self._driver.clock()  # what came of the next head came early
         if self.fd in self._driver.sockets.backlogs:
             self._phase = DONE  # the next request has to wait until this response is read
             self._await_reader()
@@ -382,7 +383,7 @@ class ClientConn:
             else:
                 self._advance()
         elif not self._is_advancing:
-            self._driver.rest(self)
+            self._wait()
 
     def on_drained(self) -> None:
         """The client read everything that waited."""
@@ -398,6 +399,7 @@ class ClientConn:
         self._phase = DONE
         self._head = head
         self._kept_body = body
+        self._is_asking = True
         self._is_input_waiting = True  # what came while it was held was not looked at
 
     def take_early_input(self) -> bytes:
@@ -416,17 +418,54 @@ class ClientConn:
         self._driver.sockets.write(self.fd, payload)
         self._driver.close_gently(self, is_input_unread=True)
 
+    # Its patience.
+
+    def _wait(self) -> None:
+        """Nothing more can be done until the client does something: it has so long for that."""
+        driver = self._driver
+        if self._phase is not HEAD or not self._buffer:
+            self.active_at = driver.clock()
+        is_idle = self.is_idle
+        at = self.active_at + (driver.shrink_s if is_idle else self._patience_s() or 0.0)
+        # Moving an entry costs more than a look at it that came too early.
+        if self.slot is None or self.slot.tick * TICK_S > at + (driver.shrink_s if is_idle else TICK_S):
+            driver.wheel.schedule(self, at)
+
+    def _patience_s(self) -> float | None:
+        """Give how long the client may be silent now; None while silence is the origin's part."""
+        settings = self._driver.settings
+        if self._phase is HEAD:
+            return settings.client_header_timeout if self._buffer else self._driver.shrink_s
+        if self._is_reader_awaited:
+            return settings.send_timeout
+        return settings.client_body_timeout if self._phase is BODY and self._is_body_wanted() else None
+
+    @property
+    def _is_reader_awaited(self) -> bool:
+        return self._head is None or (self._origin is not None and self._origin.is_paused)
+
     def on_deadline(self, now: float) -> None:
-        """Shrink between requests, or close: while a response is on its way silence is the origin's part."""
-        is_origin_awaited = self._effect is not None and (self._origin is None or not self._origin.is_paused)
-        silent_s = 0.0 if is_origin_awaited else now - self.active_at
-        if self.is_idle:
-            if silent_s < SHRINK_S:
-                self._driver.wheel.schedule(self, self.active_at + SHRINK_S)
-            else:
-                self._driver.shrink(self)
-        elif silent_s < IDLE_MAX_S:
-            self._driver.wheel.schedule(self, now - silent_s + IDLE_MAX_S)
+        """Look whether the client's time is up; if not, look again when it would be."""
+        patience_s = self._patience_s()
+        if patience_s is None:
+            return  # it gets a new deadline with the next wait for the client
+        if self._is_reader_awaited and self._phase is not HEAD:
+            backlog = self._driver.sockets.backlogs.get(self.fd)
+            if backlog is not None and backlog.has_moved():
+                self.active_at = now
+        if now - self.active_at < patience_s:
+            self._driver.wheel.schedule(self, self.active_at + patience_s)
+        else:
+            self._run_out(now)
+
+    def _run_out(self, now: float) -> None:
+        """The client was silent for too long: say so in the middle of a request, otherwise just leave."""
+        if self.is_idle and now - self.active_at < self._driver.settings.keepalive_timeout:
+            self._driver.shrink(self)
+        elif self._phase is HEAD and self._buffer.strip(b"\r\n"):
+            self._driver.refuse(self, ClientError("Request header did not arrive in time.", 408), None)
+        elif self._phase is BODY and not self._is_reader_awaited:
+            self._driver.refuse(self, ClientError("Request body did not arrive in time.", 408), self._head)
         else:
             self.on_gone()
 

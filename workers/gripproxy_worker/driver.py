@@ -50,7 +50,7 @@ from gripproxy.protocol.bus_message import Payload, unpack_item
 from gripproxy.protocol.http1 import RequestHead, encode_refusal, encode_text_response
 from gripproxy.scoreboard import Field
 from gripproxy.settings import Settings
-from gripproxy_worker.client_conn import IDLE_MAX_S, SHRINK_S, ClientConn
+from gripproxy_worker.client_conn import SHRINK_S, ClientConn
 from gripproxy_worker.client_sockets import HELD, ClientSockets
 from gripproxy_worker.idle_conn import ClosingConn, IdleConn, client_ip_of
 from gripproxy_worker.link_conn import Links
@@ -81,6 +81,7 @@ class Driver:
     ) -> None:
         self.settings = settings
         self.core = core
+        self.shrink_s = min(SHRINK_S, settings.keepalive_timeout)
         self.clock = loop.time
         self.call_soon = loop.call_soon
         self.row = row
@@ -219,19 +220,13 @@ class Driver:
         self.row[Field.ACCEPTED] += 1
         conn = IdleConn(self, fd, client_ip)
         self.sockets.add(fd, conn)
-        self.wheel.schedule(conn, self.clock() + IDLE_MAX_S)
-
-    def rest(self, conn: ClientConn) -> None:
-        """Nothing more is here for now: wait with a deadline, short between requests, where it can `shrink`."""
-        conn.active_at = now = self.clock()
-        if conn.slot is None or (conn.is_idle and conn.slot.tick * TICK_S > now + 2 * SHRINK_S):
-            self.wheel.schedule(conn, now + (SHRINK_S if conn.is_idle else IDLE_MAX_S))
+        self.wheel.schedule(conn, self.clock() + self.settings.keepalive_timeout)
 
     def shrink(self, conn: ClientConn) -> None:
         """Let go of what only a request needs."""
         idle = IdleConn(self, conn.fd, conn.client_ip)
         self.sockets.records[conn.fd] = idle
-        self.wheel.schedule(idle, conn.active_at + IDLE_MAX_S)
+        self.wheel.schedule(idle, conn.active_at + self.settings.keepalive_timeout)
 
     def refuse(self, conn: ClientConn, error: ClientError, head: RequestHead | None) -> None:
         """Answer a breach of HTTP and close. After the head nothing can be said if the response has begun."""
@@ -333,7 +328,7 @@ class Driver:
             # Its next request may change the same channels, so it waits until this batch of effects is done.
             idle = IdleConn(self, fd, client_ip_of(fd), early_input)
             self.sockets.records[fd] = idle
-            self.wheel.schedule(idle, self.clock() + IDLE_MAX_S)
+            self.wheel.schedule(idle, self.clock() + self.settings.keepalive_timeout)
             self._loop.call_soon(idle.wake)
         else:
             ClosingConn(self, fd).start()

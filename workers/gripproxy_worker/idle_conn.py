@@ -5,7 +5,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from gripproxy.engine.timer_wheel import Slot
-from gripproxy_worker.client_conn import IDLE_MAX_S, ClientConn
+from gripproxy_worker.client_conn import ClientConn
 
 if TYPE_CHECKING:
     from gripproxy_worker.driver import Driver
@@ -82,7 +82,7 @@ class ClosingConn:
         driver = self._driver
         driver.sockets.records[self.fd] = self
         if self.fd in driver.sockets.backlogs:
-            driver.wheel.schedule(self, driver.clock() + IDLE_MAX_S)
+            driver.wheel.schedule(self, driver.clock() + driver.settings.send_timeout)
         else:
             self.on_drained()
 

@@ -10,13 +10,33 @@ import re
 import httptools
 
 from gripproxy.errors import ClientError
-from gripproxy.protocol.http1 import BodyFraming, Headers, RequestHead, check_request, split_request_line
+from gripproxy.protocol.http1 import (
+    REQUEST_HEADERS_MAX_COUNT,
+    BodyFraming,
+    Headers,
+    RequestHead,
+    check_request,
+    decode_fields,
+    split_request_line,
+)
 
 CHUNK_OVERHEAD_MAX_BYTES = 16_384  # of chunk sizes, extensions and trailers without any content between
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _CHUNKED = BodyFraming.CHUNKED
+# Of httptools' words for what is wrong with a chunk or a trailer, those that tell Pushpin's words for it: the first
+# that occur. With words that it does not have yet it speaks for itself.
+_CHUNK_FAULTS = {
+    "size overflow": "chunk too large",
+    "after chunk data": "invalid chunk suffix",
+    "chunk": "invalid chunk size",
+    "Unexpected whitespace after": "invalid header name",  # a folded line
+    "Missing expected": "invalid new line",
+    "Expected LF": "invalid new line",
+    "value": "invalid header value",
+    "header": "invalid header name",
+}
 
 
 class _Tokens:
@@ -83,7 +103,9 @@ class ChunkedBody:
         try:
             self._parser.feed_data(part)
         except httptools.HttpParserError as error:
-            raise ClientError(f"Failed to parse request: {error}") from None
+            words = str(error)
+            fault = next((fault for part, fault in _CHUNK_FAULTS.items() if part in words), words)
+            raise ClientError(f"Failed to parse request: {fault}") from None
 
 
 def head_end(buffer: bytes) -> tuple[int, int] | None:
@@ -105,7 +127,10 @@ def read_head(head: bytes) -> tuple[RequestHead, ChunkedBody | None]:
     Raises:
         ClientError: with the status to answer.
     """
-    if head.count(b"\n") != head.count(b"\r\n"):
+    headers_count = head.count(b"\n")
+    if headers_count > REQUEST_HEADERS_MAX_COUNT:
+        raise ClientError(f"Failed to parse request: too many headers: {headers_count}", 431)
+    if headers_count != head.count(b"\r\n"):
         head = _BARE_LF.sub(b"\r\n", head)
     line, _, fields = head.partition(b"\r\n")
     method, target, is_http11 = split_request_line(line)
@@ -117,13 +142,16 @@ def read_head(head: bytes) -> tuple[RequestHead, ChunkedBody | None]:
     except httptools.HttpParserUpgrade:
         is_upgrade = True
     except httptools.HttpParserError as error:
-        raise ClientError(f"Failed to parse request: {error}") from None
+        check_request(method, target, is_http11, decode_fields(fields))
+        raise ClientError(f"Failed to parse request: {error}") from None  # it is stricter than we are
     if b" \r\n" in fields or b"\t\r\n" in fields or fields[-1:] in b" \t":
         tokens.headers = [(name, value.rstrip(b" \t")) for name, value in tokens.headers]
     request = check_request(method, target, is_http11, tokens.headers)
     if request.framing is not _CHUNKED:
         return request, None
-    if is_upgrade:
-        raise ClientError("Failed to parse request: Upgrade in a request with a chunked body")
+    if is_upgrade:  # nothing is upgraded, but this parser waits for what is no HTTP
+        tokens = _Tokens()
+        parser = httptools.HttpRequestParser(tokens)
+        parser.feed_data(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
     tokens.headers = []  # trailers go here and are dropped
     return request, ChunkedBody(parser, tokens)
