@@ -87,11 +87,26 @@ def test_unusable_signing_key_is_an_error(config: Path, capsys: pytest.CaptureFi
     assert f"error: {config.parent}/key: sig_key: key file holds neither PEM nor hex" in capsys.readouterr().err
 
 
+def test_unusable_keys_are_errors(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A start would be refused; both are named at once. An upstream_key that is empty is none."""
+    (config.parent / "key").write_text("no hex")
+    (config.parent / "empty").write_text("")
+    config.write_text(config.read_text() + "[proxy]\nsig_key=file:key\nupstream_key=file:empty\n")
+    assert main(["--config", str(config)]) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert errors == [
+        f"error: {config.parent}/key: sig_key: key file holds neither PEM nor hex digits",
+        f"error: {config.parent}/empty: upstream_key: key is empty",
+    ]
+    config.write_text(config.read_text().replace("file:key", "k").replace("file:empty", ""))
+    assert main(["--config", str(config)]) == 0
+
+
 def test_remark_alone_is_no_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An unsupported property is no reason to stop a deployment."""
-    (config.parent / "routes").write_text("*,aco a:1\n")
+    (config.parent / "routes").write_text("*,session a:1\n")
     assert main(["--config", str(config)]) == 0
-    assert "routes:1: aco is not supported by this version" in capsys.readouterr().err
+    assert "routes:1: session is not supported by this version" in capsys.readouterr().err
 
 
 def test_options_of_a_start_count_here_too(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

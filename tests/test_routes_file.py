@@ -1,5 +1,6 @@
 """Where routes come from, at start and on a reload."""
 
+import datetime
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,56 @@ def test_unreadable_file_on_a_reload_is_an_error(tmp_path: Path) -> None:
 def test_device_without_an_end_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"unable to open routes file: /dev/zero \(more than 67108864 characters\)"):
         read_routes(Settings(routesfile="/dev/zero"), is_reload=True)
+
+
+def write_certificate(directory: Path) -> None:
+    """Write a certificate and its key, and another key."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    for key, name in zip(keys, ("key.pem", "other.pem"), strict=True):
+        (directory / name).write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))
+    locked = keys[0].private_bytes(pem, form, serialization.BestAvailableEncryption(b"secret"))
+    (directory / "locked.pem").write_bytes(locked)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "proxy")])
+    begin, end = datetime.datetime(2020, 1, 1), datetime.datetime(2050, 1, 1)
+    builder = x509.CertificateBuilder(name, name, keys[0].public_key(), 1, begin, end)
+    (directory / "cert.pem").write_bytes(builder.sign(keys[0], hashes.SHA256()).public_bytes(pem))
+
+
+def test_certificates_for_origins_are_found_beside_the_routes_file(tmp_path: Path) -> None:
+    """The worker gets paths that do not depend on where it runs."""
+    write_certificate(tmp_path)
+    path = tmp_path / "routes"
+    path.write_text("* a:1,ssl,client_cert=cert.pem,client_key=key.pem b:1 c:1,ssl\n")
+    table, warnings = read_routes(Settings(routesfile=str(path)))
+    assert warnings == []
+    shown = [(target.client_cert, target.client_key) for target in table.routes[0].targets]
+    assert shown == [(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")), (None, None), (None, None)]
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "text"),
+    [
+        ("missing.pem", "key.pem", "failed to open {}/missing.pem: No such file or directory"),
+        ("cert.pem", "missing.pem", "failed to open {}/missing.pem: No such file or directory"),
+        ("cert.pem", "other.pem", "failed to read {}/cert.pem or its key: KEY_VALUES_MISMATCH"),
+        ("cert.pem", "", "failed to read {}/cert.pem or its key: "),
+        ("cert.pem", "locked.pem", "failed to read {}/cert.pem or its key: "),
+        ("key.pem", "key.pem", "failed to read {}/key.pem or its key: "),
+    ],
+)
+def test_route_with_a_certificate_that_cannot_be_shown_is_skipped(
+    tmp_path: Path, certificate: str, key: str, text: str
+) -> None:
+    """Its origin would refuse every connection; the other routes load. Nobody is asked for a password."""
+    write_certificate(tmp_path)
+    path = tmp_path / "routes"
+    path.write_text(f"* a:1,ssl,client_cert={certificate},client_key={key}\nb a:1\n")
+    table, warnings = read_routes(Settings(routesfile=str(path)))
+    assert [route.domain for route in table.routes] == ["b"]
+    assert len(warnings) == 1
+    assert warnings[0].startswith(f"{path}:1: {text.format(tmp_path)}")

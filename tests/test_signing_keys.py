@@ -9,7 +9,7 @@ from gripproxy.protocol.grip_sig import SigKey
 from gripproxy.protocol.route import Route
 from gripproxy.protocol.routes import parse_routes
 from gripproxy.settings import Settings
-from gripproxy.signing_keys import read_signing_keys
+from gripproxy.signing_keys import read_signing_keys, read_upstream_key
 
 
 def routes(text: str) -> tuple[Route, ...]:
@@ -40,3 +40,31 @@ def test_bad_key_of_the_settings_refuses_the_start(tmp_path: Path) -> None:
     missing.write_text("no hex")
     with pytest.raises(ConfigError, match=f"^{missing}: sig_key: key file holds neither PEM nor hex"):
         read_signing_keys(Settings(sig_key=f"file:{missing}"), ())
+
+
+def test_upstream_key_is_read_or_refuses_the_start(tmp_path: Path) -> None:
+    """Without it, a chain of proxies does not work; an empty setting trusts nobody."""
+    assert read_upstream_key(Settings()) is None
+    assert read_upstream_key(Settings(upstream_key="k")) == SigKey(b"k")
+    path = tmp_path / "key"
+    with pytest.raises(ConfigError, match=f"^{path}: upstream_key: cannot read the key file: No such file"):
+        read_upstream_key(Settings(upstream_key=f"file:{path}"))
+    path.write_text("")
+    with pytest.raises(ConfigError, match="upstream_key: key is empty"):
+        read_upstream_key(Settings(upstream_key=f"file:{path}"))
+    with pytest.raises(ConfigError, match="upstream_key: key is empty"):
+        read_upstream_key(Settings(upstream_key="base64:"))
+
+
+def test_device_without_an_end_is_no_key() -> None:
+    """And is not read to it."""
+    with pytest.raises(ConfigError, match="/dev/zero: sig_key: key file holds neither PEM nor hex"):
+        read_signing_keys(Settings(sig_key="file:/dev/zero"), ())
+
+
+def test_path_that_is_none_is_a_warning() -> None:
+    """A NUL ends paths elsewhere."""
+    _, warnings = read_signing_keys(Settings(), routes('a,"sig_key=file:a\0b",id=r test'))
+    assert warnings == [
+        "route r: a\0b: sig_key: cannot read the key file: embedded null byte; its requests go without Grip-Sig"
+    ]

@@ -12,7 +12,7 @@ from gripproxy.protocol.route import Route
 from gripproxy.protocol.routes import RouteTable
 from gripproxy.routes_file import read_routes
 from gripproxy.settings import Settings
-from gripproxy.signing_keys import read_signing_keys
+from gripproxy.signing_keys import read_signing_keys, read_upstream_key
 from gripproxy.start_report import address_lines, capacity_lines, config_lines, routes_lines
 
 EPILOG = """\
@@ -39,10 +39,9 @@ def main(argv: Sequence[str]) -> int:
         table, route_warnings = read_routes(report.settings)
         errors += _route_errors(table, route_warnings)
         warnings += route_warnings
-        try:
-            warnings += read_signing_keys(report.settings, table.routes)[1]
-        except ConfigError as error:
-            errors.append(str(error))
+        key_warnings, key_errors = _key_faults(report.settings, table)
+        warnings += key_warnings
+        errors += key_errors
         warnings += _print_effective(report.settings, table)
     for text in warnings:
         print(f"warning: {text}", file=sys.stderr)
@@ -67,6 +66,20 @@ def _parser() -> argparse.ArgumentParser:
     add("--workers", metavar="N", type=int)
     add("--id", metavar="N", type=int)
     return parser
+
+
+def _key_faults(settings: Settings, table: RouteTable) -> tuple[list[str], list[str]]:
+    """Read the keys; give what a start would warn of, and what would refuse it."""
+    warnings, errors = [], []
+    try:
+        warnings = read_signing_keys(settings, table.routes)[1]
+    except ConfigError as error:
+        errors.append(str(error))
+    try:
+        read_upstream_key(settings)
+    except ConfigError as error:
+        errors.append(str(error))
+    return warnings, errors
 
 
 def _route_errors(table: RouteTable, warnings: list[str]) -> list[str]:

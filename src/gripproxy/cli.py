@@ -135,12 +135,13 @@ def _serve(options: argparse.Namespace) -> int:
 def _report_start(settings: "Settings", warnings: list[str]) -> None:
     from gripproxy.fd_limit import raise_fd_limit
     from gripproxy.routes_file import read_routes
-    from gripproxy.signing_keys import read_signing_keys
+    from gripproxy.signing_keys import read_signing_keys, read_upstream_key
     from gripproxy.start_report import address_lines, capacity_lines, config_lines, routes_lines
 
     lines = config_lines(settings, warnings)
     table, route_warnings = read_routes(settings)
     _, key_warnings = read_signing_keys(settings, table.routes)
+    read_upstream_key(settings)
     lines += routes_lines(settings, table.count, route_warnings + key_warnings)
     lines += address_lines(settings)
     lines += capacity_lines(settings, raise_fd_limit())

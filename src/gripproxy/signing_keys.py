@@ -1,4 +1,4 @@
-"""Reads the keys that the settings and the routes name for Grip-Sig."""
+"""Reads the keys that the settings and the routes name for Grip-Sig: to sign with, and to verify with."""
 
 import os
 from collections.abc import Iterable
@@ -7,6 +7,8 @@ from gripproxy.errors import ConfigError
 from gripproxy.protocol.grip_sig import SigKey, decode_sig_key, key_file_path
 from gripproxy.protocol.route import Route
 from gripproxy.settings import Settings
+
+KEY_FILE_MAX_BYTES = 65_536  # the largest key in PEM has some thousand; a device has no end
 
 
 def read_signing_keys(settings: Settings, routes: Iterable[Route]) -> tuple[dict[str, SigKey], list[str]]:
@@ -19,31 +21,45 @@ def read_signing_keys(settings: Settings, routes: Iterable[Route]) -> tuple[dict
         ConfigError: the key of the settings is unusable.
     """
     keys: dict[str, SigKey] = {}
-    _add_key(keys, settings.sig_key, "")
-    directory = os.path.dirname(settings.routesfile or "")
     warnings = []
+    key = _read_key("sig_key", settings.sig_key)
+    if key is not None:
+        keys[settings.sig_key] = key
+    directory = os.path.dirname(settings.routesfile or "")
     for route in routes:
+        text = route.sig_key
+        if not text or text in keys:
+            continue
         try:
-            _add_key(keys, route.sig_key or "", directory)
+            key = _read_key("sig_key", text, directory)
         except ConfigError as error:
             warnings.append(f"route {route.id}: {error}; its requests go without Grip-Sig")
+            continue
+        if key is not None:
+            keys[text] = key
     return keys, warnings
 
 
-def _add_key(keys: dict[str, SigKey], text: str, directory: str) -> None:
-    if text in keys:
-        return
+def read_upstream_key(settings: Settings) -> SigKey | None:
+    """Read the key with which GRIP proxies in front prove themselves; None where nobody is to be trusted.
+
+    Raises:
+        ConfigError: it is unusable.
+    """
+    return _read_key("upstream_key", settings.upstream_key, is_upstream=True)
+
+
+def _read_key(name: str, text: str, directory: str = "", is_upstream: bool = False) -> SigKey | None:
     content = None
     path = key_file_path(text)
     if path is not None:
         try:
             with open(os.path.join(directory, path), "rb") as file:
-                content = file.read()
-        except OSError as error:
-            raise ConfigError(f"sig_key: cannot read the key file: {error.strerror}", path) from error
+                content = file.read(KEY_FILE_MAX_BYTES)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError(f"{name}: cannot read the key file: {reason}", path) from error
     try:
-        key = decode_sig_key(text, content)
+        return decode_sig_key(text, content, is_upstream)
     except ConfigError as error:
-        raise ConfigError(f"sig_key: {error}", path) from error
-    if key is not None:
-        keys[text] = key
+        raise ConfigError(f"{name}: {error}", path) from error
