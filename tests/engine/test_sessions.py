@@ -256,7 +256,7 @@ def test_a_busy_stream_is_excused_from_polling() -> None:
     talk.publish(content(b"x"))
     assert talk.passes(20.5) == [WakeUpdates(0.1)], "number 4 has heard nothing of sport"
     (ask,) = asked_links(talk.updates())
-    assert talk.core.sessions.links._by_conn.keys() == {4}
+    assert talk.core.sessions._links._by_conn.keys() == {4}
     talk.link_fails(ask.link_id)
     assert talk.passes(30.5) != [], "the excuse counts once"
 
@@ -278,7 +278,7 @@ def test_streams_that_want_the_same_share_one_request() -> None:
     assert talk.leaves(5) == []
     assert talk.link_sends(link, b"x") == [Forward(link, chunk(b"x"), [4]), Forward(link, b"x", [8])]
     assert talk.leaves(4) == []
-    (_, dropped) = (talk.leaves(8), talk.core.sessions.links.count)
+    (_, dropped) = (talk.leaves(8), talk.core.sessions.requests.count)
     assert dropped == 2, "nobody waits for it any more"
 
 
@@ -287,7 +287,7 @@ def test_a_link_nobody_waits_for_is_dropped() -> None:
     _, ask = talk.gets_held(4, [(b"Grip-Link", b"<two>; rel=next")])
     assert isinstance(ask, AskLink)
     assert talk.leaves(4) == [DropLink(ask.link_id)]
-    assert talk.core.sessions.links.count == 0
+    assert talk.core.sessions.requests.count == 0
 
 
 def test_a_failing_link_is_repeated_with_growing_pauses() -> None:
@@ -381,7 +381,7 @@ def test_the_origin_hears_when_a_hold_is_over(headers: Headers) -> None:
     (log,) = talk.link_answers(ask.link_id, [], status=500)
     assert "gone link http://d.test/gone: status 500" in str(log)
     assert talk.link_ends(ask.link_id) == []
-    assert talk.core.sessions.links.count == 0
+    assert talk.core.sessions.requests.count == 0
 
 
 def test_the_first_subscription_is_followed_by_a_question() -> None:

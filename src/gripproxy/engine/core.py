@@ -127,7 +127,7 @@ class Core:
         return self._continue(self.holds.publish_content(event.channel, event.content, now))
 
     def _on_link(self, event: Any, now: float) -> list[Effect]:
-        return self.sessions.links.handle(event, now)
+        return self.sessions.requests.handle(event, now)
 
     def _on_stale(self, event: ChannelsStale, now: float) -> list[Effect]:
         return self.sessions.stale(event.names, now)

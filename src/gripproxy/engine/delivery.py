@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 from gripproxy.engine.effects import Effect, Finish
 from gripproxy.engine.holds import ResponseHold, StreamHold
+from gripproxy.errors import PatchError
 from gripproxy.protocol.http1 import LAST_CHUNK, Headers, encode_chunk
-from gripproxy.protocol.json_patch import PatchError, apply_patch
+from gripproxy.protocol.json_patch import apply_patch
 from gripproxy.protocol.publish_format import HttpResponseFormat
 from gripproxy.protocol.reason_phrase import reason_phrase
 

@@ -6,16 +6,16 @@ from enum import IntEnum
 from typing import Any, Protocol
 
 from gripproxy.engine.client_request import ClientRequest
-from gripproxy.engine.effects import AskLink, DropLink, Effect, Forward, Log
+from gripproxy.engine.effects import DropLink, Effect, Forward, Log
 from gripproxy.engine.events import LinkAnswered, LinkBodyCame, LinkDone, LinkFailed, OriginFailure
 from gripproxy.engine.holds import TrackedStream
+from gripproxy.engine.link_requests import LinkRequests, way_to
 from gripproxy.engine.timer_wheel import Slot, TimerWheel
-from gripproxy.errors import FilterError, InternalError, OriginError
+from gripproxy.errors import FilterError, OriginError
 from gripproxy.protocol.filters import ResponseFilter, response_filter
-from gripproxy.protocol.http1 import NONE, encode_chunk, encode_request_head
+from gripproxy.protocol.http1 import encode_chunk
 from gripproxy.protocol.instruct import HoldMode, Instruct, decode_instruct
 from gripproxy.protocol.link_url import LinkUrl
-from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.routes import Target
 
 RETRIES_MAX_COUNT = 5  # after 1, 2, 4, 8 and 16 seconds and up to one more, same as Pushpin
@@ -56,13 +56,6 @@ class Fetch:
     slot: Slot | None = None
 
 
-@dataclass(slots=True, eq=False)
-class Farewell:
-    """The request that says that a hold is over. Nobody waits for its answer."""
-
-    url: LinkUrl
-
-
 class LinkOwner(Protocol):
     """Who has the streams: `Sessions`."""
 
@@ -76,27 +69,20 @@ class LinkOwner(Protocol):
 
 
 class Links:
-    """All links of one worker that are being asked for.
+    """All next parts of one worker that are being asked for.
 
     `jitter`: gives a random number in [0, 1), which spreads repetitions over a second.
     """
 
     def __init__(
-        self, requests: OriginRequests, owner: LinkOwner, wheel: TimerWheel, jitter: Callable[[], float]
+        self, requests: LinkRequests, owner: LinkOwner, wheel: TimerWheel, jitter: Callable[[], float]
     ) -> None:
         self._requests = requests
         self._owner = owner
         self._wheel = wheel
         self._jitter = jitter
-        self._next_id = 0
-        self._asked: dict[int, Fetch | Farewell] = {}
         self._by_key: dict[object, Fetch] = {}  # those that others may join
         self._by_conn: dict[int, Fetch] = {}
-
-    @property
-    def count(self) -> int:
-        """How many requests wait for their answer."""
-        return len(self._asked)
 
     def fetch(self, stream: TrackedStream, now: float) -> list[Effect]:
         """Ask for a stream's next part, together with those who want the same at the moment."""
@@ -107,7 +93,7 @@ class Links:
         if fetch is not None:
             self._join(fetch, stream)
             return []
-        path, targets = _way(stream.request, stream.link)
+        path, targets = way_to(stream.request, stream.link)
         fetch = Fetch(key, stream.link, path, stream.request, last_ids, targets)
         self._by_key[key] = fetch
         self._join(fetch, stream)
@@ -123,24 +109,17 @@ class Links:
 
     def say_gone(self, request: ClientRequest, url: LinkUrl, now: float) -> list[Effect]:
         """Tell the origin that a hold is over: one POST, whatever comes of it."""
-        path, targets = _way(request, url)
-        return [self._send(b"POST", Farewell(url), request, url, path, (), targets[0], now)]
+        path, targets = way_to(request, url)
+        return [self._requests.send(_on_farewell, url, request, url, (path, targets[0]), now, b"POST")]
 
-    def handle(self, event: Any, now: float) -> list[Effect]:
-        """Advance a link. An event that does not fit is our bug."""
-        asked = self._asked.get(event.link_id)
-        if asked is None:
-            raise InternalError(f"link {event.link_id} that nobody asked for got {type(event).__name__}")
-        if isinstance(asked, Farewell):
-            return self._on_farewell(event, asked)
+    def _on_event(self, fetch: Fetch, event: Any, now: float) -> list[Effect]:
         if isinstance(event, LinkAnswered):
-            return self._on_answered(asked, event, now)
+            return self._on_answered(fetch, event, now)
         if isinstance(event, LinkBodyCame):
-            return self._on_body(asked, event.part, now)
-        del self._asked[event.link_id]
+            return self._on_body(fetch, event.part, now)
         if isinstance(event, LinkDone):
-            return self._on_done(asked, now)
-        return self._on_failed(asked, event, now)
+            return self._on_done(fetch, now)
+        return self._on_failed(fetch, event, now)
 
     def on_due(self, fetch: Fetch, now: float) -> list[Effect]:
         """Repeat a request that failed."""
@@ -157,40 +136,16 @@ class Links:
         fetch.targets_tried += 1
         if target.is_test:  # it has no links of its own
             return self._retry(fetch, f"{target.label} has no next parts", now)
-        effect = self._send(b"GET", fetch, fetch.request, fetch.url, fetch.path, fetch.last_ids, target, now)
+        effect = self._requests.send(
+            self._on_event, fetch, fetch.request, fetch.url, (fetch.path, target), now, last_ids=fetch.last_ids
+        )
         fetch.link_id = effect.link_id
         return [effect]
-
-    def _send(
-        self,
-        method: bytes,
-        asked: Fetch | Farewell,
-        request: ClientRequest,
-        url: LinkUrl,
-        path: bytes,
-        last_ids: tuple[tuple[str, str], ...],
-        target: Target,
-        now: float,
-    ) -> AskLink:
-        self._next_id += 1
-        self._asked[self._next_id] = asked
-        headers, server_name = self._requests.link_headers(request.route, target, url.host.encode(), last_ids, now)
-        return AskLink(self._next_id, target, server_name, encode_request_head(method, path, headers, NONE, 0))
-
-    def _on_farewell(self, event: Any, farewell: Farewell) -> list[Effect]:
-        if isinstance(event, LinkBodyCame):
-            return []
-        if isinstance(event, LinkAnswered):
-            if 200 <= event.head.status < 300:
-                return []
-            return [Log(LOG_WARNING, f"gone link {farewell.url}: status {event.head.status}")]
-        del self._asked[event.link_id]
-        return [Log(LOG_WARNING, f"gone link {farewell.url}: {event.detail}")] if isinstance(event, LinkFailed) else []
 
     def _on_answered(self, fetch: Fetch, event: LinkAnswered, now: float) -> list[Effect]:
         head = event.head
         if not 200 <= head.status < 300:
-            del self._asked[event.link_id]
+            self._requests.forget(event.link_id)
             return [DropLink(event.link_id), *self._retry(fetch, f"status {head.status}", now)]
         try:
             instruct = decode_instruct(head.status, head.reason, head.headers, b"")
@@ -256,7 +211,7 @@ class Links:
 
     def _refuse(self, fetch: Fetch, text: str, now: float) -> list[Effect]:
         """Give up an answer that is no next part; to ask again would bring the same."""
-        del self._asked[fetch.link_id]
+        self._requests.forget(fetch.link_id)
         log = Log(LOG_WARNING, f"next link {fetch.url}: {text}", is_origin_error=True)
         return [DropLink(fetch.link_id), log, *self._end_all(fetch, text, now)]
 
@@ -279,18 +234,11 @@ class Links:
     def _drop(self, fetch: Fetch) -> list[Effect]:
         self._take_streams(fetch)
         self._wheel.cancel(fetch)
-        return [DropLink(fetch.link_id)] if self._asked.pop(fetch.link_id, None) is not None else []
+        return [DropLink(fetch.link_id)] if self._requests.forget(fetch.link_id) else []
 
 
-def _way(request: ClientRequest, url: LinkUrl) -> tuple[bytes, tuple[Target, ...]]:
-    """Say with which path, and where, a link is asked for.
-
-    A link to where the request itself went takes the same route; its path is rewritten if it is one of the public ones,
-    as the client would write it. A link elsewhere goes there directly.
-    """
-    route = request.route
-    path = url.target.encode()
-    if url.is_same_origin(request.url):
-        return (route.rewrite_path(path) if path.startswith(route.path_beg) else path), route.targets
-    is_untrusted = request.target is not None and request.target.untrusted
-    return path, (Target(host=url.name, port=url.port, is_ssl=url.is_https, untrusted=is_untrusted),)
+def _on_farewell(url: LinkUrl, event: Any, now: float) -> list[Effect]:
+    """Nobody waits for the answer; the log says when it was no success."""
+    if isinstance(event, LinkAnswered) and not 200 <= event.head.status < 300:
+        return [Log(LOG_WARNING, f"gone link {url}: status {event.head.status}")]
+    return [Log(LOG_WARNING, f"gone link {url}: {event.detail}")] if isinstance(event, LinkFailed) else []

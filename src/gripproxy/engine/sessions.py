@@ -8,8 +8,10 @@ from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.delivery import encode_published, end_streams, refuse_responses
 from gripproxy.engine.effects import Deliver, Effect, Finish, ForgetId, WakeUpdates
 from gripproxy.engine.fan_out import SLICE_MAX_BYTES
+from gripproxy.engine.filter_checks import Check, FilterChecks
 from gripproxy.engine.hold_table import HoldTable
 from gripproxy.engine.holds import FETCHING, HOLDING, QUEUE_MAX_COUNT, STALLED, ResponseHold, TrackedStream
+from gripproxy.engine.link_requests import LinkRequests
 from gripproxy.engine.links import Fetch, Links
 from gripproxy.engine.subscriptions import Channel
 from gripproxy.engine.tracking import Conflict, Mismatch, track
@@ -19,6 +21,7 @@ from gripproxy.protocol.http1 import encode_chunk
 from gripproxy.protocol.instruct import HoldMode, Instruct
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.link_url import LinkUrl, resolve_link
+from gripproxy.protocol.network_filter import FilterRun
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.publish_format import Action, HttpResponseFormat
 from gripproxy.protocol.publish_item import PublishItem
@@ -48,7 +51,9 @@ class Sessions:
         channels_max_count: int,
         batch_max_count: int,
     ) -> None:
-        self.links = Links(requests, self, holds.wheel, jitter)
+        self.requests = LinkRequests(requests)
+        self._links = Links(self.requests, self, holds.wheel, jitter)
+        self._checks = FilterChecks(self.requests, holds.wheel, self._on_verdict)
         self.dropped_count = 0  # items that found a stream's queue full
         self._holds = holds
         self._last_ids = last_ids
@@ -181,35 +186,44 @@ class Sessions:
                     effects += self._offer_stream(hold, item, parts, now)
             elif isinstance(hold, ResponseHold) and item.http_response is not None:
                 effects += self._offer_response(hold, item, item.http_response, now)
-        delivered: list[Effect] = [
-            Deliver(encode_chunk(content) if is_chunked else content, takers)
-            for (is_chunked, content), takers in parts.items()
-        ]
-        return delivered + effects
+        return _delivered(parts) + effects
 
     def _offer_stream(
         self, stream: TrackedStream, item: PublishItem, parts: dict[tuple[bool, bytes], list[int]], now: float
     ) -> list[Effect]:
         published = item.http_stream
         assert published is not None
+        if stream.conn_id in self._checks:
+            return self._wait(stream.conn_id, item)
         if stream.state is not HOLDING:
             return self._keep_for_later(stream, item, now)
-        content: bytes | None = published.content
-        if stream.tracking is not None or published.content_filters is not None:
-            try:
-                content = self._take(stream, item, published.content, published.content_filters)
-            except Conflict:
-                return self._stall(stream, item.channel, now)
-            except (Mismatch, FilterError) as error:
-                return self._end(stream, _error_text(error), now) if stream.request.is_debug else []
+        try:
+            content = self._take(stream, stream.url, item, published.content, published.content_filters)
+        except Conflict:
+            return self._stall(stream, item.channel, now)
+        except (Mismatch, FilterError) as error:
+            return self.fail(stream, _error_text(error), now) if stream.request.is_debug else []
+        if isinstance(content, FilterRun):
+            return self._checks.start(stream, item, content, now)
+        return self._act_on_stream(stream, published.action, content, parts, now)
+
+    def _act_on_stream(
+        self,
+        stream: TrackedStream,
+        action: Action,
+        content: bytes | None,
+        parts: dict[tuple[bool, bytes], list[int]],
+        now: float,
+    ) -> list[Effect]:
+        """Do what an item wants of a stream; content that is to be sent goes to `parts`."""
         if content is None:
             return []
-        if published.action is Action.SEND:
+        if action is Action.SEND:
             if content:
                 parts.setdefault((stream.shape.is_chunked, content), []).append(stream.conn_id)
-        elif published.action is Action.CLOSE:
+        elif action is Action.CLOSE:
             return self._end(stream, "", now)
-        elif published.action is Action.HINT and stream.link is not None:
+        elif action is Action.HINT and stream.link is not None:
             return self._fetch(stream, now)
         return []
 
@@ -246,15 +260,21 @@ class Sessions:
     def _offer_response(
         self, hold: ResponseHold, item: PublishItem, published: HttpResponseFormat, now: float
     ) -> list[Effect]:
+        if hold.conn_id in self._checks:
+            return self._wait(hold.conn_id, item)
         try:
-            body = self._take(hold, item, published.body, published.content_filters)
+            body = self._take(hold, hold.request.url, item, published.body, published.content_filters)
         except Conflict:
             return self._forget_id(item.channel) + self._update(hold.conn_id, RESPONSES)
         except (Mismatch, FilterError) as error:
-            if not hold.request.is_debug:
-                return []
-            finished = refuse_responses([hold], _error_text(error))
-            return finished + self._holds.release_all(finished, now)
+            return self._refuse(hold, error, now)
+        if isinstance(body, FilterRun):
+            return self._checks.start(hold, item, body, now)
+        return self._act_on_response(hold, published, body, now)
+
+    def _act_on_response(
+        self, hold: ResponseHold, published: HttpResponseFormat, body: bytes | None, now: float
+    ) -> list[Effect]:
         if body is None:
             return []
         if published.action is Action.SEND:
@@ -263,14 +283,52 @@ class Sessions:
             return [finish, *self._holds.release(hold.conn_id, now)]
         return self._ask_again(hold, now) if published.action is Action.HINT else []
 
+    def _refuse(self, hold: ResponseHold, error: Exception, now: float) -> list[Effect]:
+        if not hold.request.is_debug:
+            return []
+        finished = refuse_responses([hold], _error_text(error))
+        return finished + self._holds.release_all(finished, now)
+
+    def _wait(self, conn_id: int, item: PublishItem) -> list[Effect]:
+        if not self._checks.queue(conn_id, item):
+            self.dropped_count += 1
+        return []
+
+    def _on_verdict(self, check: Check, content: bytes | None, error: FilterError | None, now: float) -> list[Effect]:
+        """Go on with a hold whose item was checked, and with the items behind it."""
+        hold, item = check.hold, check.item
+        effects: list[Effect] = []
+        if isinstance(hold, ResponseHold):
+            assert item.http_response is not None
+            if error is not None:
+                effects = self._refuse(hold, error, now)
+            else:
+                effects = self._act_on_response(hold, item.http_response, content, now)
+        elif error is not None:
+            effects = self.fail(hold, _error_text(error), now) if hold.request.is_debug else []
+        else:
+            assert item.http_stream is not None
+            parts: dict[tuple[bool, bytes], list[int]] = {}
+            effects = self._act_on_stream(hold, item.http_stream.action, content, parts, now)
+            effects = _delivered(parts) + effects
+        for later in check.queue:
+            if self._holds.holds[hold.conn_id] is hold:
+                effects += self._offer((hold.conn_id,), later, now)
+        return effects
+
     def _take(
-        self, hold: TrackedStream | ResponseHold, item: PublishItem, content: bytes, assumed: tuple[str, ...] | None
-    ) -> bytes | None:
-        if hold.tracking is None:
-            if assumed:
-                raise Mismatch((), assumed)
-            return content
-        return hold.tracking.take(item, content, assumed)
+        self,
+        hold: TrackedStream | ResponseHold,
+        url: LinkUrl,
+        item: PublishItem,
+        content: bytes,
+        assumed: tuple[str, ...] | None,
+    ) -> bytes | FilterRun | None:
+        if hold.tracking is not None:
+            return hold.tracking.take(item, content, assumed, url)
+        if assumed:
+            raise Mismatch((), assumed)
+        return content
 
     def _stall(self, stream: TrackedStream, channel: str, now: float) -> list[Effect]:
         """Send nothing more until the origin has told what is missing."""
@@ -321,7 +379,8 @@ class Sessions:
         for conn_id in conn_ids:
             hold = self._holds.holds[conn_id]
             if isinstance(hold, TrackedStream):
-                effects += self._fetch(hold, now)
+                is_checking = conn_id in self._checks
+                effects += self._update(conn_id, hold.bucket) if is_checking else self._fetch(hold, now)
             elif isinstance(hold, ResponseHold):
                 effects += self._ask_again(hold, now)
         return effects
@@ -329,7 +388,9 @@ class Sessions:
     def on_due(self, record: Any, now: float) -> list[Effect]:
         """Handle the deadline of a poll group, or of a request that is to be repeated."""
         if isinstance(record, Fetch):
-            return self.links.on_due(record, now)
+            return self._links.on_due(record, now)
+        if isinstance(record, Check):
+            return self._checks.on_due(record, now)
         assert isinstance(record, PollGroup)
         effects: list[Effect] = []
         for conn_id, since in list(record.members.items()):
@@ -346,13 +407,13 @@ class Sessions:
     def on_release(self, hold: TrackedStream | ResponseHold, now: float) -> list[Effect]:
         """Clear up after a hold that is over, and tell the origin if it wants to know."""
         self._updates.discard(hold.conn_id)
-        effects: list[Effect] = []
+        effects = self._checks.leave(hold.conn_id)
         if isinstance(hold, TrackedStream):
             del self._streams[hold.conn_id]
             self._leave_group(hold)
-            effects = self.links.leave(hold.conn_id)
+            effects += self._links.leave(hold.conn_id)
         if hold.gone is not None:
-            effects += self.links.say_gone(hold.request, hold.gone, now)
+            effects += self._links.say_gone(hold.request, hold.gone, now)
         return effects
 
     def _update(self, conn_id: int, bucket: str) -> list[Effect]:
@@ -362,7 +423,7 @@ class Sessions:
         self._leave_group(stream)
         self._updates.discard(stream.conn_id)
         stream.state = FETCHING
-        return self.links.fetch(stream, now)
+        return self._links.fetch(stream, now)
 
     def _leave_group(self, stream: TrackedStream) -> None:
         group, stream.group = stream.group, None
@@ -375,6 +436,13 @@ class Sessions:
 
 
 _SMALL_BYTES = SLICE_MAX_BYTES // OFFERS_MAX_COUNT
+
+
+def _delivered(parts: dict[tuple[bool, bytes], list[int]]) -> list[Effect]:
+    return [
+        Deliver(encode_chunk(content) if is_chunked else content, conn_ids)
+        for (is_chunked, content), conn_ids in parts.items()
+    ]
 
 
 def _error_text(error: Exception) -> str:

@@ -1,0 +1,83 @@
+"""Requests of our own on their way: who made each one, and so who hears what comes of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from gripproxy.engine.client_request import ClientRequest
+from gripproxy.engine.effects import AskLink, Effect
+from gripproxy.engine.events import LinkDone, LinkFailed
+from gripproxy.errors import InternalError
+from gripproxy.protocol.http1 import NONE, SIZED, Headers, encode_request_head
+from gripproxy.protocol.link_url import LinkUrl
+from gripproxy.protocol.origin_request import OriginRequests
+from gripproxy.protocol.routes import Target
+
+LinkHandler = Callable[[Any, Any, float], list[Effect]]  # what was asked for, the event, now
+
+
+class LinkRequests:
+    """All of them in one worker, by their ids."""
+
+    def __init__(self, requests: OriginRequests) -> None:
+        self._requests = requests
+        self._next_id = 0
+        self._asked: dict[int, tuple[LinkHandler, Any]] = {}
+
+    @property
+    def count(self) -> int:
+        return len(self._asked)
+
+    def send(
+        self,
+        on_event: LinkHandler,
+        asked: Any,
+        request: ClientRequest,
+        url: LinkUrl,
+        way: tuple[bytes, Target],
+        now: float,
+        method: bytes = b"GET",
+        last_ids: tuple[tuple[str, str], ...] = (),
+        headers: Headers | None = None,
+        body: bytes = b"",
+    ) -> AskLink:
+        """Make a request to the path and target of `way`, on behalf of a client's `request`.
+
+        Args:
+            on_event: called with `asked` and each event.
+            last_ids: for Grip-Last.
+            headers: more of them.
+        """
+        path, target = way
+        self._next_id += 1
+        self._asked[self._next_id] = on_event, asked
+        own, server_name = self._requests.link_headers(request.route, target, url.host.encode(), last_ids, now)
+        head = encode_request_head(method, path, own + (headers or []), SIZED if body else NONE, len(body))
+        return AskLink(self._next_id, target, server_name, head + body)
+
+    def handle(self, event: Any, now: float) -> list[Effect]:
+        """Pass an event on. One for a link that nobody asked for is our bug."""
+        found = self._asked.get(event.link_id)
+        if found is None:
+            raise InternalError(f"link {event.link_id} that nobody asked for got {type(event).__name__}")
+        if isinstance(event, LinkDone | LinkFailed):
+            del self._asked[event.link_id]
+        on_event, asked = found
+        return on_event(asked, event, now)
+
+    def forget(self, link_id: int) -> bool:
+        """Want no more events of a link; say whether it was still on its way."""
+        return self._asked.pop(link_id, None) is not None
+
+
+def way_to(request: ClientRequest, url: LinkUrl) -> tuple[bytes, tuple[Target, ...]]:
+    """Say with which path, and where, a URL is asked for that an origin has named.
+
+    One that leads to where the request itself went takes the same route; its path is rewritten if it is a public one,
+    as the client would write it. A URL elsewhere is asked for there directly.
+    """
+    route = request.route
+    path = url.target.encode()
+    if url.is_same_origin(request.url):
+        return (route.rewrite_path(path) if path.startswith(route.path_beg) else path), route.targets
+    is_untrusted = request.target is not None and request.target.untrusted
+    return path, (Target(host=url.name, port=url.port, is_ssl=url.is_https, untrusted=is_untrusted),)
