@@ -2,6 +2,7 @@
 
 import pytest
 
+from gripproxy.protocol.jsonp import JsonpRules
 from gripproxy.protocol.route import Route, decode_route
 from gripproxy.protocol.route_line import RouteLineError
 from gripproxy.protocol.route_target import Target
@@ -53,11 +54,9 @@ def test_condition_properties_are_read() -> None:
         debug=True,
         session=True,
         aco=True,
-        jsonp_is_extended=False,
-        jsonp_cb="c",
-        jsonp_body="b",
-        jsonp_defcb="d",
-        jsonp_defmethod="PUT",
+        jsonp=JsonpRules(
+            is_extended=False, callback_param=b"c", body_param=b"b", default_callback=b"d", default_method=b"PUT"
+        ),
         log_level=1,
         targets=(Target(is_test=True),),
     )
@@ -85,6 +84,7 @@ def test_default_id_is_that_of_the_reference(condition: str, route_id: str) -> N
         ("*,ssl test", "ssl must be set to 'yes' or 'no'"),
         ("*,path_beg test", "path_beg cannot be empty"),
         ("*,jsonp_mode=x test", "jsonp_mode must be set to 'basic' or 'extended'"),
+        ("*,aco,jsonp_defmethod=G[ET test", "jsonp_defmethod is no method: 'G[ET'"),
         ("*,header=X-A test", "header must use format 'name:value'"),
         ("*,header=:v test", "header must use format 'name:value'"),
         ("* localhost:80 localhost", "target bad format: 'localhost' is not HOST:PORT"),
@@ -121,6 +121,12 @@ def test_bad_line_is_refused(line: str, text: str) -> None:
 def test_path_is_rewritten_and_the_query_kept(condition: str, target: bytes, rewritten: bytes) -> None:
     """The origin sees its own paths; what it gets is a request target in any case."""
     assert route(f"{condition} test").rewrite_path(target) == rewritten
+
+
+def test_empty_jsonp_properties_say_nothing() -> None:
+    """An empty parameter name would be in every query."""
+    line = "*,aco,jsonp_mode=extended,jsonp_cb=,jsonp_body=,jsonp_defcb=,jsonp_defmethod= test"
+    assert route(line).jsonp == JsonpRules()
 
 
 def test_unknown_property_is_ignored_but_named() -> None:

@@ -4,6 +4,8 @@ import difflib
 import re
 from dataclasses import dataclass
 
+from gripproxy.protocol.http1 import is_header_name
+from gripproxy.protocol.jsonp import JsonpRules
 from gripproxy.protocol.route_line import RouteLineError, Section, split_route_line
 from gripproxy.protocol.route_target import SUPPORTED_TARGET, Target, decode_target, host_value, target_remarks
 
@@ -16,7 +18,6 @@ GRIP_PROPERTIES = frozenset({"id", "prefix", "sig_iss", "sig_key", "no_grip", "d
 SCRIPT_PROPERTIES = frozenset({"aco", "jsonp_body", "jsonp_cb", "jsonp_defcb", "jsonp_defmethod", "jsonp_mode"})
 SUPPORTED_CONDITION = MATCHING_PROPERTIES | REWRITING_PROPERTIES | GRIP_PROPERTIES | SCRIPT_PROPERTIES
 
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.1
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _NOT_IN_PATHS = re.compile(rb"[^\x21-\x7e]|[?#]")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}", re.ASCII)
@@ -47,12 +48,8 @@ class Route:
     no_grip: bool = False
     debug: bool = False
     session: bool = False
-    aco: bool = False
-    jsonp_is_extended: bool = True
-    jsonp_cb: str | None = None
-    jsonp_body: str | None = None
-    jsonp_defcb: str | None = None
-    jsonp_defmethod: str | None = None
+    aco: bool = False  # CORS headers for all responses, and JSON-P where it is asked for
+    jsonp: JsonpRules = JsonpRules()
     log_level: int | None = None
     targets: tuple[Target, ...]
 
@@ -115,7 +112,6 @@ def _decode_condition(section: Section, targets: tuple[Target, ...]) -> Route:
     path_beg = section.last("path_beg")
     if path_beg == "":
         raise RouteLineError("path_beg cannot be empty")
-    jsonp_is_extended = _choice(section, "jsonp_mode", {"basic": False, "extended": True}, "'basic' or 'extended'")
     path_beg_bytes = (path_beg or "").encode()
     replacement = section.last("replace_beg")
     route_id = section.last("id")
@@ -138,13 +134,23 @@ def _decode_condition(section: Section, targets: tuple[Target, ...]) -> Route:
         debug=section.has("debug"),
         session=section.has("session"),
         aco=section.has("aco"),
-        jsonp_is_extended=jsonp_is_extended is not False,
-        jsonp_cb=section.last("jsonp_cb"),
-        jsonp_body=section.last("jsonp_body"),
-        jsonp_defcb=section.last("jsonp_defcb"),
-        jsonp_defmethod=section.last("jsonp_defmethod"),
+        jsonp=_decode_jsonp(section),
         log_level=_log_level(section),
         targets=targets,
+    )
+
+
+def _decode_jsonp(section: Section) -> JsonpRules:
+    mode = _choice(section, "jsonp_mode", {"basic": False, "extended": True}, "'basic' or 'extended'")
+    default_method = (section.last("jsonp_defmethod") or "").encode()
+    if default_method and not is_header_name(default_method):
+        raise RouteLineError(f"jsonp_defmethod is no method: {default_method.decode()!r}")
+    return JsonpRules(
+        is_extended=mode is not False,
+        callback_param=(section.last("jsonp_cb") or "callback").encode(),
+        body_param=(section.last("jsonp_body") or "").encode() or None,
+        default_callback=(section.last("jsonp_defcb") or "").encode() or None,
+        default_method=default_method or None,
     )
 
 
@@ -190,7 +196,7 @@ def _decode_header(text: str) -> tuple[bytes, bytes]:
     name, separator, value = text.partition(":")
     if not separator or not name:
         raise RouteLineError("header must use format 'name:value'")
-    if not _HEADER_NAME.fullmatch(name):
+    if not is_header_name(name.encode()):
         raise RouteLineError(f"header name has a forbidden character: {name!r}")
     if _CONTROL_CHARACTER.search(value):
         raise RouteLineError(f"header value has a control character: {name}")
