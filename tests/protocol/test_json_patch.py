@@ -156,6 +156,18 @@ def test_only_objects_and_arrays_are_patched(base: bytes) -> None:
     assert error_of(base) == "the held response is neither a JSON object nor an array"
 
 
+def test_the_result_is_an_object_or_an_array() -> None:
+    """As the base is; in between it may be anything."""
+    scalar = {"op": "add", "path": "/", "value": 1}
+    assert error_of(BASE, scalar) == "the result is neither a JSON object nor an array"
+    assert patched(BASE, scalar, {"op": "replace", "path": "/", "value": []}) == b"[]"
+
+
+def test_numbers_keep_their_digits() -> None:
+    """A patch must not change what it does not name: an id that a double cannot hold stays what it is."""
+    assert patched(b"[123456789012345678, 2.0, 1.50]") == b"[123456789012345678,2.0,1.5]"
+
+
 @pytest.mark.parametrize(
     ("number", "other", "is_equal"),
     [(1, 1.49, True), (1, 1.5, False), (-1, -1.49, True), (-1, -1.5, False), (0, -0.4, True), (2**53, 2.0**53, True)],

@@ -58,7 +58,7 @@ def test_the_origin_gets_the_request_that_is_meant() -> None:
     assert request == JsonpRequest(
         RequestHead(
             b"PUT",
-            b"/p?b=%20&a&",
+            b"/p?b=%20&a",
             True,
             [
                 (b"X-B", b"b"),
@@ -81,7 +81,8 @@ def test_the_origin_gets_the_request_that_is_meant() -> None:
     ("query", "target"),
     [
         ("?callback=cb", b"/p"),
-        ("?callback=cb&", b"/p?"),
+        ("?callback=cb&", b"/p"),
+        ("?callback=cb&&a&&b", b"/p?a&b"),
         ("?%63allback=cb&a=1", b"/p?a=1"),
         ("?a=1&callback=cb", b"/p?a=1"),
         ("?callback=cb&_headers={}&_body", b"/p"),
@@ -229,7 +230,7 @@ def test_basic_scripts(body: bytes, content: bytes) -> None:
 
 def test_extended_scripts() -> None:
     """Status, headers and body are told, as the reference spells them."""
-    headers = [*ANSWER, (b"content-length", b"99")]
+    headers = [*ANSWER, (b"Content-Length", b"5")]
     answer = encode_jsonp(
         script(True), 200, b"OK", headers, 'é"\u2028\n\xff'.encode("latin-1", "replace"), is_held=False
     )
@@ -242,7 +243,8 @@ def test_extended_scripts() -> None:
 
 def test_extended_scripts_of_holds() -> None:
     """The same things in the other order, and headers of one name joined."""
-    answer = encode_jsonp(script(True), 202, b"Acc\xff", ANSWER, "\u2029x".encode(), is_held=True)
+    headers = [(b"content-length", b"3"), *ANSWER]
+    answer = encode_jsonp(script(True), 202, b"Acc\xff", headers, "\u2029x".encode(), is_held=True)
     assert answer == (
         [*ANSWER[:-1], (b"Content-Type", b"application/javascript")],
         b'/**/cb({"body":"\\u2029x","code":202,"headers":{"Cache-Control":"no-cache","Content-Type":"t/x",'
@@ -261,7 +263,7 @@ def test_the_parts_of_a_body_do_not_matter(body: bytes, cut: int, is_extended: b
     """Where the network cuts a body must not be seen in the script."""
     whole = encode_jsonp(script(is_extended), 200, b"OK", [], body, is_held=False)[1]
     parts = JsonpScript(script(is_extended))
-    _, start = parts.begin(200, b"OK", [(b"Content-Length", b"%d" % len(body))])
+    _, start = parts.begin(200, b"OK", [])
     assert start + parts.feed(body[:cut]) + parts.feed(body[cut:]) + parts.end() == whole
 
 

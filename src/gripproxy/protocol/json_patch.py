@@ -1,8 +1,9 @@
 """JSON patch as publishers send it: what a ``body-patch`` makes of the response that a client holds.
 
 Not quite RFC 6902 but Pushpin's jsonpatch.cpp: ``/`` is the root, ``add`` at an index replaces, ``test`` compares
-numbers as whole ones. Stricter than it: a test of something that is not there fails, as in the RFC, and so does one
-of a number against a text. The limits are ours: a patch runs once for every client that holds.
+numbers as whole ones. Closer to the RFC than Pushpin: a test of a number against text or a boolean fails, an index
+has no sign and no leading zero, and numbers keep their digits. The limits are ours: a patch runs once for every client
+that holds.
 """
 
 import math
@@ -35,8 +36,7 @@ def apply_patch(base: bytes, operations: list[object]) -> bytes:
         root = orjson.loads(base)
     except orjson.JSONDecodeError:
         root = None
-    if type(root) is not dict and type(root) is not list:
-        raise PatchError("the held response is neither a JSON object nor an array")
+    _check_container(root, "the held response")
     if len(operations) > OPERATIONS_MAX_COUNT:
         raise PatchError(f"more than {OPERATIONS_MAX_COUNT} operations: {len(operations)}")
     patch = _Patch([root])
@@ -45,8 +45,14 @@ def apply_patch(base: bytes, operations: list[object]) -> bytes:
             patch.apply(operation)
         except PatchError as error:
             raise PatchError(f"operation {number}{_shown(operation)}: {error}") from None
+    _check_container(patch.holder[0], "the result")
     end = b"\r\n" if base.endswith(b"\r\n") else b"\n" if base.endswith(b"\n") else b""
     return _encode(patch.holder[0]) + end
+
+
+def _check_container(value: object, what: str) -> None:
+    if type(value) is not dict and type(value) is not list:
+        raise PatchError(f"{what} is neither a JSON object nor an array")
 
 
 @dataclass(slots=True)

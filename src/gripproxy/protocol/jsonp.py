@@ -136,8 +136,8 @@ class _Params:
         return value
 
     def rest(self) -> bytes:
-        """Write the query that is left, with its question mark."""
-        texts = [text for _, _, text in self._params]
+        """Write the query that is left, with its question mark; empty parts are left out."""
+        texts = [text for _, _, text in self._params if text]
         return b"?" + b"&".join(texts) if texts else b""
 
 
@@ -186,8 +186,7 @@ class JsonpScript:
     def begin(self, status: int, reason: bytes, headers: Headers) -> tuple[Headers, bytes]:
         """Give the headers of the script, which is always a 200, and its first bytes.
 
-        `headers` are the response's, with its Content-Length if that is known: the page gets them in the extended
-        form. Only Cache-Control becomes the script's own.
+        The page gets `headers` in the extended form. Only Cache-Control becomes the script's own.
 
         Raises:
             OriginError: the body is compressed; the text is for a 500.
@@ -227,16 +226,17 @@ def encode_jsonp(
     """Make a script of a whole response; give its headers, Content-Length not included, and its bytes.
 
     Args:
+        headers: with Content-Length if the origin's response has one and is no instruct: the page gets it too.
         is_held: the response ends a hold. Pushpin writes such ones in another way, and keeps their headers.
 
     Raises:
         OriginError: as `JsonpScript.begin`.
     """
-    headers = [pair for pair in headers if pair[0].lower() != b"content-length"]
     if not is_held:
         script = JsonpScript(request)
-        outer, start = script.begin(status, reason, [*headers, (b"Content-Length", b"%d" % len(body))])
+        outer, start = script.begin(status, reason, headers)
         return outer, start + script.feed(body) + script.end()
+    headers = [pair for pair in headers if pair[0].lower() != b"content-length"]
     outer = [*[pair for pair in headers if pair[0].lower() != b"content-type"], _OUTER_TYPE]
     if request.is_extended:
         content = _json({"body": _text(body), "code": status, "headers": _merged(headers), "reason": _text(reason)})
