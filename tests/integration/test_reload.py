@@ -1,7 +1,9 @@
-"""SIGHUP reads the routes again: new requests follow them, held streams stay."""
+"""Routes are read again at SIGHUP and when their file changes: new requests follow them, held clients stay."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -10,6 +12,7 @@ from tests.integration.origin import ScriptedOrigin, answer
 from tests.integration.raw_client import RawClient, fetch
 from tests.integration.server import Server, ServerPlan
 
+POLL = answer("200 OK", "Grip-Hold: response", "Grip-Channel: polls", body=b"nothing\n")
 STREAM = answer("200 OK", "Content-Type: text/plain", "Grip-Hold: stream", "Grip-Channel: news", body=b"[open]\n")
 FETCHES_COUNT = 20  # every worker is asked, as the kernel shares the connections out
 
@@ -19,7 +22,7 @@ def origins() -> Iterator[tuple[ScriptedOrigin, ScriptedOrigin]]:
     """Two origins that say who they are."""
     first, second = ScriptedOrigin(), ScriptedOrigin()
     for origin, name in ((first, b"first"), (second, b"second")):
-        origin.play({"/": answer(body=name), "/stream": STREAM})
+        origin.play({"/": answer(body=name), "/stream": STREAM, "/poll": POLL})
         origin.start()
     yield first, second
     first.stop()
@@ -37,6 +40,11 @@ def all_answers(server: Server) -> set[bytes]:
     return {fetch(server.http_port).partition(b"\r\n\r\n")[2] for _ in range(FETCHES_COUNT)}
 
 
+def is_served_by(server: Server, name: bytes) -> bool:
+    """Tell whether every worker asks this origin."""
+    return all_answers(server) == {name}
+
+
 def test_new_routes_are_followed_and_streams_stay(
     start_server: Callable[[ServerPlan], Server], origins: tuple[ScriptedOrigin, ScriptedOrigin]
 ) -> None:
@@ -49,7 +57,7 @@ def test_new_routes_are_followed_and_streams_stay(
         assert all_answers(server) == {b"first"}
         server.write_routes([f"* 127.0.0.1:{second.port}"])
         reload(server)
-        wait_until(lambda: all_answers(server) == {b"second"}, "every worker follows the new routes")
+        wait_until(lambda: is_served_by(server, b"second"), "every worker follows the new routes")
         server.publish_stream("news", "after\n")
         stream.receive_until(b"after\n")
 
@@ -61,8 +69,59 @@ def test_bad_line_in_new_routes_is_skipped_and_named(
     server = start_server(ServerPlan(routes=[f"* 127.0.0.1:{origins[0].port}"]))
     server.write_routes(["broken.test no-port", f"* 127.0.0.1:{origins[1].port}"])
     reload(server)
-    wait_until(lambda: all_answers(server) == {b"second"}, "every worker follows the new routes")
+    wait_until(lambda: is_served_by(server, b"second"), "every worker follows the new routes")
     wait_until(lambda: f"{server.routes_path}:1: target bad format" in server.output(), "the log names the line")
+    wait_until(lambda: "routes loaded with 1 entries in" in server.output(), "the log counts the routes")
+    assert server.output().count(f"{server.routes_path}:1: target bad format") == 1  # of two workers
+
+
+def replace(server: Server, lines: list[str], data: bytes | None = None) -> None:
+    """Replace the routes file as editors and tools for configuration do."""
+    path = server.routes_path.with_suffix(".new")
+    path.write_bytes("".join(f"{line}\n" for line in lines).encode() if data is None else data)
+    os.replace(path, server.routes_path)
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_changed_file_is_followed_and_held_clients_stay(
+    start_server: Callable[[ServerPlan], Server],
+    origins: tuple[ScriptedOrigin, ScriptedOrigin],
+    is_replaced: bool,
+) -> None:
+    """Nobody needs to send a signal, whether the file is written in place or another one takes its name."""
+    first, second = origins
+    server = start_server(ServerPlan(routes=[f"* 127.0.0.1:{first.port}"]))
+    with RawClient(server.http_port) as stream, RawClient(server.http_port) as poll:
+        stream.get("/stream")
+        stream.receive_until(b"[open]\n")
+        poll.get("/poll")
+        wait_until(lambda: len(first.requests) >= 2, "the long-poll is held")
+        for origin, name in ((second, b"second"), (first, b"first")):
+            write = partial(replace, server) if is_replaced else server.write_routes
+            write([f"* 127.0.0.1:{origin.port}"])
+            wait_until(partial(is_served_by, server, name), "every worker follows the new routes")
+        assert "routes file changed, reloading" in server.output()
+        server.publish_stream("news", "after\n")
+        stream.receive_until(b"after\n")
+        server.publish({"channel": "polls", "http-response": {"body": "polled"}})
+        poll.receive_until(b"polled")
+
+
+def test_unreadable_file_keeps_the_old_routes_until_it_is_mended(
+    start_server: Callable[[ServerPlan], Server], origins: tuple[ScriptedOrigin, ScriptedOrigin]
+) -> None:
+    """A bad new file is said once, and costs nothing; the next change is seen all the same."""
+    first, second = origins
+    server = start_server(ServerPlan(routes=[f"* 127.0.0.1:{first.port}"]))
+    replace(server, [], b"* 127.0.0.1:1 # \xff\n")
+    refusal = (
+        f"routes not reloaded, the old ones stay: unable to open routes file: {server.routes_path} (it is not UTF-8)"
+    )
+    wait_until(lambda: refusal in server.output(), "the log says why")
+    assert all_answers(server) == {b"first"}
+    replace(server, [f"* 127.0.0.1:{second.port}"])
+    wait_until(lambda: is_served_by(server, b"second"), "every worker follows the new routes")
+    assert server.output().count(refusal) == 1
 
 
 def test_missing_routes_file_keeps_the_old_routes(
