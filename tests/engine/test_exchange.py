@@ -20,10 +20,11 @@ from gripproxy.engine.events import (
 from gripproxy.engine.exchange import _ON, INSTRUCT_MAX_BYTES, Exchange, ExchangeState
 from gripproxy.errors import InternalError
 from gripproxy.protocol.http1 import BodyFraming, Headers, RequestHead
+from gripproxy.protocol.jsonp import JsonpRules, decode_jsonp
 from gripproxy.settings import Settings
 from tests.engine.conversation import LONG_POLL, STREAM, Conversation, client, content, request, response
 
-ASKING, RELAYING, COLLECTING, OPENING, CLOSED = ExchangeState
+ASKING, RELAYING, COLLECTING, OPENING, WRAPPING, CLOSED = ExchangeState
 GENERIC = b"Error while proxying to origin.\n"
 
 EVENTS: list[Event] = [
@@ -43,6 +44,8 @@ NEXT_STATE = {
     (RELAYING, OriginFailed): CLOSED,
     (COLLECTING, OriginBodyCollected): CLOSED,
     (COLLECTING, OriginFailed): CLOSED,
+    (WRAPPING, OriginBodyCollected): CLOSED,
+    (WRAPPING, OriginFailed): CLOSED,
     (OPENING, RelayDone): CLOSED,
     (OPENING, OriginFailed): CLOSED,
 }
@@ -50,7 +53,10 @@ NEXT_STATE = {
 
 def exchange_in(state: ExchangeState) -> Exchange:
     """Bring an exchange into a state by the events that lead there."""
-    exchange = Exchange(1, client(), Conversation().core._rules)
+    asked = client()
+    if state is WRAPPING:
+        asked.jsonp = decode_jsonp(request(b"/?callback=cb"), JsonpRules())
+    exchange = Exchange(1, asked, Conversation().core._rules)
     exchange.start(0.0)
     if state in (COLLECTING, OPENING):
         exchange.handle(OriginAnswered(1, response(headers=STREAM)), 0.0)

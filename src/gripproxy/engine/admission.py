@@ -4,8 +4,10 @@ from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.effects import Respond
 from gripproxy.engine.events import RequestArrived
 from gripproxy.engine.exchange import ProxyRules
+from gripproxy.errors import ClientError
 from gripproxy.protocol.http1 import encode_text_response
-from gripproxy.protocol.origin_request import is_marked_https
+from gripproxy.protocol.jsonp import decode_jsonp
+from gripproxy.protocol.origin_request import is_forbidden_events, is_marked_https
 
 
 def admit(event: RequestArrived, rules: ProxyRules) -> ClientRequest | Respond:
@@ -14,17 +16,27 @@ def admit(event: RequestArrived, rules: ProxyRules) -> ClientRequest | Respond:
     if head.upgrade is not None and head.upgrade.lower() == b"websocket":
         return _refuse(event, 501, "WebSocket is not supported by this version.")
     is_https = event.is_https or (settings.accept_x_forwarded_protocol and is_marked_https(head.headers))
-    route = rules.routes.find(head.host_name, is_https, head.path, is_websocket=False)
+    route_id = rules.requests.wanted_route(head)
+    route = rules.routes.find(head.host_name, is_https, head.path, is_websocket=False, route_id=route_id)
     if route is None:
         return _refuse(event, 502, f"No route for host: {head.host_name}")
-    return ClientRequest(
-        head, event.client_ip, is_https, route, settings.debug or route.debug, rules.requests.is_trusted(head)
-    )
+    is_cross_origin = route.aco or settings.auto_cross_origin
+    is_trusted = rules.requests.is_trusted(head)
+    is_debug = settings.debug or route.debug
+    request = ClientRequest(head, event.client_ip, is_https, route, is_debug, is_cross_origin, is_trusted)
+    if is_cross_origin:
+        try:
+            request.jsonp = decode_jsonp(head, route.jsonp)
+        except ClientError as error:
+            return _refuse(event, error.status, str(error), request)
+    if is_forbidden_events(head, route.targets[0], is_trusted):
+        return _refuse(event, 403, "Client not allowed to send WebSocket events directly.", request)
+    return request
 
 
-def _refuse(event: RequestArrived, status: int, text: str) -> Respond:
-    """Answer without a route. What is still to come of the request is not read: no other can follow it."""
+def _refuse(event: RequestArrived, status: int, text: str, request: ClientRequest | None = None) -> Respond:
+    """Answer instead of any origin. What is still to come of the request is not read: no other can follow it."""
     if not event.is_request_done:
         event.head.is_keep_alive = False
-    payload, is_persistent = encode_text_response(event.head, status, text)
-    return Respond(event.conn_id, payload, is_persistent)
+    answer = encode_text_response(event.head, status, text) if request is None else request.answer_text(status, text)
+    return Respond(event.conn_id, *answer)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from gripproxy.errors import OriginError
+from gripproxy.protocol.cross_origin import with_cors
 from gripproxy.protocol.http1 import (
     CHUNKED,
     UNTIL_CLOSE,
@@ -11,6 +13,7 @@ from gripproxy.protocol.http1 import (
     encode_response,
     encode_response_head,
 )
+from gripproxy.protocol.jsonp import JsonpRequest, encode_jsonp
 from gripproxy.protocol.link_url import LinkUrl
 from gripproxy.protocol.reason_phrase import reason_phrase
 from gripproxy.protocol.routes import Route, Target
@@ -23,7 +26,8 @@ class ClientRequest:
     """One request and its route. A long-poll keeps it, to ask the origin again.
 
     `head` is as it came, and so is `body`, which is known only from the hold on. `target` is the one that was asked
-    last. With `is_trusted` the client is a GRIP proxy itself: it interprets the answer.
+    last. With `is_trusted` the client is a GRIP proxy itself: it interprets the answer. With `is_cross_origin` pages
+    of other origins may read the answers; with `jsonp` the answer is a script, and another request is meant.
     """
 
     head: RequestHead
@@ -33,8 +37,14 @@ class ClientRequest:
     is_debug: bool
     is_cross_origin: bool = False
     is_trusted: bool = False
+    jsonp: JsonpRequest | None = None
     target: Target | None = None
     body: bytes = b""
+
+    @property
+    def meant(self) -> RequestHead:
+        """The request that the origin gets."""
+        return self.head if self.jsonp is None else self.jsonp.head
 
     @property
     def is_uninterpreted(self) -> bool:
@@ -45,12 +55,14 @@ class ClientRequest:
     def url(self) -> LinkUrl:
         """What the origin was asked for: the base of links in its answer."""
         host = self.head.host.decode("latin-1") if self.route.as_host is None else self.route.as_host
-        return LinkUrl(self.is_https, host, self.route.rewrite_path(self.head.target).decode("latin-1"))
+        return LinkUrl(self.is_https, host, self.route.rewrite_path(self.meant.target).decode("latin-1"))
 
     def begin(
         self, status: int, reason: bytes, headers: Headers, framing: BodyFraming, length: int = 0
     ) -> tuple[bytes, bool]:
         """Write the head of a response whose body follows; give the bytes and whether the connection persists."""
+        if self.is_cross_origin:
+            headers = with_cors(self.head.headers, headers)
         return encode_response_head(self.head, status, reason, headers, framing, length)
 
     def begin_stream(self, status: int, reason: bytes, headers: Headers) -> tuple[bytes, BodyFraming]:
@@ -62,6 +74,14 @@ class ClientRequest:
         self, status: int, reason: bytes, headers: Headers, body: bytes, is_held: bool = False
     ) -> tuple[bytes, bool]:
         """Write a whole response; give the bytes and whether the connection persists. `is_held`: it had to wait."""
+        if self.jsonp is not None:
+            try:
+                headers, body = encode_jsonp(self.jsonp, status, reason, headers, body, is_held)
+                status, reason = 200, b"OK"
+            except OriginError as error:
+                status, reason, headers, body = 500, reason_phrase(500), PLAIN_TEXT, f"{error}\n".encode()
+        elif self.is_cross_origin:
+            headers = with_cors(self.head.headers, headers)
         return encode_response(self.head, status, reason, headers, body)
 
     def answer_text(self, status: int, text: str) -> tuple[bytes, bool]:

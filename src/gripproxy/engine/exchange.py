@@ -40,6 +40,8 @@ from gripproxy.settings import Settings
 LastIdPairs = Sequence[tuple[str, str]]
 
 INSTRUCT_MAX_BYTES = 100_000  # of an origin's body that carries an instruct, same as Pushpin
+SCRIPT_MAX_BYTES = 1_048_576  # of a body that becomes part of a script: it must be whole before the first byte goes out
+GENERIC = "Error while proxying to origin."
 
 LOG_WARNING = 1
 
@@ -51,10 +53,11 @@ class ExchangeState(IntEnum):
     RELAYING = 1  # its response goes to the client as it comes
     COLLECTING = 2  # its response carries an instruct, the body is gathered
     OPENING = 3  # the body is too large to gather: it goes to the client as it comes, and then the stream is held
-    CLOSED = 4
+    WRAPPING = 4  # its response is gathered to become part of a script (JSON-P)
+    CLOSED = 5
 
 
-ASKING, RELAYING, COLLECTING, OPENING, CLOSED = ExchangeState
+ASKING, RELAYING, COLLECTING, OPENING, WRAPPING, CLOSED = ExchangeState
 
 
 @dataclass(slots=True)
@@ -139,7 +142,7 @@ class Exchange:
 
     def _ask(self, now: float) -> list[Effect]:
         request = self.request
-        route, head = request.route, request.head
+        route, head = request.route, request.meant
         request.target = target = route.targets[self._targets_tried]
         self._targets_tried += 1
         origin_target = route.rewrite_path(head.target)
@@ -154,6 +157,8 @@ class Exchange:
         )
         framing, length = head.framing, head.content_length
         payload = encode_request_head(head.method, origin_target, headers, framing, length)
+        if request.jsonp is not None:  # the body was in the target
+            payload, framing = payload + request.jsonp.body, NONE
         return [AskOrigin(self.conn_id, target, server_name, payload, head.is_head, framing)]
 
     def _ask_again(self, instruct: Instruct, now: float) -> list[Effect]:
@@ -181,6 +186,10 @@ class Exchange:
             self._response = response
             self._enter(COLLECTING)
             return [Collect(self.conn_id, INSTRUCT_MAX_BYTES)]
+        if request.jsonp is not None:
+            self._response = response
+            self._enter(WRAPPING)
+            return [Collect(self.conn_id, SCRIPT_MAX_BYTES)]
         framing = response.framing
         if framing in (CHUNKED, UNTIL_CLOSE):
             framing = CHUNKED if request.head.is_http11 else UNTIL_CLOSE
@@ -227,6 +236,15 @@ class Exchange:
         if event.body is None:
             return self._refuse_large()
         return self._interpret(response.status, response.reason, response.headers, event.body, now)
+
+    def _on_script_collected(self, event: OriginBodyCollected, now: float) -> list[Effect]:
+        """Answer with a script that carries the origin's whole response."""
+        response = self._response
+        assert response is not None
+        if event.body is None:
+            return self._answer_error(f"its response exceeds {SCRIPT_MAX_BYTES} bytes, too many for JSON-P", GENERIC)
+        headers = origin_response_headers(response.headers, is_grip=False)
+        return self._respond(response.status, response.reason, headers, event.body)
 
     def _refuse_large(self) -> list[Effect]:
         assert self.request.target is not None
@@ -324,7 +342,7 @@ def _filter_body(instruct: Instruct) -> str | None:
 
 
 _FAILURE_TEXTS = {
-    OriginFailure.BROKEN: "Error while proxying to origin.",
+    OriginFailure.BROKEN: GENERIC,
     OriginFailure.UNREACHABLE: "Error: zhttp service for route is unreachable.",
     OriginFailure.BLOCKED: "Error: Origin host/IP blocked.",
 }
@@ -336,5 +354,6 @@ _ON: dict[ExchangeState, dict[type, Handler]] = {
     RELAYING: {RelayDone: Exchange._on_relay_done, OriginFailed: Exchange._on_relay_broken},
     COLLECTING: {OriginBodyCollected: Exchange._on_body_collected, OriginFailed: Exchange._on_origin_failed},
     OPENING: {RelayDone: Exchange._on_opened, OriginFailed: Exchange._on_relay_broken},
+    WRAPPING: {OriginBodyCollected: Exchange._on_script_collected, OriginFailed: Exchange._on_origin_failed},
     CLOSED: {},
 }
