@@ -478,3 +478,10 @@ def test_header_names_are_tokens(name: bytes) -> None:
     """Anything else in front of the colon is read differently by different clients."""
     assert not is_header_name(name)
     assert is_header_name(b"X-Forwarded_For.1")
+
+
+@pytest.mark.parametrize("reason", [b"OK\0", b"O\rK", b"OK\nSet-Cookie: a=b"])
+def test_reason_that_breaks_the_status_line_is_replaced(reason: bytes) -> None:
+    """It goes on to the client."""
+    assert check_response(200, reason, [], is_head=False).reason == b"OK"
+    assert check_response(200, b"Fine", [], is_head=False).reason == b"Fine"

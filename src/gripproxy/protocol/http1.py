@@ -263,10 +263,12 @@ _RULES = {
 def check_response(status: int, reason: bytes, headers: Headers, is_head: bool) -> ResponseHead:
     """Make a `ResponseHead` of an origin's tokens and decide how its body ends (RFC 9112 section 6.3).
 
+    A reason that would end the status line, or has a NUL, which httptools lets through, is replaced by the usual one.
+
     Raises:
         OriginError: a Transfer-Encoding other than one ``chunked``, or a Content-Length that is not one number.
     """
-    head = ResponseHead(status, reason, headers, UNTIL_CLOSE)
+    head = ResponseHead(status, reason_phrase(status) if breaks_lines(reason) else reason, headers, UNTIL_CLOSE)
     for name, value in headers:
         lower_name = name.lower()
         if lower_name == b"transfer-encoding":
