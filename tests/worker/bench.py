@@ -170,6 +170,7 @@ class WorkerBench:
         self.until(lambda: not pool._open and not pool._tasks)
         assert not any(pool._idle.values()) and not pool._waiting
         assert [record for slot in self.driver.wheel._slots.values() for record in slot] == []
+        assert len(pool.zhttp) == 0
         assert self.driver.sockets.backlogs == {}
         assert not self.driver.outbox and not pool.outbox
         assert [record for record in self.driver.sockets.records if record is not None] == []

@@ -29,7 +29,7 @@ from gripproxy.protocol.http1 import (
     encode_chunk,
 )
 from gripproxy_worker.client_sockets import READ_MAX_BYTES
-from gripproxy_worker.origin_conn import OriginConn
+from gripproxy_worker.origin_conn import Origin
 from gripproxy_worker.origin_pool import Ask, origin_key
 from gripproxy_worker.request_body import RequestBody
 from gripproxy_worker.request_reader import head_end, read_head
@@ -108,7 +108,7 @@ class ClientConn:
         self._kept_body: bytes | None = b""  # None: larger than REPLAY_MAX_BYTES
         self._effect: AskOrigin | None = None  # until its response has ended
         self._ask: Ask | None = None  # while it waits for a connection
-        self._origin: OriginConn | None = None
+        self._origin: Origin | None = None
         self._relay_framing: BodyFraming | None = None
         self._is_persistent = False
         self._is_asking = False  # the engine knows of the request
@@ -168,7 +168,7 @@ class ClientConn:
         if not data:
             self.on_gone()
             return False
-        self._is_input_waiting = len(data) == READ_MAX_BYTES
+        self._is_input_waiting = self._driver.sockets.has_more
         if self._phase is not HEAD or not self._buffer:  # a head's time counts from its first byte
             self.active_at = self._driver.clock()
         self._buffer = self._buffer + data if self._buffer else data
@@ -247,7 +247,7 @@ class ClientConn:
         self._ask = Ask(effect.target, effect.server_name, self._on_origin_conn, self._on_no_origin, is_fresh)
         pool.get(self._ask)
 
-    def _on_origin_conn(self, origin: OriginConn) -> None:
+    def _on_origin_conn(self, origin: Origin) -> None:
         effect = self._effect
         assert effect is not None
         self._ask = None
@@ -308,17 +308,18 @@ class ClientConn:
             if not is_opening:
                 self.finish(self._is_persistent)
 
-    def on_origin_failed(self, origin: OriginConn, detail: str) -> None:
+    def on_origin_failed(self, origin: Origin, detail: str) -> None:
         self._origin = None
         if self._is_harmless_to_repeat(origin):
             assert self._effect is not None
             self.ask(self._effect, is_fresh=True)
             return
-        self._driver.dispatch(
-            self, OriginFailed(self.fd, OriginFailure.BROKEN, detail, is_request_done=self._phase is DONE)
-        )
+        failure = origin.failure
+        if failure is OriginFailure.CONNECT and self._kept_body is None:
+            failure = OriginFailure.BROKEN  # the next target could not get the beginning of the body
+        self._driver.dispatch(self, OriginFailed(self.fd, failure, detail, is_request_done=self._phase is DONE))
 
-    def _is_harmless_to_repeat(self, origin: OriginConn) -> bool:
+    def _is_harmless_to_repeat(self, origin: Origin) -> bool:
         """A kept connection that the origin closed just when it was used says nothing about the origin."""
         head = self._head
         is_stale = origin.is_reused and not origin.has_answered

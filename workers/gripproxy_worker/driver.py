@@ -48,6 +48,7 @@ from gripproxy.errors import ClientError, InternalError
 from gripproxy.logs import LEVELS
 from gripproxy.protocol.bus_message import Payload, unpack_item
 from gripproxy.protocol.http1 import RequestHead, encode_refusal, encode_text_response
+from gripproxy.protocol.routes import RouteTable
 from gripproxy.scoreboard import Field
 from gripproxy.settings import Settings
 from gripproxy_worker.client_conn import SHRINK_S, ClientConn
@@ -56,6 +57,7 @@ from gripproxy_worker.idle_conn import ClosingConn, IdleConn, client_ip_of
 from gripproxy_worker.link_conn import Links
 from gripproxy_worker.origin_pool import OriginPool
 from gripproxy_worker.outbox import Outbox
+from gripproxy_worker.zhttp_client import ZhttpClient
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +91,12 @@ class Driver:
         self.sockets = ClientSockets(row, self._on_held_gone, loop.call_soon)
         self.outbox: Outbox[int] = Outbox(self.sockets.write, loop.call_soon)  # of clients that are answered
         self.pool = OriginPool(
-            loop, self.wheel, settings.origin_connect_timeout, settings.origin_timeout, origin_connections_max
+            loop,
+            self.wheel,
+            settings.origin_connect_timeout,
+            settings.origin_timeout,
+            origin_connections_max,
+            ZhttpClient(loop, settings.ipc_path("zhttp")),
         )
         self.links = Links(self)
         self.feed: Feed | None = None
@@ -100,6 +107,11 @@ class Driver:
         self._early_input: dict[int, bytes] = {}  # of held clients that sent more than their request
         self._loop = loop
         loop.add_reader(self.sockets.epoll.fileno(), self.sockets.on_ready)
+
+    def use_routes(self, routes: RouteTable) -> None:
+        """Send new requests where these routes say."""
+        self.core.replace_routes(routes)
+        self.pool.zhttp.declare(routes.zhttp_targets)
 
     # Events.
 
@@ -217,9 +229,9 @@ class Driver:
 
     def accept(self, fd: int, client_ip: str) -> None:
         """Take a new client's socket."""
-        self.row[Field.ACCEPTED] += 1
         conn = IdleConn(self, fd, client_ip)
         self.sockets.add(fd, conn)
+        self.row[Field.ACCEPTED] += 1
         self.wheel.schedule(conn, self.clock() + self.settings.keepalive_timeout)
 
     def shrink(self, conn: ClientConn) -> None:
@@ -247,6 +259,7 @@ class Driver:
         if is_input_unread or conn.fd in self.sockets.backlogs:
             ClosingConn(self, conn.fd).start()
         else:
+            self.sockets.say_end(conn.fd)
             self.sockets.close(conn.fd)
 
     def forget(self, conn: ClientConn) -> None:

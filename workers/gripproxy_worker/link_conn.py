@@ -7,7 +7,7 @@ from gripproxy.engine.events import LinkAnswered, LinkBodyCame, LinkDone, LinkFa
 from gripproxy.engine.timer_wheel import Slot
 from gripproxy.protocol.http1 import ResponseHead
 from gripproxy_worker.client_conn import BACKLOG_PAUSE_BYTES
-from gripproxy_worker.origin_conn import OriginConn
+from gripproxy_worker.origin_conn import Origin
 from gripproxy_worker.origin_pool import Ask
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class LinkConn:
         self._effect = effect
         self._is_repeated = False
         self._ask: Ask | None = None  # while it waits for a connection
-        self._origin: OriginConn | None = None
+        self._origin: Origin | None = None
         self._parts: list[bytes] = []
         self._slow_fds: set[int] = set()
 
@@ -81,7 +81,7 @@ class LinkConn:
 
     # The origin.
 
-    def _on_origin_conn(self, origin: OriginConn) -> None:
+    def _on_origin_conn(self, origin: Origin) -> None:
         self._ask = None
         self._origin = origin
         origin.ask(self, self._effect.head, is_head=False)
@@ -110,7 +110,7 @@ class LinkConn:
             self._links.drop(self._effect.link_id)
             self._driver.dispatch(None, LinkDone(self._effect.link_id))
 
-    def on_origin_failed(self, origin: OriginConn, detail: str) -> None:
+    def on_origin_failed(self, origin: Origin, detail: str) -> None:
         self._origin = None
         is_stale = origin.is_reused and not origin.has_answered
         if is_stale and not self._is_repeated and self._effect.head.startswith(b"GET "):
@@ -118,7 +118,7 @@ class LinkConn:
             self.ask(is_fresh=True)
             return
         self.on_origin_read()
-        self._fail(OriginFailure.BROKEN, detail)
+        self._fail(origin.failure, detail)
 
     def on_origin_writable(self) -> None:
         """The whole request was written at once."""

@@ -6,6 +6,7 @@ from typing import Protocol, cast
 
 import httptools
 
+from gripproxy.engine.events import OriginFailure
 from gripproxy.engine.timer_wheel import Slot
 from gripproxy.errors import OriginError
 from gripproxy.protocol.http1 import (
@@ -21,13 +22,31 @@ from gripproxy_worker.outbox import Outbox
 OriginKey = tuple[str, int, bool, bool, str]  # host, port, TLS, insecure, server name: what makes connections equal
 
 
+class Origin(Protocol):
+    """What an asker has of an origin: an `OriginConn`, or what plays its part where no HTTP is spoken."""
+
+    has_answered: bool
+    is_paused: bool
+    failure: OriginFailure
+
+    @property
+    def is_reused(self) -> bool: ...
+    @property
+    def is_writable(self) -> bool: ...
+    def ask(self, asker: "Asker", payload: bytes, is_head: bool) -> None: ...
+    def send(self, payload: bytes) -> None: ...
+    def abandon(self) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+
 class Asker(Protocol):
     """Who waits for the response: a client connection."""
 
     def on_origin_head(self, head: ResponseHead) -> None: ...
     def on_origin_body(self, part: bytes) -> None: ...
     def on_origin_end(self) -> None: ...
-    def on_origin_failed(self, origin: "OriginConn", detail: str) -> None: ...
+    def on_origin_failed(self, origin: Origin, detail: str) -> None: ...
     def on_origin_writable(self) -> None: ...
     def on_origin_read(self) -> None: ...
 
@@ -63,6 +82,7 @@ class OriginConn(asyncio.Protocol):
         "_reason",
         "active_at",
         "asker",
+        "failure",
         "has_answered",
         "is_paused",
         "is_reused",
@@ -79,6 +99,7 @@ class OriginConn(asyncio.Protocol):
         self.is_reused = False
         self.is_writable = True
         self.has_answered = False
+        self.failure = OriginFailure.BROKEN  # how it fails, if it does
         self.is_paused = False
         self.active_at = 0.0  # monotonic seconds of the last byte sent or received
         self.slot: Slot | None = None

@@ -7,11 +7,15 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from gripproxy.engine.timer_wheel import TimerWheel
 from gripproxy.protocol.routes import Target
-from gripproxy_worker.origin_conn import OriginConn, OriginKey
+from gripproxy_worker.origin_conn import Origin, OriginConn, OriginKey
 from gripproxy_worker.outbox import Outbox
+
+if TYPE_CHECKING:
+    from gripproxy_worker.zhttp_client import ZhttpClient
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +29,7 @@ class Ask:
 
     target: Target
     server_name: str
-    on_conn: Callable[[OriginConn], None]
+    on_conn: Callable[[Origin], None]
     on_error: Callable[[str], None]
     is_fresh: bool = False  # no kept connection: the last one was closed when it was used
     task: "asyncio.Task[None] | None" = None
@@ -70,6 +74,7 @@ class OriginPool:
         inactive_max_s: without a byte either way, after which a request has failed.
         connections_max: to all origins together; more requests wait their turn. One origin gets three quarters of what
             the others leave, so that there is always something left for one more: a hung origin must not stop the rest.
+        zhttp: for targets that are not reached by HTTP.
     """
 
     def __init__(
@@ -79,7 +84,9 @@ class OriginPool:
         connect_timeout_s: float,
         inactive_max_s: float,
         connections_max: int,
+        zhttp: "ZhttpClient",
     ) -> None:
+        self.zhttp = zhttp
         self.clock = loop.time
         self.outbox: Outbox[OriginConn] = Outbox(OriginConn.write, loop.call_soon)
         self._loop = loop
@@ -98,6 +105,9 @@ class OriginPool:
 
     def get(self, ask: Ask) -> None:
         """Give a connection to `ask`, at once if one is idle, else when it is made."""
+        if ask.target.zhttp_spec is not None:
+            self.zhttp.get(ask)
+            return
         origin = None if ask.is_fresh else self.take_idle(ask.key)
         if origin is not None:
             ask.on_conn(origin)
@@ -206,6 +216,7 @@ class OriginPool:
 
     def close(self) -> None:
         """Close every connection and stop connecting: nobody who asked hears any more."""
+        self.zhttp.close()
         for ask in [ask for line in self._waiting.values() for ask in line]:
             ask.leave_line()
         for task in self._tasks:

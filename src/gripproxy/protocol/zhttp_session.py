@@ -1,0 +1,363 @@
+"""One request to an origin over ZeroMQ, as a state machine: sequence numbers, credits, and what ends it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from gripproxy.errors import OriginError
+from gripproxy.protocol.http1 import (
+    CHUNKED,
+    NONE,
+    SIZED,
+    UNTIL_CLOSE,
+    ResponseHead,
+    breaks_lines,
+    check_response,
+    is_header_name,
+)
+from gripproxy.protocol.zhttp import (
+    CANCEL,
+    CREDITS_BYTES,
+    DATA,
+    ERROR,
+    PacketType,
+    RequestId,
+    ResponsePacket,
+    ZhttpRequest,
+    encode_credit,
+    encode_data,
+    encode_first,
+)
+
+GRANT_MIN_BYTES = 20_000  # less is not worth a packet: an origin has most of its credits then
+EXCESS_MAX_BYTES = CREDITS_BYTES  # beyond the credits: logged, as in Pushpin; but past this it is memory without end
+SILENT_MAX_S = 60.0  # without a packet from the origin
+KEEP_ALIVE_S = 45.0  # without a packet from us
+
+
+class ZhttpFailure(IntEnum):
+    """Why there is no response, or not all of it."""
+
+    UNREACHED = 0  # the origin's own attempt to get through failed: another target may be asked
+    BROKEN = 1
+    TIMED_OUT = 2
+    LENGTH_REQUIRED = 3
+    POLICY = 4
+
+
+UNREACHED, BROKEN, TIMED_OUT, LENGTH_REQUIRED, POLICY = ZhttpFailure
+
+_CONDITIONS = {
+    b"remote-connection-failed": UNREACHED,
+    b"connection-timeout": UNREACHED,
+    b"tls-error": UNREACHED,
+    b"length-required": LENGTH_REQUIRED,
+    b"policy-violation": POLICY,
+}
+
+
+@dataclass(slots=True)
+class Came:
+    """What a packet brought, in this order. After an end, or a failure, nothing more comes."""
+
+    head: ResponseHead | None = None
+    body: bytes = b""
+    is_end: bool = False
+    failure: ZhttpFailure | None = None
+    detail: str = ""
+
+
+def failed(failure: ZhttpFailure, detail: str) -> Came:
+    return Came(failure=failure, detail=detail)
+
+
+class ResponseReader:
+    """Reads a response off its packets, and sees to it that the body is as long as the head says.
+
+    Pushpin does not look: a client then takes the rest for its next response, or waits for what never comes.
+    """
+
+    __slots__ = ("_is_bodiless", "_is_head", "_left_bytes", "has_begun")
+
+    def __init__(self, is_head: bool) -> None:
+        self.has_begun = False
+        self._is_head = is_head
+        self._is_bodiless = False
+        self._left_bytes: int | None = None
+
+    def take(self, packet: ResponsePacket) -> Came:
+        """Give what a data packet brings.
+
+        Raises:
+            OriginError: it is no response, or not one that HTTP could carry.
+        """
+        came = Came(body=packet.body, is_end=not packet.is_more)
+        if not self.has_begun:
+            came.head = head = _read_head(packet, self._is_head)
+            self.has_begun = True
+            self._is_bodiless = self._is_head or head.framing is NONE
+            if head.framing is SIZED and not self._is_bodiless:
+                self._left_bytes = head.content_length
+        if self._is_bodiless:
+            came.body = b""
+        elif self._left_bytes is not None:
+            self._left_bytes -= len(packet.body)
+            if self._left_bytes < 0 or (came.is_end and self._left_bytes):
+                difference = f"{-self._left_bytes} bytes longer" if self._left_bytes < 0 else "shorter"
+                raise OriginError(f"its body is {difference} than its Content-Length")
+        return came
+
+
+def _read_head(packet: ResponsePacket, is_head: bool) -> ResponseHead:
+    code = packet.code
+    if code is None or not 200 <= code <= 999:
+        raise OriginError(f"its code is not of a final response: {code}")
+    if breaks_lines(packet.reason):
+        raise OriginError(f"its reason would break its line: {packet.reason[:100]!r}")
+    headers = packet.headers or []
+    for name, value in headers:
+        if not is_header_name(name) or breaks_lines(value):
+            raise OriginError(f"its header would break its line: {name[:100]!r}: {value[:100]!r}")
+    head = check_response(code, packet.reason, headers, is_head)
+    if head.framing in (CHUNKED, UNTIL_CLOSE) and not packet.is_more:
+        head.framing = SIZED  # it is all here
+        head.content_length = len(packet.body)
+    return head
+
+
+class ReqSession:
+    """A request to a zhttpreq target: one packet there, one back."""
+
+    __slots__ = ("_asked_at", "_reader")
+
+    def __init__(self, is_head: bool, now: float) -> None:
+        self._asked_at = now
+        self._reader = ResponseReader(is_head)
+
+    def receive(self, packet: ResponsePacket) -> Came:
+        """Take the answer."""
+        if packet.type is ERROR:
+            return _failed_by(packet)
+        if packet.type is not DATA or packet.is_more:
+            return failed(BROKEN, "its answer is not one whole response")
+        try:
+            return self._reader.take(packet)
+        except OriginError as error:
+            return failed(BROKEN, str(error))
+
+    def check(self, now: float) -> Came:
+        """Fail if the answer takes too long: nothing else tells whether there is anybody to give one."""
+        return _silent(now - self._asked_at) or Came()
+
+
+class StreamState(IntEnum):
+    """How far the response is. The request's body goes its own way meanwhile."""
+
+    ASKED = 0  # no packet came yet: nobody knows who will answer
+    JOINED = 1  # the origin has said who it is
+    ANSWERING = 2
+    ENDED = 3
+    FAILED = 4  # by us: the origin does not know it yet
+
+
+ASKED, JOINED, ANSWERING, ENDED, FAILED = StreamState
+
+
+class StreamSession:
+    """A request to a zhttp target. What it has to say lies in `outgoing`, for `address`, in order.
+
+    Args:
+        name: its id.
+        instance: of the proxy: where answers go.
+    """
+
+    __slots__ = (
+        "_credits",
+        "_instance",
+        "_is_request_sent",
+        "_is_request_whole",
+        "_on",
+        "_reader",
+        "_seq_in",
+        "_seq_out",
+        "_taken_bytes",
+        "_unsent",
+        "_window",
+        "active_at",
+        "address",
+        "excess_bytes",
+        "is_multi",
+        "name",
+        "outgoing",
+        "sent_at",
+        "state",
+    )
+
+    def __init__(self, name: bytes, instance: bytes, is_head: bool, now: float) -> None:
+        self.name = name
+        self.address: bytes | None = None
+        self.outgoing: list[bytes] = []
+        self.is_multi = False
+        self.active_at = now  # the origin's last packet
+        self.sent_at = now
+        self.excess_bytes = 0  # what came beyond the credits
+        self._instance = instance
+        self._reader = ResponseReader(is_head)
+        self._seq_in = 0
+        self._seq_out = 0
+        self._credits = 0  # of the request's body that we may still send
+        self._unsent = b""
+        self._is_request_whole = False
+        self._is_request_sent = False
+        self._window = CREDITS_BYTES  # of the response's body that the origin may still send
+        self._taken_bytes = 0  # of it, for which no credits were granted yet
+        self._enter(ASKED)
+
+    def _enter(self, state: StreamState) -> None:
+        self.state = state
+        self._on = _ON[state]
+
+    # The request.
+
+    def begin(self, request: ZhttpRequest, body: bytes, is_whole: bool) -> bytes:
+        """Give the first packet, with as much of the body as it may hold."""
+        part, self._unsent = body[:CREDITS_BYTES], body[CREDITS_BYTES:]
+        self._is_request_whole = is_whole
+        self._is_request_sent = is_whole and not self._unsent
+        self._seq_out = 1
+        return encode_first(request, self.name, self._instance, part, is_more=not self._is_request_sent)
+
+    def add_body(self, part: bytes, is_whole: bool, now: float) -> None:
+        """Take more of the request's body; `unsent_bytes` tells how much waits for credits."""
+        self._unsent = self._unsent + part if self._unsent else part
+        self._is_request_whole = is_whole
+        self._send_body(now)
+
+    @property
+    def unsent_bytes(self) -> int:
+        return len(self._unsent)
+
+    def _send_body(self, now: float) -> None:
+        if self.address is None or self._is_request_sent or self.state in (ENDED, FAILED):
+            return
+        part = self._unsent[: self._credits]
+        self._unsent = self._unsent[len(part) :]
+        self._credits -= len(part)
+        self._is_request_sent = self._is_request_whole and not self._unsent
+        if part or self._is_request_sent:  # the end itself needs no credits
+            self._say(encode_data(self.name, self._seq_out, self._instance, part, not self._is_request_sent), now)
+
+    def _say(self, packet: bytes, now: float) -> None:
+        self._seq_out += 1
+        self.sent_at = now
+        self.outgoing.append(packet)
+
+    def take_outgoing(self) -> list[bytes]:
+        """Give what is to be sent now."""
+        packets, self.outgoing = self.outgoing, []
+        return packets
+
+    # The response.
+
+    def receive(self, packet: ResponsePacket, seq: int | None, now: float) -> Came:
+        """Take a packet of the origin; `seq` is its number for this request."""
+        self.active_at = now
+        if seq != self._seq_in and packet.type not in (ERROR, CANCEL):
+            return self._fail(BROKEN, f"its packet has number {seq} instead of {self._seq_in}")
+        self._seq_in += 1
+        if self.address is None and packet.type not in (ERROR, CANCEL):
+            if packet.sender is None:
+                return self._fail(BROKEN, "its first packet does not say who it is from")
+            self.address = packet.sender
+            self._enter(JOINED)
+        self.is_multi |= packet.is_multi
+        self._credits += packet.credits
+        handler = self._on.get(packet.type)
+        came = handler(self, packet) if handler is not None else Came()
+        self._send_body(now)
+        return came
+
+    def grant(self, now: float) -> None:
+        """Let the origin send as much again as was taken: the client is keeping up."""
+        if self._taken_bytes >= GRANT_MIN_BYTES and self.state is ANSWERING:
+            self._window += self._taken_bytes
+            self._say(encode_credit(self.name, self._seq_out, self._instance, self._taken_bytes), now)
+            self._taken_bytes = 0
+
+    def check(self, now: float) -> Came:
+        """Fail if the origin has been silent for too long."""
+        came = _silent(now - self.active_at)
+        if came is None:
+            return Came()
+        self._enter(FAILED)
+        return came
+
+    def keep_alive(self, now: float) -> RequestId | None:
+        """Give the number of a keep-alive packet, which the caller sends, if it is time for one."""
+        if self.address is None or now - self.sent_at < KEEP_ALIVE_S:
+            return None
+        self.sent_at = now
+        self._seq_out += 1
+        return RequestId(self.name, self._seq_out - 1)
+
+    @property
+    def is_answer_pending(self) -> bool:
+        """Whether the origin still works on it, so that leaving means to cancel."""
+        return self.state is not ENDED or not self._is_request_sent
+
+    def _take_data(self, packet: ResponsePacket) -> Came:
+        size = len(packet.body)
+        self._window -= size
+        self._taken_bytes += size
+        self.excess_bytes = max(self.excess_bytes, -self._window)
+        if self._window < -EXCESS_MAX_BYTES:
+            return self._fail(BROKEN, f"it sent {-self._window} bytes more than it had credits for")
+        try:
+            came = self._reader.take(packet)
+        except OriginError as error:
+            return self._fail(BROKEN, str(error))
+        self._enter(ENDED if came.is_end else ANSWERING)
+        return came
+
+    def _take_error(self, packet: ResponsePacket) -> Came:
+        return self._end_by_origin(_failed_by(packet))
+
+    def _take_cancel(self, packet: ResponsePacket) -> Came:
+        return self._end_by_origin(failed(BROKEN, "it cancelled the request"))
+
+    def _end_by_origin(self, came: Came) -> Came:
+        self._is_request_sent = True  # it wants no more of it
+        self._enter(ENDED)
+        if came.failure is UNREACHED and self._reader.has_begun:
+            came.failure = BROKEN
+        return came
+
+    def _fail(self, failure: ZhttpFailure, detail: str) -> Came:
+        """Give up; `is_answer_pending` stays true."""
+        self._enter(FAILED)
+        return failed(failure, detail)
+
+
+def _silent(silent_s: float) -> Came | None:
+    return failed(TIMED_OUT, f"it was silent for {silent_s:.0f} s") if silent_s >= SILENT_MAX_S else None
+
+
+def _failed_by(packet: ResponsePacket) -> Came:
+    condition = packet.condition
+    return failed(_CONDITIONS.get(condition, BROKEN), f"it reported {ascii(condition[:100])[1:]}")
+
+
+Handler = Callable[[StreamSession, ResponsePacket], Came]
+
+_ANY: dict[PacketType, Handler] = {ERROR: StreamSession._take_error, CANCEL: StreamSession._take_cancel}
+_OPEN: dict[PacketType, Handler] = {**_ANY, DATA: StreamSession._take_data}
+
+# Credits count in packets of every type. What is not here counts as a sign of life: keep-alives, hand-offs, which a
+# proxy does not do, and what is of WebSockets.
+_ON: dict[StreamState, dict[PacketType, Handler]] = {
+    ASKED: _ANY,
+    JOINED: _OPEN,
+    ANSWERING: _OPEN,
+    ENDED: {},
+    FAILED: {},
+}
