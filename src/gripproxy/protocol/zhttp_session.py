@@ -265,7 +265,7 @@ class StreamSession:
         if seq != self._seq_in and packet.type not in (ERROR, CANCEL):
             return self._fail(BROKEN, f"its packet has number {seq} instead of {self._seq_in}")
         self._seq_in += 1
-        if self.address is None and packet.type not in (ERROR, CANCEL):
+        if self.state is ASKED and packet.type not in (ERROR, CANCEL):
             if packet.sender is None:
                 return self._fail(BROKEN, "its first packet does not say who it is from")
             self.address = packet.sender
