@@ -1,0 +1,96 @@
+"""Requests for next parts: who shares one, and what a filter makes of its body. The rest is in test_sessions.py."""
+
+from gripproxy.engine.effects import AskLink, Finish, Forward, OpenChannel
+from gripproxy.engine.events import OriginFailure
+from gripproxy.engine.links import RETRIES_MAX_COUNT
+from gripproxy.protocol.http1 import Headers
+from tests.engine.conversation import Conversation, request
+
+LINK = (b"Grip-Link", b"</two>; rel=next")
+BUILT: Headers = [
+    (b"Grip-Hold", b"stream"),
+    (b"Grip-Channel", b"news; filter=build-id"),
+    (b"Grip-Set-Meta", b"id_format=x, id_encoding=hex"),
+    LINK,
+]
+
+
+def asked(talk: Conversation, conn_id: int = 4) -> AskLink:
+    """Begin a chain, and give its first request."""
+    _, ask = talk.gets_held(conn_id, [LINK])
+    assert isinstance(ask, AskLink)
+    return ask
+
+
+def test_the_parts_own_filter_changes_its_body() -> None:
+    """A directive may be cut in two."""
+    talk = Conversation()
+    ask = asked(talk)
+    talk.link_answers(ask.link_id, BUILT)
+    assert talk.link_sends(ask.link_id, b"100%") == [Forward(ask.link_id, b"3\r\n100\r\n", [4])]
+    assert talk.link_sends(ask.link_id, b"% %(a") == [Forward(ask.link_id, b"2\r\n% \r\n", [4])]
+    assert talk.link_sends(ask.link_id, b")I") == [Forward(ask.link_id, b"2\r\n61\r\n", [4])]
+    assert talk.link_ends(ask.link_id) == [OpenChannel("news", is_update_wanted=True)]
+
+
+def test_a_body_that_fits_no_filter_ends_the_stream() -> None:
+    for parts in ((b"a %x b",), (b"a ", b"%")):
+        talk = Conversation("*,debug origin:80")
+        ask = asked(talk)
+        talk.link_answers(ask.link_id, BUILT)
+        effects = [effect for part in parts for effect in talk.link_sends(ask.link_id, part)]
+        effects += talk.link_ends(ask.link_id) if len(parts) > 1 else []
+        (finish,) = [effect for effect in effects if isinstance(effect, Finish)]
+        assert b"\n\nfilter error: " in finish.payload
+        assert talk.core.sessions.requests.count == 0
+
+
+def test_who_comes_after_the_answer_asks_for_himself() -> None:
+    """He would miss the beginning of the body."""
+    talk = Conversation()
+    first = asked(talk, 4)
+    _, *shared = talk.gets_held(5, [LINK])
+    assert shared == []
+    talk.link_answers(first.link_id, [LINK])
+    assert asked(talk, 6).link_id != first.link_id
+    assert talk.link_sends(first.link_id, b"x") == [Forward(first.link_id, b"1\r\nx\r\n", [4, 5])]
+
+
+def test_a_repetition_can_be_joined() -> None:
+    """It is the same request, only later."""
+    talk = Conversation()
+    first = asked(talk, 4)
+    talk.link_fails(first.link_id)
+    _, *shared = talk.gets_held(5, [LINK])
+    assert shared == []
+    (again,) = talk.passes(1.5)
+    assert isinstance(again, AskLink)
+    talk.link_answers(again.link_id, [LINK])
+    assert talk.link_sends(again.link_id, b"x") == [Forward(again.link_id, b"1\r\nx\r\n", [4, 5])]
+
+
+def test_a_repetition_nobody_waits_for_is_not_made() -> None:
+    talk = Conversation()
+    talk.link_fails(asked(talk).link_id)
+    talk.leaves(4)
+    assert talk.passes(10.0) == []
+
+
+def test_a_success_forgets_the_failures_before_it() -> None:
+    talk = Conversation()
+    ask = asked(talk)
+    for _ in range(RETRIES_MAX_COUNT):
+        talk.link_fails(ask.link_id)
+        (ask,) = talk.passes(20.0)
+        assert isinstance(ask, AskLink)
+    (again,) = talk.links_to(ask.link_id, [LINK])
+    assert isinstance(again, AskLink)
+    assert not any(isinstance(effect, Finish) for effect in talk.link_fails(again.link_id))
+
+
+def test_the_test_target_has_no_next_parts() -> None:
+    talk = Conversation("* origin:80 test")
+    _, ask = talk.gets_held(4, [LINK], head=request(b"/one"))
+    assert isinstance(ask, AskLink)
+    effects = talk.link_fails(ask.link_id, OriginFailure.CONNECT)
+    assert not any(isinstance(effect, AskLink | Finish) for effect in effects)

@@ -1,0 +1,51 @@
+"""Who asks the origin again, and when."""
+
+from gripproxy.engine.timer_wheel import TimerWheel
+from gripproxy.engine.updates import PollGroup, PollGroups, UpdateQueue
+
+
+def test_a_batch_is_of_one_bucket_and_buckets_take_turns() -> None:
+    """One stream with a busy link must not wait for ten thousand long-polls."""
+    queue = UpdateQueue(2)
+    assert queue.add(1, "polls")
+    for conn_id in (2, 3, 4, 5):
+        assert not queue.add(conn_id, "polls"), "the queue is awake"
+    queue.add(9, "link")
+    batches = [queue.take() for _ in range(5)]
+    assert batches == [([1, 2], True), ([9], True), ([3, 4], True), ([5], True), ([], False)]
+    assert queue.add(1, "polls"), "it fell asleep"
+
+
+def test_whoever_waits_already_keeps_his_place() -> None:
+    queue = UpdateQueue()
+    queue.add(1, "a")
+    assert not queue.add(1, "b")
+    assert 1 in queue
+    queue.discard(1)
+    queue.discard(1)
+    assert 1 not in queue
+    assert queue.take() == ([], False)
+
+
+def test_a_group_has_one_deadline() -> None:
+    """Who joins later polls early."""
+    wheel = TimerWheel(0.0)
+    groups = PollGroups(wheel)
+    group = groups.join(1, "/next", 20, 0.0)
+    assert groups.join(2, "/next", 20, 15.0) is group
+    other = groups.join(3, "/next", 30, 0.0)
+    assert wheel.due(20.5, 10) == [group]
+    assert group.members == {1: 0.0, 2: 15.0}
+    groups.restart(group, 20.5)
+    assert wheel.due(40.0, 10) == [other]
+    assert wheel.due(41.0, 10) == [group]
+
+
+def test_an_empty_group_is_forgotten() -> None:
+    wheel = TimerWheel(0.0)
+    groups = PollGroups(wheel)
+    group = groups.join(1, "/next", 20, 0.0)
+    groups.leave(1, group)
+    assert wheel.due(100.0, 10) == []
+    assert isinstance(groups.join(1, "/next", 20, 100.0), PollGroup)
+    assert wheel.due(121.0, 10) != [group]
