@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from tests.conformance.collection import SCENARIOS
+from tests.conformance.features import FEATURES, REFERENCE_FEATURES
 from tests.conformance.scenario import Difference
 
 COMPATIBILITY_PATH = Path(__file__).resolve().parents[2] / "docs" / "compatibility.md"
@@ -16,9 +17,8 @@ EVERYWHERE = (
     Difference(id="accept-encoding-added", reference="\nAccept-Encoding: deflate, gzip, br, zstd\n", ours="\n"),
     Difference(
         id="grip-feature",
-        reference="\nGrip-Feature: status, session, link:next, filter:skip-self, filter:skip-users, "
-        "filter:require-sub, filter:build-id, filter:var-subst\n",
-        ours="\nGrip-Feature: status\n",
+        reference=f"\nGrip-Feature: {REFERENCE_FEATURES}\n",
+        ours=f"\nGrip-Feature: {FEATURES}\n",
     ),
 )
 

@@ -1,5 +1,6 @@
 """Scenarios of plain proxying: where bodies and connections end, in both versions and both directions."""
 
+from tests.conformance.features import FEATURES
 from tests.conformance.scenario import (
     Asked,
     Difference,
@@ -224,7 +225,7 @@ SCENARIOS = [
             id="no-length-beside-chunks",
             reference="--- client a\nHTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n"
             "Content-Length: 6\r\n\r\nhello\n<ended>\n--- origin\nPOST /post HTTP/1.1\nHost: plain.test\n"
-            "Grip-Sig: <token of pushpin>\nGrip-Feature: status\nContent-Length: 3\n\nhel",
+            f"Grip-Sig: <token of pushpin>\nGrip-Feature: {FEATURES}\nContent-Length: 3\n\nhel",
             ours="--- client a\nHTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 70\r\n\r\n"
             "Failed to parse request: Transfer-Encoding beside another body length\n<ended>",
         ),
@@ -243,7 +244,7 @@ SCENARIOS = [
             reference="--- client a\n<ended>",
             ours="--- client a\nHTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n"
             "Content-Length: 6\r\n\r\nhello\n<ended>\n--- origin\nPOST /post HTTP/1.1\nHost: plain.test\n"
-            "Grip-Sig: <token of pushpin>\nGrip-Feature: status\nTransfer-Encoding: chunked\n\nhello",
+            f"Grip-Sig: <token of pushpin>\nGrip-Feature: {FEATURES}\nTransfer-Encoding: chunked\n\nhello",
         ),
     ),
     Scenario(

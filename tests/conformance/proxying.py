@@ -2,6 +2,7 @@
 
 import gzip
 
+from tests.conformance.features import FEATURES
 from tests.conformance.scenario import (
     Difference,
     End,
@@ -58,8 +59,8 @@ SCENARIOS = [
         steps=[Send(get("/hello", method="DELETE")), Receive(b"hello\n")],
         difference=Difference(
             id="delete-has-a-length",
-            reference="\nGrip-Feature: status\n",
-            ours="\nGrip-Feature: status\nContent-Length: 0\n",
+            reference=f"\nGrip-Feature: {FEATURES}\n",
+            ours=f"\nGrip-Feature: {FEATURES}\nContent-Length: 0\n",
         ),
     ),
     Scenario(
@@ -72,7 +73,8 @@ SCENARIOS = [
             reference="502 Bad Gateway\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 36\r\n\r\n"
             "No route for host: unknown.testhttp\n<ended>",
             ours="200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 6\r\n\r\nhello\n<ended>\n"
-            "--- origin\nGET /hello HTTP/1.1\nHost: plain.test\nGrip-Sig: <token of pushpin>\nGrip-Feature: status\n\n",
+            "--- origin\nGET /hello HTTP/1.1\nHost: plain.test\n"
+            f"Grip-Sig: <token of pushpin>\nGrip-Feature: {FEATURES}\n\n",
         ),
     ),
     Scenario(
@@ -108,12 +110,39 @@ SCENARIOS = [
                     "grip-foo: x",
                     "X-Forwarded-Proto: https",
                     "X-Forwarded-Protocol: https",
-                    "X-Forwarded-For: 10.1.1.1,10.2.2.2",
                     "X-Stays: 1",
                 )
             ),
             Receive(b"hello\n"),
         ],
+    ),
+    Scenario(
+        name="forwarded-headers-of-strangers",
+        why="nobody has said that this client may tell where a request comes from",
+        origin={"/hello": HELLO},
+        steps=[
+            Send(
+                get(
+                    "/hello",
+                    "X-Forwarded-For: 10.1.1.1,10.2.2.2",
+                    "X-Forwarded-Host: other.test",
+                    "X_Forwarded_Host: other.test",
+                    "Forwarded: for=10.1.1.1",
+                    "X-Real-IP: 10.1.1.1",
+                    "Connection-Id: 1",
+                    "Meta-User: root",
+                    "X-Stays: 1",
+                )
+            ),
+            Receive(b"hello\n"),
+        ],
+        difference=Difference(
+            id="no-word-of-strangers",
+            reference="X-Forwarded-Host: other.test\nX_Forwarded_Host: other.test\nForwarded: for=10.1.1.1\n"
+            "X-Real-IP: 10.1.1.1\nConnection-Id: 1\nMeta-User: root\nX-Stays: 1\n"
+            f"Grip-Sig: <token of pushpin>\nGrip-Feature: {FEATURES}\nX-Forwarded-For: 10.1.1.1, 10.2.2.2\n",
+            ours=f"X-Stays: 1\nGrip-Sig: <token of pushpin>\nGrip-Feature: {FEATURES}\n",
+        ),
     ),
     Scenario(
         name="request-headers-of-one-hop",
@@ -138,7 +167,7 @@ SCENARIOS = [
             id="one-host",
             reference="--- client a\nHTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n"
             "Content-Length: 6\r\n\r\nhello\n<ended>\n--- origin\nGET /hello HTTP/1.1\nHost: plain.test\n"
-            "Grip-Sig: <token of pushpin>\nGrip-Feature: status\n\n",
+            f"Grip-Sig: <token of pushpin>\nGrip-Feature: {FEATURES}\n\n",
             ours="--- client a\nHTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 73\r\n\r\n"
             "Failed to parse request: Host given twice: 'plain.test' and 'other.test'\n<ended>",
         ),
