@@ -278,7 +278,30 @@ def test_value_of_an_unused_key_is_never_bad(directory: Path) -> None:
 def test_no_listener_refuses_a_start(directory: Path, line: str) -> None:
     """In the reference's words."""
     text = f"[runner]\n{line}\n[proxy]\nroutesfile=r\n"
-    assert refusal(directory, text) == "a.conf: no server ports configured; set http_port in [runner]"
+    assert refusal(directory, text).startswith("a.conf: no server ports configured; set http_port, https_ports or ")
+
+
+@pytest.mark.parametrize("lines", ["https_ports=8000", "local_ports=/x,/x?mode=600", "http_port=1?maxconn=2,1"])
+def test_listener_that_is_listed_twice_refuses_a_start(directory: Path, lines: str) -> None:
+    """The kernel would give half of its clients to each, as TLS and as plain HTTP."""
+    text = f"[runner]\nhttp_port=8000\n{lines}\n[proxy]\nroutesfile=r\n"
+    if lines.startswith("http_port"):
+        text = text.replace("http_port=8000\n", "", 1)
+    assert "is listed twice" in refusal(directory, text)
+
+
+@pytest.mark.parametrize("key", ["https_ports=8000", "local_ports=/x"])
+def test_any_kind_of_listener_is_enough(directory: Path, key: str) -> None:
+    """A web server in front may need the unix socket only."""
+    settings, _ = load(directory, f"[runner]\n{key}\n[proxy]\nroutesfile=r\n")
+    assert settings.http_port == () and len(settings.listeners) == 1
+
+
+def test_port_of_the_command_line_replaces_every_listener(directory: Path) -> None:
+    """As in Pushpin: a second instance from the same file gets in nobody's way."""
+    text = "[runner]\nhttp_port=8000\nhttps_ports=8001\nlocal_ports=/x\n[proxy]\nroutesfile=r\n"
+    settings, _ = load(directory, text, Overrides(port="8002"))
+    assert settings.listeners == (ListenAddress(port=8002),)
 
 
 def test_fewer_connections_than_workers_refuse_a_start(directory: Path) -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from gripproxy.config_keys import Key, Kind
-from gripproxy.config_values import Surroundings, check_socket_path, convert, convert_listener, cores_count
-from gripproxy.settings import ForwardedForRule, ForwardedProtocol, ListenAddress
+from gripproxy.config_values import Surroundings, convert, cores_count
+from gripproxy.settings import ForwardedForRule, ForwardedProtocol, ListenAddress, LocalAddress
 
 PLACES = Surroundings(places={"rundir": "/r", "ipc_prefix": "p-"}, port_offset=10)
 
@@ -96,17 +96,6 @@ def test_port_of_no_server() -> None:
         value(Kind.PORT, "65536")
 
 
-def test_socket_path_longer_than_the_kernel_takes_is_refused() -> None:
-    """bind would say "File name too long" and not which."""
-    check_socket_path("/" * 107)
-    with pytest.raises(
-        ValueError, match="108 bytes, and a unix socket's path has at most 107: choose a shorter rundir"
-    ):
-        check_socket_path("/" * 108)
-    with pytest.raises(ValueError, match="names no socket file"):
-        value(Kind.SPEC, "ipc://")
-
-
 def test_address_defaults_to_all() -> None:
     """As in Pushpin; the shipped file says 127.0.0.1."""
     assert value(Kind.ADDRESS, "") == "0.0.0.0"
@@ -115,31 +104,21 @@ def test_address_defaults_to_all() -> None:
         value(Kind.ADDRESS, "localhost")
 
 
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("8000", ListenAddress(port=8000)),
-        ("127.0.0.1:80", ListenAddress(host="127.0.0.1", port=80)),
-        ("[::]:80", ListenAddress(host="::", port=80)),
-    ],
-)
-def test_listener_forms(text: str, address: ListenAddress) -> None:
-    """The same for the file and --port."""
-    assert convert_listener(text) == address
-
-
-@pytest.mark.parametrize("text", ["x", "0", "65536", ":80", "h:80", "::1:80", "[127.0.0.1]:80", "127.0.0.1:", "-1"])
-def test_bad_listener_is_refused(text: str) -> None:
-    """The text begins as the reference's does."""
-    with pytest.raises(ValueError) as error:
-        convert_listener(text)
-    assert str(error.value).startswith(f"invalid http port: {text} (")
-
-
 def test_listeners_are_a_list_without_repetitions() -> None:
     """The key's name says one port; its value never did."""
     addresses = (ListenAddress(port=8000), ListenAddress(port=8001))
     assert value(Kind.LISTENERS, "8000", "8001", "", "8000") == addresses
+    assert value(Kind.TLS_LISTENERS, "8000", "8001") == addresses
+    with pytest.raises(ValueError, match="invalid https port: x"):
+        value(Kind.TLS_LISTENERS, "x")
+
+
+def test_local_ports_are_paths_with_the_places_filled_in() -> None:
+    """The reference's own example has them."""
+    assert value(Kind.LOCAL_LISTENERS, "{rundir}/{ipc_prefix}server", "/x?mode=660") == (
+        LocalAddress(path="/r/p-server"),
+        LocalAddress(path="/x", mode=0o660),
+    )
 
 
 @pytest.mark.parametrize(
@@ -222,3 +201,24 @@ def test_metrics_address_forms() -> None:
     assert value(Kind.METRICS_ADDRESS, "ipc://{rundir}/m") == "ipc:///r/m"
     with pytest.raises(ValueError, match="invalid prometheus port: nine"):
         value(Kind.METRICS_ADDRESS, "nine")
+
+
+def test_text_has_no_control_characters() -> None:
+    """One of them in cdn_loop would end the header, and what follows would be another one."""
+    assert value(Kind.TEXT, "a b \u00e9") == "a b \u00e9"
+    for text in ("a\r\nX: y", "\0"):
+        with pytest.raises(ValueError, match="has a control character"):
+            value(Kind.TEXT, text)
+
+
+def test_networks_are_addresses_with_or_without_bits() -> None:
+    """As nginx takes them for the key of this name; bits of a host in a network are a mistake."""
+    assert value(Kind.NETWORKS, "127.0.0.1", "10.0.0.0/8", "::1", "unix:", "127.0.0.1/32") == (
+        "127.0.0.1/32",
+        "10.0.0.0/8",
+        "::1/128",
+        "unix:",
+    )
+    for text in ("10.0.0.1/8", "localhost", "10.0.0.0/33", "unix:/x"):
+        with pytest.raises(ValueError, match="must be a list of ADDRESS, ADDRESS/BITS or unix: "):
+            value(Kind.NETWORKS, text)

@@ -5,6 +5,7 @@ The commands are imported only when they are asked for, so that `gripproxy publi
 
 import argparse
 import contextlib
+import functools
 import importlib
 import logging
 import sys
@@ -118,25 +119,25 @@ def _serve(options: argparse.Namespace) -> int:
     from gripproxy.config_file import load_settings
     from gripproxy.supervisor.run_directory import InstanceLock, prepare_run_directory
     from gripproxy.supervisor.supervisor import Supervisor
-    from gripproxy_worker.listener import check_free
     from gripproxy_worker.main import worker_main
+    from gripproxy_worker.shared_listeners import SharedListeners
 
     settings, warnings = load_settings(options.config, _overrides(options))
     logs.set_up(settings.log_level, options.logfile)
     prepare_run_directory(settings)
     with contextlib.closing(InstanceLock(settings)) as lock:
         lock.acquire()
-        for address in settings.http_port:
-            check_free(address)
-        _report_start(settings, warnings)
-        return Supervisor(settings, hub_main, worker_main).run()
+        with contextlib.closing(SharedListeners(settings)) as shared:
+            _report_start(settings, warnings)
+            return Supervisor(settings, hub_main, functools.partial(worker_main, shared=shared)).run()
 
 
 def _report_start(settings: "Settings", warnings: list[str]) -> None:
     from gripproxy.fd_limit import raise_fd_limit
     from gripproxy.routes_file import read_routes
     from gripproxy.signing_keys import read_signing_keys, read_upstream_key
-    from gripproxy.start_report import address_lines, capacity_lines, config_lines, routes_lines
+    from gripproxy.start_report import address_lines, capacity_lines, certificate_lines, config_lines, routes_lines
+    from gripproxy_worker.certificates import check_certificates
 
     lines = config_lines(settings, warnings)
     table, route_warnings = read_routes(settings)
@@ -144,6 +145,8 @@ def _report_start(settings: "Settings", warnings: list[str]) -> None:
     read_upstream_key(settings)
     lines += routes_lines(settings, table.count, route_warnings + key_warnings)
     lines += address_lines(settings)
+    names, problems = check_certificates(settings.certificates_directory()) if settings.https_ports else ([], [])
+    lines += certificate_lines(settings, names, problems)
     lines += capacity_lines(settings, raise_fd_limit())
     for level, text in lines:
         log.log(level, "%s", text)

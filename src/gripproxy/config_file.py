@@ -9,15 +9,14 @@ from typing import Any
 from gripproxy.config_keys import KEYS, WORKERS_MAX_COUNT, Key, Kind, Status, is_private_endpoint
 from gripproxy.config_values import (
     Surroundings,
-    check_socket_path,
     convert,
-    convert_listener,
     cores_count,
     is_true,
 )
 from gripproxy.errors import ConfigError
 from gripproxy.ini import Ini, IniValue, parse_ini, split_value
-from gripproxy.settings import SOCKET_NAME_MAX_BYTES, ListenAddress, Settings
+from gripproxy.listen_address import check_socket_path, convert_port
+from gripproxy.settings import SOCKET_NAME_MAX_BYTES, ListenAddress, LocalAddress, Settings
 
 SEARCH_PATHS = ("./config/gripproxy.conf", "./gripproxy.conf", "/etc/gripproxy/gripproxy.conf")
 FILE_MAX_BYTES = 1_048_576  # Pushpin's own has 5 KB; a device has no end
@@ -207,7 +206,7 @@ class _Reader:
 
     def _apply(self, overrides: Overrides, fields: dict[str, Any]) -> None:
         if overrides.port is not None:
-            fields["http_port"] = (_override_listener(overrides.port),)
+            fields |= {"http_port": (_override_listener(overrides.port),), "https_ports": (), "local_ports": ()}
         if overrides.workers is not None:
             if not 0 <= overrides.workers <= WORKERS_MAX_COUNT:
                 raise ConfigError(f"workers must be from 0 to {WORKERS_MAX_COUNT}, not {overrides.workers}")
@@ -219,8 +218,7 @@ class _Reader:
 
     def _check_whole(self, fields: dict[str, Any]) -> None:
         """Refuse values that are sound by themselves but not together."""
-        if not fields["http_port"]:
-            raise ConfigError("no server ports configured; set http_port in [runner]", self._path)
+        self._check_listeners([*fields["http_port"], *fields["https_ports"], *fields["local_ports"]])
         if fields["client_maxconn"] < fields["workers"]:
             numbers = f"client_maxconn={fields['client_maxconn']} is less than the number of workers"
             raise ConfigError(f"{numbers}, {fields['workers']}", self._path)
@@ -229,10 +227,19 @@ class _Reader:
         except ValueError as error:
             raise ConfigError(f"rundir={fields['rundir']}: {error}", self._path) from error
 
+    def _check_listeners(self, listeners: list[ListenAddress | LocalAddress]) -> None:
+        if not listeners:
+            hint = "set http_port, https_ports or local_ports in [runner]"
+            raise ConfigError(f"no server ports configured; {hint}", self._path)
+        texts = [str(listener) for listener in listeners]
+        repeated = [text for text in texts if texts.count(text) > 1]
+        if repeated:
+            raise ConfigError(f"{repeated[0]} is listed twice in http_port, https_ports or local_ports", self._path)
+
 
 def _override_listener(text: str) -> ListenAddress:
     try:
-        return convert_listener(text)
+        return convert_port(text)
     except ValueError as error:
         port = text.rpartition(":")[2]
         is_too_small = port.lstrip("-").isdecimal() and int(port) < 1

@@ -21,7 +21,7 @@ class Kind(IntEnum):
     SPEC = 5  # tcp://ADDRESS:PORT or ipc://PATH; empty is off
     SPEC_LIST = 6
     TEXT_LIST = 7
-    LISTENERS = 8  # PORT, ADDRESS:PORT, [V6]:PORT
+    LISTENERS = 8  # PORT, ADDRESS:PORT, [V6]:PORT, with options behind ?
     LOG_LEVEL = 9  # N or N,PROCESS:N,...
     FORWARDED_PROTOCOL = 10
     FORWARDED_FOR = 11
@@ -31,6 +31,8 @@ class Kind(IntEnum):
     SIGNING_KEY = 15
     METRICS_ADDRESS = 16  # PORT, ADDRESS:PORT or ipc://PATH; empty is off
     NETWORKS = 17  # ADDRESS, ADDRESS/BITS or unix:
+    TLS_LISTENERS = 18  # as LISTENERS
+    LOCAL_LISTENERS = 19  # PATH, with options behind ?
 
 
 class Status(IntEnum):
@@ -114,6 +116,8 @@ GLOBAL_KEYS = [
 RUNNER_KEYS = [
     _place("runner", "rundir"),
     _used("runner", "http_port", Kind.LISTENERS, "", "7999"),
+    _used("runner", "https_ports", Kind.TLS_LISTENERS, "", ""),
+    _used("runner", "local_ports", Kind.LOCAL_LISTENERS, "", ""),
     _WORKERS,
     _used("runner", "log_level", Kind.LOG_LEVEL, "2", "2"),
     _used("runner", "client_buffer_size", Kind.INTEGER, "8192", "8192", "bytes", low=256, high=2**24),
@@ -124,8 +128,6 @@ RUNNER_KEYS = [
     _used("runner", "client_max_body_size", Kind.INTEGER, "0", "0", "bytes", high=2**60),
     _used("runner", "keepalive_timeout", Kind.NUMBER, "1800", "1800", "seconds", low=0.01, high=86_400),
     _used("runner", "send_timeout", Kind.NUMBER, "1800", "1800", "seconds", low=0.01, high=86_400),
-    _unsupported("runner", "https_ports"),
-    _unsupported("runner", "local_ports"),
     _unsupported("runner", "allow_compression", "false", kind=Kind.BOOLEAN),
     *_unused("runner", "services logdir mongrel2_bin m2sh_bin zurl_bin condure_bin"),
 ]

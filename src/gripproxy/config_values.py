@@ -9,10 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gripproxy.config_keys import Key, Kind
-from gripproxy.settings import SOCKET_PATH_MAX_BYTES, ForwardedForRule, ForwardedProtocol, ListenAddress
-
-PORT_MAX = 65_535
-ANY_ADDRESS = "0.0.0.0"
+from gripproxy.listen_address import (
+    ANY_ADDRESS,
+    PORT_MAX,
+    check_socket_path,
+    convert_listener,
+    convert_local,
+    convert_port,
+)
+from gripproxy.settings import ForwardedForRule, ForwardedProtocol, ListenAddress, LocalAddress
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 _DECIMAL_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?")
@@ -119,27 +124,13 @@ def convert_spec(text: str, surroundings: Surroundings) -> str:
     return f"tcp://{spec['host']}:{_shift_port(int(spec['port']), surroundings)}"
 
 
-def check_socket_path(path: str) -> None:
-    """Refuse what cannot be the path of a unix socket.
-
-    Raises:
-        ValueError: it is empty, or longer than the kernel takes.
-    """
-    size_bytes = len(os.fsencode(path))
-    if not path:
-        raise ValueError("names no socket file")
-    if size_bytes > SOCKET_PATH_MAX_BYTES:
-        excess = f"{size_bytes} bytes, and a unix socket's path has at most {SOCKET_PATH_MAX_BYTES}"
-        raise ValueError(f"the socket path {path} has {excess}: choose a shorter rundir")
-
-
 def _metrics_address(_: Key, text: str, __: Surroundings) -> str | None:
     if not text:
         return None
     if text.startswith("ipc://"):
         check_socket_path(text.removeprefix("ipc://"))
         return text
-    convert_listener(text, "prometheus")
+    convert_port(text, "prometheus")
     return text
 
 
@@ -166,28 +157,16 @@ def _forwarded_protocol(_: Key, text: str, __: Surroundings) -> ForwardedProtoco
     return ForwardedProtocol.BOTH if text.lower() == "true" else ForwardedProtocol.OFF
 
 
-def convert_listener(text: str, kind: str = "http") -> ListenAddress:
-    """Read ``PORT``, ``ADDRESS:PORT`` or ``[V6]:PORT``; without an address it is every IPv4 one, as in Pushpin.
-
-    Raises:
-        ValueError: it is none of these. Addresses are numeric: a name could mean several.
-    """
-    host, separator, port = text.rpartition(":")
-    try:
-        address = ipaddress.ip_address(host.strip("[]") if separator else ANY_ADDRESS)
-        is_bracketed = host.startswith("[") and host.endswith("]")
-        if separator and is_bracketed != (address.version == 6):
-            raise ValueError
-        if not _WHOLE_NUMBER.fullmatch(port) or not 0 < int(port) <= PORT_MAX:
-            raise ValueError
-    except ValueError:
-        expected = f"expected PORT, ADDRESS:PORT or [V6]:PORT with a port from 1 to {PORT_MAX}"
-        raise ValueError(f"invalid {kind} port: {text} ({expected})") from None
-    return ListenAddress(host=str(address), port=int(port))
-
-
 def _listeners(elements: list[str], _: Surroundings) -> tuple[ListenAddress, ...]:
-    return tuple(dict.fromkeys(convert_listener(element) for element in elements))
+    return tuple(dict.fromkeys(convert_listener(element, "http") for element in elements))
+
+
+def _tls_listeners(elements: list[str], _: Surroundings) -> tuple[ListenAddress, ...]:
+    return tuple(dict.fromkeys(convert_listener(element, "https") for element in elements))
+
+
+def _local_listeners(elements: list[str], _: Surroundings) -> tuple[LocalAddress, ...]:
+    return tuple(dict.fromkeys(map(convert_local, elements)))
 
 
 def _log_level(elements: list[str], _: Surroundings) -> int:
@@ -229,6 +208,12 @@ def _network(text: str) -> str:
         raise ValueError(f"must be a list of ADDRESS, ADDRESS/BITS or unix: ({error})") from None
 
 
+def _text(_: Key, text: str, __: Surroundings) -> str:
+    if not text.isprintable():  # it may become a path, a name or part of a header
+        raise ValueError("has a control character")
+    return text
+
+
 def _texts(elements: list[str], _: Surroundings) -> tuple[str, ...]:
     return tuple(elements)
 
@@ -242,7 +227,7 @@ _OF_SINGLES: dict[Kind, Callable[[Key, str, Surroundings], object]] = {
     Kind.INTEGER: _integer,
     Kind.NUMBER: _number,
     Kind.OCTAL: _octal,
-    Kind.TEXT: lambda _, text, __: text,
+    Kind.TEXT: _text,
     Kind.SPEC: _spec,
     Kind.FORWARDED_PROTOCOL: _forwarded_protocol,
     Kind.ADDRESS: _address,
@@ -253,6 +238,8 @@ _OF_SINGLES: dict[Kind, Callable[[Key, str, Surroundings], object]] = {
 }
 _OF_LISTS: dict[Kind, Callable[[list[str], Surroundings], object]] = {
     Kind.LISTENERS: _listeners,
+    Kind.TLS_LISTENERS: _tls_listeners,
+    Kind.LOCAL_LISTENERS: _local_listeners,
     Kind.LOG_LEVEL: _log_level,
     Kind.FORWARDED_FOR: _forwarded_for,
     Kind.TEXT_LIST: _texts,

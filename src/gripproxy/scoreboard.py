@@ -43,7 +43,15 @@ class Field(IntEnum):
     SLOW_CLIENTS = 20  # times a held connection's socket was full
     KEEP_ALIVES = 21
     INTERNAL_ERRORS = 22
-    FIELD_COUNT = 32
+    ITEMS_PARKED = 23  # hub, gauge: items that wait for the one before them
+    ITEMS_LATE = 24  # hub: parked items that went out without the one before them
+    ITEMS_UNORDERED = 25  # hub: items dropped for their place: it was taken, too many waited, or nobody was left
+    ZHTTP_REFUSED = 26  # hub: requests that failed because no zhttp origin, or no worker of ours, had room for them
+    ZHTTP_INVALID = 27  # hub: packets of zhttp origins that were not valid
+    HANDSHAKES = 28  # of TLS clients, finished
+    HANDSHAKE_ERRORS = 29  # given up: no TLS, no certificate for the name, too slow, or the client left
+    ACCEPT_PAUSES = 30  # times a listener had to wait since the system had no socket left
+    FIELD_COUNT = 40
 
 
 HUB_ROW = 0  # the hub's; worker N has row N + 1

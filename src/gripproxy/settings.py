@@ -22,13 +22,28 @@ class ForwardedProtocol(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenAddress:
-    """One plain HTTP listener for clients. `port` 0 lets the kernel choose (tests)."""
+    """One TCP listener for clients. `port` 0 lets the kernel choose (tests). `maxconn`: its clients at most."""
 
     host: str = "0.0.0.0"
     port: int
+    maxconn: int | None = None
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalAddress:
+    """One unix socket for clients; `path` is absolute. None: what the process's umask, user and group make of it."""
+
+    path: str
+    mode: int | None = None
+    user_id: int | None = None
+    group_id: int | None = None
+    maxconn: int | None = None
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +67,8 @@ class Settings:
 
     # [runner]
     http_port: tuple[ListenAddress, ...] = (ListenAddress(port=7999),)
+    https_ports: tuple[ListenAddress, ...] = ()
+    local_ports: tuple[LocalAddress, ...] = ()
     workers: int = 1  # already resolved: the config's 0 or absence means one per CPU core
     log_level: int = 2  # 0 error, 1 warning, 2 info, 3 debug
     client_buffer_size: int = 8192  # a request head must fit in it
@@ -99,6 +116,17 @@ class Settings:
     message_wait_ms: int = 5000
     update_on_first_subscription: bool = True
     subscription_linger: int = 60
+
+    @property
+    def listeners(self) -> tuple[ListenAddress | LocalAddress, ...]:
+        """Every listener for clients; a listener's index in it is its number in all processes."""
+        return (*self.http_port, *self.https_ports, *self.local_ports)
+
+    def certificates_directory(self) -> str | None:
+        """Give the directory of the certificates for `https_ports`; without a configuration file there is none."""
+        if self.config_path is None:
+            return None
+        return f"{self.config_path.rpartition('/')[0]}/runner/certs"
 
     def ipc_path(self, name: str) -> str:
         """Give the path of a private unix socket file: ``{rundir}/{ipc_prefix}NAME``."""

@@ -6,6 +6,8 @@ from gripproxy import __version__
 from gripproxy.fd_limit import allowed_connections, shortage_hint
 from gripproxy.settings import Settings
 
+CERTIFICATES_SHOWN_COUNT = 20
+
 Line = tuple[int, str]  # a level of `logging`, a text
 
 
@@ -23,9 +25,33 @@ def routes_lines(settings: Settings, routes_count: int, warnings: list[str]) -> 
     return [*lines, (logging.INFO, f"routes loaded with {routes_count} entries ({source})")]
 
 
+def certificate_lines(settings: Settings, names: list[str], problems: list[str]) -> list[Line]:
+    """Say which certificates there are for the TLS ports. `problems`: pairs that cannot be used, and why.
+
+    A missing one can still be added: it is looked for at every handshake.
+    """
+    if not settings.https_ports:
+        return []
+    directory = settings.certificates_directory()
+    lines = [(logging.WARNING, f"certificate not used: {problem}") for problem in problems]
+    shown = ", ".join(names[:CERTIFICATES_SHOWN_COUNT])
+    shown += f" and {len(names) - CERTIFICATES_SHOWN_COUNT} more" if len(names) > CERTIFICATES_SHOWN_COUNT else ""
+    if not names:
+        lines.append((logging.WARNING, f"no certificates in {directory}: nobody can connect by https"))
+    for address in settings.https_ports if names else ():
+        default = f"default_{address.port}"
+        text = f"certificates of https://{address}: {shown} (from {directory})"
+        if default not in names:
+            text += f"; without {default} it serves clients that ask for one of these names only"
+        lines.append((logging.INFO, text))
+    return lines
+
+
 def address_lines(settings: Settings) -> list[Line]:
     """Say where clients and where publishers connect."""
     texts = [f"clients: http://{address}" for address in settings.http_port]
+    texts += [f"clients: https://{address}" for address in settings.https_ports]
+    texts += [f"clients: {address}" for address in settings.local_ports]
     way = "connected to" if settings.push_in_sub_connect else "bound"
     if settings.push_in_spec:
         texts.append(f"publishers: {settings.push_in_spec} (ZeroMQ PULL)")

@@ -1,27 +1,17 @@
-"""Accepting clients: up to the limits, with an answer past them, and on when the system is out of sockets."""
+"""Listening sockets: shared by our workers and with nobody else, and with the options that clients' sockets inherit."""
 
-import errno
 import os
 import socket
-from typing import Any
+import stat
+from pathlib import Path
 
 import pytest
 
 from gripproxy.errors import ConfigError
-from gripproxy.scoreboard import Field
-from gripproxy.settings import ListenAddress
-from gripproxy_worker.listener import BUSY, UNSENT_MAX_BYTES, Acceptor, bind, check_free
-from tests.worker.bench import Client, WorkerBench
-from tests.worker.conftest import MakeBench
+from gripproxy.settings import ListenAddress, LocalAddress
+from gripproxy_worker.listener import UNSENT_MAX_BYTES, bind, check_free, open_local
 
 LOCAL = ListenAddress(host="127.0.0.1", port=0)
-
-
-def connect(bench: WorkerBench, listener: socket.socket, count: int) -> list[Client]:
-    """Connect clients that wait to be accepted."""
-    clients = [Client(socket.create_connection(listener.getsockname())) for _ in range(count)]
-    bench.clients += clients
-    return clients
 
 
 def test_address_in_use_is_a_configuration_error() -> None:
@@ -74,86 +64,46 @@ def test_kernel_queues_little_for_a_client_that_does_not_read() -> None:
         served.close()
 
 
-def test_burst_beyond_the_limit_is_refused_with_an_answer(make_bench: MakeBench) -> None:
-    """All at once, between two ticks: the count must not be an old one."""
-    bench = make_bench("* test", client_maxconn=10)
-    listener = bind(LOCAL)
-    acceptor = Acceptor(listener, bench.driver, bench.loop, bench.scoreboard, worker_max=1000)
-    clients = connect(bench, listener, 30)
-    acceptor.start()
-    bench.until(lambda: bench.row[Field.ACCEPTED] + bench.row[Field.REFUSED] == 30)
-    assert (bench.row[Field.ACCEPTED], bench.row[Field.REFUSED]) == (10, 20)
-    bench.until(lambda: sum(client.is_closed for client in clients) == 20)
-    assert all(client.received == BUSY for client in clients if client.is_closed)
-    next(client for client in clients if not client.is_closed).close()
-    bench.until(lambda: bench.driver.sockets.count == 9)
-    replacement = connect(bench, listener, 1)[0]
-    bench.exchange(replacement, b"GET / HTTP/1.1\r\n\r\n", b"handler!\n")
-    acceptor.close()
+def test_ipv6_port_is_not_shared_with_ipv4() -> None:
+    """Both may be listed; one that took the other's clients would make the second fail."""
+    with bind(ListenAddress(host="::1", port=0)) as listener:
+        assert listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+        with socket.create_connection(listener.getsockname()[:2]) as client:
+            assert client.family == socket.AF_INET6
 
 
-def test_worker_keeps_its_reserve_of_descriptors(bench: WorkerBench) -> None:
-    listener = bind(LOCAL)
-    acceptor = Acceptor(listener, bench.driver, bench.loop, bench.scoreboard, worker_max=2)
-    connect(bench, listener, 5)
-    acceptor.start()
-    bench.until(lambda: bench.row[Field.REFUSED] == 3)
-    assert bench.driver.sockets.count == 2
-    acceptor.close()
+def test_unix_socket_has_its_mode_and_owner(short_path: Path) -> None:
+    """The web server in front runs as another user."""
+    path = short_path / "server"
+    with open_local(LocalAddress(path=str(path), mode=0o640, user_id=os.getuid(), group_id=os.getgid())):
+        status = path.stat()
+        assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o640, os.getuid(), os.getgid())
 
 
-class ScriptedListener:
-    """A listening socket whose `_accept` raises what it is told."""
-
-    def __init__(self, listener: socket.socket, errors: list[int]) -> None:
-        self._listener = listener
-        self._errors = errors
-
-    def fileno(self) -> int:
-        return self._listener.fileno()
-
-    def _accept(self) -> tuple[int, Any]:
-        if self._errors:
-            code = self._errors.pop(0)
-            raise OSError(code, os.strerror(code))
-        # What `Acceptor` calls too; typeshed does not know it.
-        return self._listener._accept()  # type: ignore[attr-defined, no-any-return]
-
-    def close(self) -> None:
-        self._listener.close()
+def test_unix_socket_of_an_earlier_run_is_replaced(short_path: Path) -> None:
+    """A killed process cannot remove its own."""
+    address = LocalAddress(path=str(short_path / "server"))
+    open_local(address).close()
+    with open_local(address), socket.socket(socket.AF_UNIX) as client:
+        client.connect(address.path)
 
 
-def test_client_that_left_before_it_was_accepted_stops_nothing(bench: WorkerBench) -> None:
-    listener: Any = ScriptedListener(bind(LOCAL), [errno.ECONNABORTED, errno.EPROTO])
-    acceptor = Acceptor(listener, bench.driver, bench.loop, bench.scoreboard, worker_max=10)
-    connect(bench, listener._listener, 1)
-    acceptor.start()
-    bench.until(lambda: bench.driver.sockets.count == 1)
-    acceptor.close()
+def test_unix_socket_of_a_server_that_runs_is_left_alone(short_path: Path) -> None:
+    """Its clients would get nobody, and it would not know."""
+    address = LocalAddress(path=str(short_path / "server"))
+    with open_local(address), pytest.raises(ConfigError, match="another server does"):
+        open_local(address)
 
 
-@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
-def test_accepting_pauses_when_no_socket_is_left(bench: WorkerBench, code: int) -> None:
-    """A listener that stays readable would otherwise spin, or be closed by the loop for good."""
-    listener: Any = ScriptedListener(bind(LOCAL), [code])
-    later: list[Any] = []
+def test_file_that_is_no_socket_is_left_alone(short_path: Path) -> None:
+    """A wrong path in the configuration should not cost anybody a file."""
+    path = short_path / "data"
+    path.write_text("precious")
+    with pytest.raises(ConfigError, match="there is a file that is no socket"):
+        open_local(LocalAddress(path=str(path)))
+    assert path.read_text() == "precious"
 
-    class Loop:
-        add_reader = bench.loop.add_reader
-        remove_reader = bench.loop.remove_reader
 
-        def call_later(self, delay_s: float, callback: Any) -> None:
-            later.append(callback)
-
-    loop: Any = Loop()
-    acceptor = Acceptor(listener, bench.driver, loop, bench.scoreboard, worker_max=10)
-    connect(bench, listener._listener, 1)
-    acceptor.start()
-    bench.until(lambda: later)
-    bench.turn()
-    assert bench.driver.sockets.count == 0 and len(later) == 1
-    later[0]()
-    bench.until(lambda: bench.driver.sockets.count == 1)
-    acceptor.close()
-    later[0]()
-    assert listener.fileno() < 0, "a pause that outlives the listener does not open it again"
+def test_unix_socket_that_cannot_be_made_is_a_configuration_error(short_path: Path) -> None:
+    with pytest.raises(ConfigError, match="local_ports: cannot listen on .*: No such file or directory"):
+        open_local(LocalAddress(path=str(short_path / "none" / "server")))

@@ -2,27 +2,20 @@
 
 import asyncio
 import gc
-import logging
 import os
-import random
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gripproxy.child import READY_LINE, ChildContext
-from gripproxy.engine.core import Core
 from gripproxy.errors import ConfigError
-from gripproxy.protocol.last_ids import LastIds
-from gripproxy.protocol.origin_request import OriginRequests
-from gripproxy.routes_file import read_routes
 from gripproxy.scoreboard import Field, ProcessState
 from gripproxy.settings import ListenAddress, Settings
-from gripproxy.signing_keys import read_signing_keys
-from gripproxy_worker.main import _reload_routes, _serve
+from gripproxy_worker.main import _serve
+from gripproxy_worker.shared_listeners import SharedListeners
 from tests.bus.bench import BusBench
 
 
@@ -39,9 +32,10 @@ class Supervisor:
         self.settings = Settings(
             rundir=str(bench.directory), ipc_prefix="", http_port=(ListenAddress(host="127.0.0.1", port=self.port),)
         )
+        self.shared = SharedListeners(self.settings)
 
     def start(self) -> "asyncio.Task[None]":
-        return self.bench.loop.create_task(_serve(self.settings, self.context, self.bench.loop))
+        return self.bench.loop.create_task(_serve(self.settings, self.context, self.bench.loop, self.shared))
 
 
 @pytest.fixture
@@ -96,45 +90,3 @@ def test_worker_that_cannot_listen_says_why(supervisor: Supervisor) -> None:
         supervisor.bench.outlet()
         with pytest.raises(ConfigError, match="Address already in use"):
             supervisor.bench.run(serving)
-
-
-def test_reload_uses_the_new_routes_or_keeps_the_old(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A file that vanished while it is being replaced must not take every site down."""
-    file = tmp_path / "routes"
-    file.write_text("old.test test\n")
-    settings = Settings(routesfile=str(file))
-    routes, _ = read_routes(settings)
-    requests = OriginRequests(settings, read_signing_keys(settings, routes.routes)[0], time.time)
-    core = Core(settings, routes, requests, 0.0, random.random, LastIds())
-
-    file.write_text("new.test test\nbad line here:x\n")
-    with caplog.at_level(logging.INFO):
-        _reload_routes(settings, core, requests)
-    assert core._rules.routes.find("new.test", False, b"/", False) is not None
-    assert core._rules.routes.find("old.test", False, b"/", False) is None
-    assert f"{file}:2: " in caplog.text and "routes loaded with 1 entries" in caplog.text
-
-    file.unlink()
-    _reload_routes(settings, core, requests)
-    assert core._rules.routes.find("new.test", False, b"/", False) is not None
-    assert "routes not reloaded, the old ones stay" in caplog.text
-
-
-def test_reload_without_the_key_file_keeps_the_old_routes_and_key(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Half a reload would send requests unsigned to origins that then refuse them."""
-    routes_path, key_path = tmp_path / "routes", tmp_path / "key"
-    routes_path.write_text("old.test test\n")
-    key_path.write_text("00ff")
-    settings = Settings(routesfile=str(routes_path), sig_key=f"file:{key_path}")
-    routes, _ = read_routes(settings)
-    requests = OriginRequests(settings, read_signing_keys(settings, routes.routes)[0], time.time)
-    core = Core(settings, routes, requests, 0.0, random.random, LastIds())
-
-    routes_path.write_text("new.test test\n")
-    key_path.unlink()
-    _reload_routes(settings, core, requests)
-    assert core._rules.routes.find("old.test", False, b"/", False) is not None
-    assert requests._keys.keys() == {f"file:{key_path}"}
-    assert "routes not reloaded, the old ones stay: " in caplog.text and "cannot read the key file" in caplog.text

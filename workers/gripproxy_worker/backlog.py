@@ -61,19 +61,21 @@ class Backlogs(dict[int, Backlog]):
 
     def offer(self, fd: int, waiting: Waiting, written_bytes: int) -> bool:
         """Let a payload wait if there is room for it; one that is partly written always waits. Says whether it does."""
-        backlog = self.get(fd)
         size = len(waiting.payload)
-        if not written_bytes:
-            new_bytes = 0 if waiting.clients_count else size
-            is_refused = self.total_bytes + new_bytes > TOTAL_MAX_BYTES
-            if backlog is not None:
-                is_refused |= len(backlog.queue) >= BACKLOG_MAX_COUNT or backlog.bytes_count + size > BACKLOG_MAX_BYTES
-                if is_refused:
-                    self.full.add(fd)
-            if is_refused:
-                return False
+        if not written_bytes and not self.has_room_for(fd, size, 0 if waiting.clients_count else size):
+            return False
         self.add(fd, waiting, written_bytes)
         return True
+
+    def has_room_for(self, fd: int, size: int, new_bytes: int) -> bool:
+        """Say whether a client's payload of `size` may wait, `new_bytes` of which do not wait for others already."""
+        backlog = self.get(fd)
+        is_refused = self.total_bytes + new_bytes > TOTAL_MAX_BYTES
+        if backlog is not None:
+            is_refused |= len(backlog.queue) >= BACKLOG_MAX_COUNT or backlog.bytes_count + size > BACKLOG_MAX_BYTES
+            if is_refused:
+                self.full.add(fd)
+        return not is_refused
 
     def flush(self, fd: int) -> bool:
         """Write what the client's socket takes; say whether nothing waits any more.

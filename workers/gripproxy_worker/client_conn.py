@@ -28,7 +28,6 @@ from gripproxy.protocol.http1 import (
     ResponseHead,
     encode_chunk,
 )
-from gripproxy_worker.client_sockets import READ_MAX_BYTES
 from gripproxy_worker.origin_conn import Origin
 from gripproxy_worker.origin_pool import Ask, origin_key
 from gripproxy_worker.request_body import RequestBody
@@ -212,7 +211,8 @@ class ClientConn:
         head = self._head
         assert head is not None
         is_done = self._phase is DONE
-        self._driver.dispatch(self, RequestArrived(self.fd, head, self.client_ip, is_request_done=is_done))
+        is_https = self.fd in self._driver.sockets.tls
+        self._driver.dispatch(self, RequestArrived(self.fd, head, self.client_ip, is_https, is_done))
 
     def _is_body_wanted(self) -> bool:
         """Whether the origin takes body bytes now. Before it is connected all but the first wait in the kernel."""

@@ -5,6 +5,7 @@ connection costs a system call to enter. What the fd is doing is told by its rec
 record of its own here, only the marker `HELD`, and its hold in the engine.
 """
 
+import contextlib
 import logging
 import os
 import select
@@ -13,10 +14,14 @@ from typing import Protocol
 
 from gripproxy.scoreboard import Field
 from gripproxy_worker.backlog import Backlogs, Waiting
+from gripproxy_worker.tls import TlsStreams
 
 log = logging.getLogger(__name__)
 
 READ_MAX_BYTES = 65_536  # what one read takes at the most, into a buffer that all connections share
+TLS_READ_MAX_BYTES = 16_384  # the same by TLS: if every byte is a record of its own, it takes 2 ms to decrypt
+TLS_EMPTY_READS_MAX_COUNT = 8  # without any content in them: that is no client but an attack
+EARLY_MAX_BYTES = 16_384  # of what a client held by TLS sends early; the rest stays in the kernel
 READY_MAX_COUNT = 128  # sockets served before the loop's other work gets its turn: 10 ms if all bring a request
 _DELIVERIES = int(Field.DELIVERIES)  # as an index four times as fast as an enum's member
 INTERESTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
@@ -50,7 +55,7 @@ HELD = HeldMarker()
 
 
 class ClientSockets:
-    """The table of client sockets.
+    """The table of client sockets. Those in `tls` get and send what `read`, `write` and the others are given encrypted.
 
     Args:
         row: this worker's row of the scoreboard.
@@ -68,23 +73,32 @@ class ClientSockets:
         self.backlogs = Backlogs()
         self.epoll = select.epoll()
         self.count = 0
+        self.tls = TlsStreams()
+        self.has_more = False  # the last `read` may have left something that no edge will tell of
+        self.limited: dict[int, Callable[[], None]] = {}  # clients that their listener counts: called at the end
         self.room_waits: dict[int, Callable[[int], None]] = {}  # slow clients: called when all is read, or at the end
         self._broken: set[int] = set()
         self._buffer = bytearray(READ_MAX_BYTES)
         self._view = memoryview(self._buffer)
         self._buffers = [self._buffer]
+        self._tls_buffers = [self._view[:TLS_READ_MAX_BYTES]]
+        self._early: dict[int, bytes] = {}  # of clients held by TLS: content that came before it was wanted
         self._row = row
         self._on_held_gone = on_held_gone
         self._call_soon = call_soon
 
     def add(self, fd: int, record: Record) -> None:
-        """Take over a connected, non-blocking socket."""
+        """Take over a connected, non-blocking socket.
+
+        Raises:
+            OSError: the kernel has no memory to watch one more; the socket is still the caller's.
+        """
+        self.epoll.register(fd, INTERESTS)
         missing_count = fd + 1 - len(self.records)
         if missing_count > 0:
             self.records += [None] * missing_count
         self.records[fd] = record
         self.count += 1
-        self.epoll.register(fd, INTERESTS)
 
     def close(self, fd: int) -> None:
         """Close at once; what was not written yet is lost."""
@@ -92,7 +106,12 @@ class ClientSockets:
         self.count -= 1
         self.backlogs.forget(fd)
         self._broken.discard(fd)
+        if self.tls:
+            self.tls.forget(fd)
+            self._early.pop(fd, None)
         os.close(fd)
+        if fd in self.limited:
+            self.limited.pop(fd)()
         self._tell_room(fd)
 
     def on_ready(self) -> None:
@@ -110,7 +129,10 @@ class ClientSockets:
                     self._flush(fd)
                     record = records[fd]
                 if mask & select.EPOLLIN and record is not None:
-                    record.on_readable()
+                    if record is HELD and fd in self.tls:
+                        self._look_at_early(fd)
+                    else:
+                        record.on_readable()
             except Exception:  # a bug of ours: the rest of the batch will not be reported a second time
                 self._row[Field.INTERNAL_ERRORS] += 1
                 log.exception("internal error while serving a client's socket, which is closed")
@@ -118,20 +140,94 @@ class ClientSockets:
                     self._break(fd)
 
     def read(self, fd: int) -> bytes | None:
-        """Read what is there, at most READ_MAX_BYTES: None for nothing yet, ``b""`` for the end or a broken socket."""
+        """Read what is there, at most READ_MAX_BYTES: None for nothing yet, ``b""`` for the end or a broken socket.
+
+        Until it gives None, or `has_more` is off, there may be more that no edge will tell of.
+        """
+        if self.tls and fd in self.tls:
+            return self._read_tls(fd)
         try:
             count = os.readv(fd, self._buffers)
         except BlockingIOError:
             return None
         except OSError:
             return b""
+        self.has_more = count == READ_MAX_BYTES
         return bytes(self._view[:count])
+
+    def read_as_is(self, fd: int) -> bytes | None:
+        """Read as `read` does, but do not decrypt."""
+        try:
+            count = os.readv(fd, self._tls_buffers)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+        self.has_more = count == TLS_READ_MAX_BYTES
+        return bytes(self._view[:count])
+
+    def _read_tls(self, fd: int) -> bytes | None:
+        early = self._early.pop(fd, None)
+        if early is not None:
+            self.has_more = True
+            return early
+        for _ in range(TLS_EMPTY_READS_MAX_COUNT):
+            if fd in self.tls.ended:
+                return b""
+            data = self.read_as_is(fd)
+            if not data:
+                return data
+            content = self.tls.decrypt(fd, data)
+            self.flush_tls(fd)
+            is_ended = fd in self.tls.ended
+            self.has_more |= is_ended
+            if content:
+                return content
+            if not self.has_more:
+                return None
+        return b""
+
+    def _look_at_early(self, fd: int) -> None:
+        """A client held by TLS has sent something: only decrypted it shows whether that is its end."""
+        if len(self._early.get(fd, b"")) >= EARLY_MAX_BYTES:
+            return
+        early = self._early.pop(fd, b"")
+        content = self._read_tls(fd)
+        if content == b"":
+            self._on_held_gone(fd)
+        elif early or content:
+            self._early[fd] = early + (content or b"")
+            if fd in self.tls.ended:
+                self._on_held_gone(fd)
+
+    def flush_tls(self, fd: int) -> None:
+        """Write what the protocol itself has to say to the client."""
+        output = self.tls.take_output()
+        if output:
+            self.write_as_is(fd, output)
+
+    def say_end(self, fd: int) -> None:
+        """Tell a TLS client that all was sent: without that it takes a close for an attack. Others see the close."""
+        if fd in self.tls and fd not in self.backlogs:
+            with contextlib.suppress(OSError):
+                os.write(fd, self.tls.encrypt_end(fd))
 
     def write(self, fd: int, payload: bytes, waiting: Waiting | None = None) -> None:
         """Write to one connection; what does not fit waits, whatever its size. Its writer watches `backlogs`.
 
         `waiting` is the payload's, if it goes to several.
         """
+        if self.tls and fd in self.tls:
+            try:
+                payload = self.tls.encrypt(fd, payload) if payload else b""
+            except OSError:
+                self._break(fd)
+                return
+            waiting = None
+        self.write_as_is(fd, payload, waiting)
+
+    def write_as_is(self, fd: int, payload: bytes, waiting: Waiting | None = None) -> None:
+        """Write as `write` does, but do not encrypt."""
         count = 0
         if fd not in self.backlogs:
             try:
@@ -174,6 +270,9 @@ class ClientSockets:
         if backlogs.full and (full := backlogs.full.intersection(fds)):
             dropped_count = len(full)
             fds = [fd for fd in fds if fd not in full]
+        if self.tls and (tls_fds := [fd for fd in fds if fd in self.tls]):
+            broken_count += self._write_all_tls(payload, tls_fds)
+            fds = [fd for fd in fds if fd not in self.tls]
         for fd in fds:
             count = 0
             if fd not in backlogs:
@@ -197,6 +296,34 @@ class ClientSockets:
         if dropped_count:
             row[Field.DROPPED_SLOW] += dropped_count
         return dropped_count + broken_count
+
+    def _write_all_tls(self, payload: bytes, fds: list[int]) -> int:
+        """Write the same to each, encrypted for it; give to how many that was not possible.
+
+        What is encrypted must be written, so it is found out before whether it may wait.
+        """
+        backlogs, row = self.backlogs, self._row
+        missed_count = 0
+        for fd in fds:
+            is_slow = fd in backlogs
+            if is_slow and not backlogs.has_room_for(fd, len(payload), len(payload)):
+                row[Field.DROPPED_SLOW] += 1
+                missed_count += 1
+                continue
+            try:
+                encrypted = self.tls.encrypt(fd, payload)
+                count = 0
+                if not is_slow:
+                    with contextlib.suppress(BlockingIOError):
+                        count = os.write(fd, encrypted)
+            except OSError:
+                self._break(fd)
+                missed_count += 1
+                continue
+            if count < len(encrypted):
+                backlogs.add(fd, Waiting(encrypted), count)
+                row[Field.SLOW_CLIENTS] += not is_slow
+        return missed_count
 
     def _flush(self, fd: int) -> None:
         try:

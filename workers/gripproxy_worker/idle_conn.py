@@ -15,11 +15,11 @@ DISCARD_MAX_BYTES = 1_048_576  # of unread input that we read for that
 
 
 def client_ip_of(fd: int) -> str:
-    """Give the address of the client behind a connected TCP socket, empty if it is gone."""
+    """Give the address of the client behind a connected socket, empty if it is gone, or on a unix socket."""
     client = socket.socket(fileno=fd)
     try:
         return str(client.getpeername()[0])
-    except OSError:
+    except (OSError, IndexError):
         return ""
     finally:
         client.detach()
@@ -59,6 +59,7 @@ class IdleConn:
         self._driver.sockets.close(self.fd)
 
     def on_deadline(self, now: float) -> None:
+        self._driver.sockets.say_end(self.fd)
         self.on_gone()
 
 
@@ -88,6 +89,7 @@ class ClosingConn:
 
     def on_drained(self) -> None:
         """All is written: say so to the client, and read on until it closes."""
+        self._driver.sockets.say_end(self.fd)
         client = socket.socket(fileno=self.fd)
         with contextlib.suppress(OSError):
             client.shutdown(socket.SHUT_WR)

@@ -1,55 +1,40 @@
-"""The worker's listeners: accepting clients, and refusing them without falling over when it is full."""
+"""The sockets that clients connect to: TCP ports, one for each worker, and unix sockets, one for all of them."""
 
-import asyncio
 import contextlib
-import errno
-import logging
 import os
 import socket
-from collections.abc import Callable
-from typing import Any
+import stat
 
 from gripproxy.errors import ConfigError
-from gripproxy.protocol.http1 import encode_refusal
-from gripproxy.scoreboard import Field, Scoreboard
-from gripproxy.settings import ListenAddress
-from gripproxy_worker.driver import Driver
-
-log = logging.getLogger(__name__)
+from gripproxy.settings import ListenAddress, LocalAddress
 
 BACKLOG_COUNT = 4096  # the kernel cuts it to net.core.somaxconn
-ACCEPT_MAX_COUNT = 64  # in one turn of the loop
 # What the kernel queues for a client that does not read, beyond what is under way to it. Without it a client on this
 # host, such as a TLS server in front, makes it 4 MB each; what is more waits in the bounded backlog.
 UNSENT_MAX_BYTES = 131_072
-PAUSE_S = 0.5  # when the system has no socket left: accepting at once again would only spin
-TOTAL_CHECK_COUNT = 32  # accepted clients between two looks at all workers' numbers
-
-NO_SOCKET_LEFT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-BUSY = encode_refusal(503, "Too many connections.")
 
 
-def check_free(address: ListenAddress) -> None:
+def check_free(address: ListenAddress, key: str = "http_port") -> None:
     """Make sure that nobody listens there: `bind` would share the port, and the clients, with another gripproxy.
 
     Raises:
         ConfigError: as `bind`.
     """
-    _open(address, is_shared=False).close()
+    _open(address, key, is_shared=False).close()
 
 
-def bind(address: ListenAddress) -> socket.socket:
+def bind(address: ListenAddress, key: str = "http_port") -> socket.socket:
     """Open a listener that every worker opens too; the kernel spreads the clients over them.
 
     Raises:
         ConfigError: the address cannot be listened on; says why, and where to choose another.
     """
-    listener = _open(address, is_shared=True)
+    listener = _open(address, key, is_shared=True)
     listener.setblocking(False)
     return listener
 
 
-def _open(address: ListenAddress, is_shared: bool) -> socket.socket:
+def _open(address: ListenAddress, key: str, is_shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -65,76 +50,50 @@ def _open(address: ListenAddress, is_shared: bool) -> socket.socket:
             listener.listen(BACKLOG_COUNT)
     except OSError as error:
         listener.close()
-        reason = f"{error.strerror or error}; choose another with --port or http_port="
-        raise ConfigError(f"http_port: cannot listen on {address}: {reason}") from None
+        reason = f"{error.strerror or error}; choose another with --port or {key}="
+        raise ConfigError(f"{key}: cannot listen on {address}: {reason}") from None
     return listener
 
 
-class Acceptor:
-    """Accepts clients on one listener and hands them to the driver.
+def open_local(address: LocalAddress) -> socket.socket:
+    """Open a unix socket for all workers. A file that an earlier run has left behind is removed first.
 
-    Args:
-        worker_max: connections that this worker's fd limit allows.
+    Nobody can connect before it has its mode and its owner.
+
+    Raises:
+        ConfigError: somebody listens there, or is no socket there, or it cannot be made or given to its owner.
     """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_left_behind(address.path)
+        listener.bind(address.path)
+        if address.user_id is not None or address.group_id is not None:
+            user_id = -1 if address.user_id is None else address.user_id
+            os.chown(address.path, user_id, -1 if address.group_id is None else address.group_id)
+        if address.mode is not None:
+            os.chmod(address.path, address.mode)
+        listener.listen(BACKLOG_COUNT)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"local_ports: cannot listen on {address.path}: {error.strerror or error}") from None
+    listener.setblocking(False)
+    return listener
 
-    def __init__(
-        self,
-        listener: socket.socket,
-        driver: Driver,
-        loop: asyncio.AbstractEventLoop,
-        scoreboard: Scoreboard,
-        worker_max: int,
-    ) -> None:
-        self._listener = listener
-        # What `accept` calls before it makes an object, which would only be taken apart again for its descriptor.
-        self._accept: Callable[[], tuple[int, Any]] = listener._accept  # type: ignore[attr-defined]
-        self._driver = driver
-        self._loop = loop
-        self._scoreboard = scoreboard
-        self._worker_max = worker_max
-        self._budget = 0  # clients that may be accepted before all workers' numbers are added up again
 
-    def start(self) -> None:
-        """Accept from now on."""
-        if self._listener.fileno() >= 0:
-            self._loop.add_reader(self._listener.fileno(), self._on_ready)
-
-    def close(self) -> None:
-        """Accept nobody any more."""
-        self._loop.remove_reader(self._listener.fileno())
-        self._listener.close()
-
-    def _on_ready(self) -> None:
-        for _ in range(ACCEPT_MAX_COUNT):
-            try:
-                fd, address = self._accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno not in NO_SOCKET_LEFT:
-                    continue  # the client left before it was accepted
-                log.error("cannot accept: %s; trying again in %g s", error.strerror, PAUSE_S)
-                self._loop.remove_reader(self._listener.fileno())
-                self._loop.call_later(PAUSE_S, self.start)
-                return
-            os.set_blocking(fd, False)
-            if self._has_room():
-                self._driver.accept(fd, address[0])
-            else:
-                self._refuse(fd)
-
-    def _has_room(self) -> bool:
-        if self._driver.sockets.count >= self._worker_max:
-            return False
-        if self._budget <= 0:
-            self._driver.row[Field.CONNECTIONS] = self._driver.sockets.count
-            room = self._driver.settings.client_maxconn - self._scoreboard.total(Field.CONNECTIONS)
-            self._budget = min(TOTAL_CHECK_COUNT, room)
-        self._budget -= 1
-        return self._budget >= 0
-
-    def _refuse(self, fd: int) -> None:
-        self._driver.row[Field.REFUSED] += 1
-        with contextlib.suppress(OSError):
-            os.write(fd, BUSY)
-        os.close(fd)
+def _remove_left_behind(path: str) -> None:
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise ConfigError(f"local_ports: cannot listen on {path}: there is a file that is no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            pass
+        else:
+            raise ConfigError(f"local_ports: cannot listen on {path}: another server does")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)

@@ -1,0 +1,87 @@
+"""All listeners of one worker: which socket, which limit, and what becomes of a client that comes in."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from gripproxy.child import ChildContext
+from gripproxy.settings import ListenAddress, LocalAddress
+from gripproxy_worker.acceptor import ACCEPT_MAX_COUNT, BUSY, Acceptor, ListenerLimit, WorkerLimit
+from gripproxy_worker.certificates import CertificateStore
+from gripproxy_worker.driver import Driver
+from gripproxy_worker.handshakes import Handshakes
+from gripproxy_worker.listener import bind
+from gripproxy_worker.shared_listeners import SharedListeners
+
+# Every worker is woken for each client of a unix socket; who takes more than one takes the others'.
+LOCAL_ACCEPT_MAX_COUNT = 1
+
+
+class FrontDoor:
+    """Accepts clients on every listener, from `start` to `close`.
+
+    Args:
+        worker_max: connections that this worker's fd limit allows.
+
+    Raises:
+        ConfigError: an address cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        loop: asyncio.AbstractEventLoop,
+        context: ChildContext,
+        worker_max: int,
+        shared: SharedListeners,
+    ) -> None:
+        self._loop = loop
+        self._limit = WorkerLimit(driver, context.scoreboard, worker_max)
+        self._shared = shared
+        self._worker = context.index
+        self._acceptors: list[Acceptor] = []
+        row = shared.counts.row(context.index)
+        for index in range(len(row)):
+            row[index] = 0
+        settings = driver.settings
+        for address in settings.http_port:
+            self._add(address, bind(address), driver.accept)
+        store = CertificateStore(settings.certificates_directory() or "")
+        for address, tls_context in zip(settings.https_ports, shared.contexts, strict=True):
+            store.serve(tls_context, address.port)
+            self._add(address, bind(address, "https_ports"), Handshakes(driver, tls_context).accept, busy_answer=b"")
+        for local_address, listener in zip(settings.local_ports, shared.local, strict=True):
+            self._add(local_address, listener, driver.accept, LOCAL_ACCEPT_MAX_COUNT)
+
+    def start(self) -> None:
+        """Let clients in."""
+        for acceptor in self._acceptors:
+            acceptor.start()
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        for acceptor in self._acceptors:
+            acceptor.close()
+
+    def _add(
+        self,
+        address: ListenAddress | LocalAddress,
+        listener: socket.socket,
+        welcome: Callable[[int, str], None],
+        batch_count: int = ACCEPT_MAX_COUNT,
+        busy_answer: bytes = BUSY,
+    ) -> None:
+        own_limit = None
+        if address.maxconn is not None:
+            own_limit = ListenerLimit(self._shared.counts, self._worker, len(self._acceptors), address.maxconn)
+        self._acceptors.append(
+            Acceptor(
+                listener,
+                self._limit,
+                self._loop,
+                welcome,
+                own_limit=own_limit,
+                batch_count=batch_count,
+                busy_answer=busy_answer,
+            )
+        )
