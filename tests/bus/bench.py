@@ -3,20 +3,45 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import uvloop
 import zmq
 
+from gripproxy.bus.channel_union import ChannelUnion
+from gripproxy.bus.feed import Reader
+from gripproxy.bus.forwarded_channels import ForwardedChannels
+from gripproxy.bus.host_channels import HostChannels
+from gripproxy.bus.id_cache import IdCache
+from gripproxy.bus.item_intake import ItemIntake
+from gripproxy.bus.item_sequencer import ItemSequencer
 from gripproxy.bus.outlet import Outlet
 from gripproxy.bus.watched_socket import AnySocket
+from gripproxy.protocol.bus_message import Payload, pack_item
+from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.publish_format import Action, HttpStreamFormat
 from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.scoreboard import Scoreboard
 
 LIMIT_S = 20.0  # only a broken test takes so long
 Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class HubParts:
+    """The hub without its inputs."""
+
+    outlet: Outlet
+    last_ids: LastIds
+    subscribed: ChannelUnion
+    channels: HostChannels
+    intake: ItemIntake
+
+    def close(self) -> None:
+        self.channels.close()
+        self.outlet.close()
 
 
 class BusBench:
@@ -60,6 +85,20 @@ class BusBench:
         self.opened.callback(outlet.close)
         return outlet
 
+    def hub(self, is_updating: bool = True) -> HubParts:
+        outlet, row = self.outlet(), self.scoreboard.row(0)
+        sequencer, subscribed = ItemSequencer(5.0, LastIds(), row), ChannelUnion(2)
+        channels = HostChannels(self.loop, outlet, sequencer, ForwardedChannels(self.loop, subscribed), is_updating)
+        self.opened.callback(channels.close)
+        intake = ItemIntake(outlet, IdCache(60), sequencer, subscribed, row)
+        return HubParts(outlet, sequencer.last_ids, subscribed, channels, intake)
+
+    def intake(self, outlet: Outlet, *subscribed: str, message_wait_s: float = 5.0) -> ItemIntake:
+        """Make the way in for items, with these channels subscribed by worker 0."""
+        row, union = self.scoreboard.row(0), ChannelUnion(2)
+        union.change(0, subscribed, ())
+        return ItemIntake(outlet, IdCache(60), ItemSequencer(message_wait_s, LastIds(), row), union, row)
+
     def close(self) -> None:
         self.opened.close()
         self.zmq_context.destroy(0)
@@ -67,5 +106,20 @@ class BusBench:
         asyncio.set_event_loop(None)
 
 
-def stream_item(channel: str, content: bytes, item_id: str | None = None) -> PublishItem:
-    return PublishItem(channel, item_id, http_stream=HttpStreamFormat(Action.SEND, content, None))
+def stream_item(channel: str, content: bytes, item_id: str | None = None, prev_id: str | None = None) -> PublishItem:
+    return PublishItem(channel, item_id, prev_id, http_stream=HttpStreamFormat(Action.SEND, content, None))
+
+
+def publish(outlet: Outlet, item: PublishItem) -> None:
+    """Put an item on the bus that does nothing to a last id."""
+    payload = pack_item(item)
+    outlet.publish_packed(item.channel, payload, len(payload[0]))
+
+
+def reader_of(wanted: set[str], on_item: Callable[[str, Payload], None], last_ids: LastIds | None = None) -> Reader:
+    """Make a feed's reader that expects no update."""
+
+    def on_stale(names: list[str] | None) -> None:
+        raise AssertionError(f"{names} are stale")
+
+    return Reader(wanted, LastIds() if last_ids is None else last_ids, on_item, on_stale)

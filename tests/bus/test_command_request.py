@@ -57,6 +57,15 @@ def test_bad_publish_is_refused_whole(args: object, text: bytes) -> None:
     assert reply == {"id": b"1", "success": False, "condition": b"bad-request", "value": text}
 
 
+def test_recover_is_done_and_has_a_null_value() -> None:
+    """It takes no arguments, and does not look at what it is given."""
+    decision = decide_command(encode({"method": "recover", "id": "r1", "args": {"x": 1}}), SETTINGS)
+    assert decision is not None
+    assert decode(decision.reply) == {"id": b"r1", "success": True, "value": None}
+    assert decision.is_recover
+    assert not decision.items
+
+
 def test_unknown_method_is_not_found() -> None:
     """A client tells a missing method from a failed one."""
     assert ask({"method": "report"}) == {"success": False, "condition": b"method-not-found"}

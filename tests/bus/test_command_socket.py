@@ -5,8 +5,6 @@ from dataclasses import replace
 import zmq
 
 from gripproxy.bus.command_socket import open_command_socket
-from gripproxy.bus.id_cache import IdCache
-from gripproxy.bus.item_intake import ItemIntake
 from gripproxy.protocol.tnetstring import decode, encode
 from gripproxy.scoreboard import Field
 from gripproxy.settings import Settings
@@ -17,8 +15,12 @@ def test_requests_are_answered_and_garbage_is_not(bench: BusBench) -> None:
     """A client that sends garbage waits for ever, as with the reference; the next client is served."""
     row, outlet = bench.scoreboard.row(0), bench.outlet()
     settings = replace(Settings(), command_spec=f"ipc://{bench.directory}/command")
-    intake = ItemIntake(outlet, IdCache(60), row)
-    bench.opened.callback(open_command_socket(bench.loop, bench.zmq_context, settings, outlet, intake).close)
+    intake = bench.intake(outlet)
+    recovered: list[bool] = []
+    command_socket = open_command_socket(
+        bench.loop, bench.zmq_context, settings, outlet, intake, lambda: recovered.append(True)
+    )
+    bench.opened.callback(command_socket.close)
     dealer = bench.socket(zmq.DEALER)
     dealer.connect(f"ipc://{bench.directory}/command")
     item = {"channel": "c", "http-stream": {"content": "x"}}
@@ -32,3 +34,8 @@ def test_requests_are_answered_and_garbage_is_not(bench: BusBench) -> None:
     assert decode(reply) == {"id": b"1", "success": True, "value": None}
     assert row[Field.ITEMS_SENT] == 1
     assert not dealer.poll(0)
+    assert not recovered
+    dealer.send_multipart([b"", encode({"method": "recover", "id": "2"})])
+    bench.run_until(lambda: bool(dealer.poll(0)))
+    assert decode(dealer.recv_multipart()[1]) == {"id": b"2", "success": True, "value": None}
+    assert recovered

@@ -3,12 +3,21 @@
 import pytest
 import zmq
 
-from gripproxy.bus.feed import Feed
-from gripproxy.bus.outlet import Outlet
-from gripproxy.bus.worker_notice import ChannelsChanged
-from gripproxy.protocol.bus_message import Payload, encode_items, unpack_item
+from gripproxy.bus.feed import Feed, Reader
+from gripproxy.bus.worker_notice import ChannelsChanged, IdsDoubted, decode_notice
+from gripproxy.protocol.bus_message import (
+    UNTOUCHED,
+    Payload,
+    encode_forget,
+    encode_hello,
+    encode_items,
+    encode_last_ids,
+    encode_stale,
+    unpack_item,
+)
+from gripproxy.protocol.last_ids import LastIds
 from gripproxy.scoreboard import Field
-from tests.bus.bench import BusBench, stream_item
+from tests.bus.bench import BusBench, publish, reader_of, stream_item
 
 
 class Worker:
@@ -23,31 +32,21 @@ class Worker:
             assert item.http_stream is not None
             self.contents.append(item.http_stream.content)
 
-        self.feed = Feed(bench.bus_path, index, bench.loop, {"c"}, on_item, self.row)
+        self.stale: list[list[str] | None] = []
+        self.reader = Reader({"c"}, LastIds(), on_item, self.stale.append)
+        self.feed = Feed(bench.bus_path, index, bench.loop, self.reader, self.row)
         bench.opened.callback(self.feed.close)
-
-
-def outlet_with_channels(bench: BusBench) -> tuple[Outlet, set[str]]:
-    """Open a hub's end that keeps the channels that it was told of."""
-    outlet, channels = bench.outlet(), set[str]()
-
-    def on_channels(notice: ChannelsChanged) -> None:
-        channels.update(notice.added)
-        channels.difference_update(notice.removed)
-
-    outlet.on_channels = on_channels
-    return outlet, channels
 
 
 def test_every_worker_gets_every_item_in_order(bench: BusBench) -> None:
     """Also more items than one batch, and than fit between hub and worker."""
-    outlet = bench.outlet()
+    outlet = bench.hub().outlet
     workers = [Worker(bench, 0), Worker(bench, 1)]
     for worker in workers:
         bench.run(worker.feed.join(10))
     sent = [b"%d" % number for number in range(5_000)]
     for content in sent:
-        outlet.publish(stream_item("c", content))
+        publish(outlet, stream_item("c", content))
     for worker in workers:
         bench.run_until(lambda worker=worker: len(worker.contents) == len(sent))
         assert worker.contents == sent
@@ -60,42 +59,166 @@ def test_worker_may_start_before_the_hub(bench: BusBench) -> None:
     worker = Worker(bench, 0)
     with pytest.raises(OSError, match="the hub did not answer on .*bus within 0.01 s"):
         bench.run(worker.feed.join(0.01))
-    bench.outlet()
+    bench.hub()
     bench.run(worker.feed.join(10))
+
+
+def test_worker_has_joined_when_it_knows_all_last_ids(bench: BusBench) -> None:
+    """A client whose hold begins before would not be told that items have passed it by."""
+    hub = bench.socket(zmq.XPUB)
+    hub.bind(f"ipc://{bench.bus_path}")
+    feed = Worker(bench, 0).feed
+    assert hub.recv() == b"\x01"
+    hub.send(encode_last_ids(7, 0, 0, (), ()))  # for the process before this one: the hello comes first
+    hub.send(encode_hello(7, 0, 0))
+    hub.send(encode_last_ids(7, 0, 1, ["a"], ["its sibling's"]))
+    hub.send(encode_last_ids(7, 0, 1, (), ()))
+    hub.send(encode_last_ids(7, 0, 0, ["b"], ["1"]))
+    bench.run_until(lambda: bool(feed.last_ids))
+    with pytest.raises(OSError, match="the hub did not answer"):
+        bench.run(feed.join(0.01))
+    hub.send(encode_last_ids(7, 0, 0, (), ()))
+    bench.run(feed.join(10))
+    assert feed.last_ids == {"b": "1"}
 
 
 def test_channels_are_reported(bench: BusBench) -> None:
     """Changes within one turn of the loop make one report of where it ended."""
-    _, channels = outlet_with_channels(bench)
+    hub = bench.hub()
     feed = Worker(bench, 0).feed
     feed.subscribe("a")
     feed.subscribe("b")
     feed.unsubscribe("b")
-    bench.run_until(lambda: channels == {"a"})
+    bench.run_until(lambda: set(hub.subscribed) == {"a"})
     feed.unsubscribe("a")
-    bench.run_until(lambda: not channels)
+    bench.run_until(lambda: not set(hub.subscribed))
+
+
+def test_report_says_which_channels_can_be_updated(bench: BusBench) -> None:
+    """A channel that is subscribed twice keeps what either wanted, and one that was left keeps nothing."""
+    hub = bench.socket(zmq.XPUB)
+    hub.bind(f"ipc://{bench.bus_path}")
+    feed = Worker(bench, 1).feed
+    hub.recv(), hub.recv()
+    feed.subscribe("a", True)
+    feed.subscribe("a")
+    feed.subscribe("b")
+    feed.subscribe("c", True)
+    feed.unsubscribe("c")
+    feed.subscribe("c")
+    bench.run_until(lambda: bool(hub.poll(0)))
+    assert decode_notice(hub.recv()) == ChannelsChanged(1, ["a", "b", "c"], [], ["a"])
+
+
+def test_doubts_of_one_turn_are_one_notice(bench: BusBench) -> None:
+    """Each of a thousand clients may find the same id wrong. Here it is forgotten at once: their retries must pass."""
+    hub = bench.socket(zmq.XPUB)
+    hub.bind(f"ipc://{bench.bus_path}")
+    feed = Worker(bench, 1).feed
+    hub.recv(), hub.recv()
+    feed.last_ids.update({"a": "1", "b": "2"})
+    feed.forget_id("a", "1")
+    feed.forget_id("a", "1")
+    feed.forget_id("b", "older")
+    assert feed.last_ids == {"b": "2"}
+    bench.run_until(lambda: bool(hub.poll(0)))
+    assert decode_notice(hub.recv()) == IdsDoubted(1, {"a": "1", "b": "older"})
+    assert not hub.poll(0)
 
 
 def test_new_hub_is_joined_and_told_all_channels(bench: BusBench) -> None:
     """A restarted hub knows nothing; the worker's clients are still there."""
-    outlet, channels = outlet_with_channels(bench)
+    hub = bench.hub()
     worker = Worker(bench, 0)
     names = {f"channel {number}" for number in range(12_000)}  # more than one report holds
     for name in names:
         worker.feed.subscribe(name)
-    bench.run_until(lambda: channels == names)
-    outlet.publish(stream_item("c", b"from the first hub"))
+    bench.run_until(lambda: set(hub.subscribed) == names)
+    publish(hub.outlet, stream_item("c", b"from the first hub"))
     bench.run_until(lambda: bool(worker.contents))
-    outlet.close()
+    hub.close()
     worker.feed.unsubscribe("channel 7")
     names.discard("channel 7")
 
-    second, channels = outlet_with_channels(bench)
-    assert bench.run(second.wait_joined({0}, 10)) == set()
-    bench.run_until(lambda: channels == names)
-    second.publish(stream_item("c", b"from the second hub"))
+    second = bench.hub()
+    assert bench.run(second.outlet.wait_joined({0}, 10)) == set()
+    assert set(second.subscribed) == names  # before it opens its inputs
+    publish(second.outlet, stream_item("c", b"from the second hub"))
     bench.run_until(lambda: len(worker.contents) == 2)
     assert worker.row[Field.BUS_GAPS] == 0
+
+
+def test_last_ids_stay_when_the_hub_is_replaced(bench: BusBench) -> None:
+    """To forget what the old hub released last could miss an item; to keep it costs one request at most."""
+    hub = bench.hub()
+    worker = Worker(bench, 0)
+    worker.feed.subscribe("c")
+    bench.run_until(lambda: "c" in hub.subscribed)
+    hub.intake.accept([stream_item("c", b"", "1")])
+    bench.run_until(lambda: worker.reader.last_ids == {"c": "1"})
+    hub.close()
+    second = bench.hub()
+    bench.run(second.outlet.wait_joined({0}, 10))
+    publish(second.outlet, stream_item("c", b"marker"))
+    bench.run_until(lambda: worker.contents == [b"", b"marker"])
+    assert worker.reader.last_ids == {"c": "1"}
+    second.intake.accept([stream_item("c", b"", "2", "1")])
+    bench.run_until(lambda: worker.reader.last_ids == {"c": "2"})
+
+
+def test_id_is_noted_when_its_item_has_its_turn(bench: BusBench) -> None:
+    """A hold that is made between two items of a message still gets the second: its id has not passed the hold by."""
+    hub = bench.socket(zmq.XPUB)
+    hub.bind(f"ipc://{bench.bus_path}")
+    last_ids = LastIds()
+    seen: list[tuple[Payload, dict[str, str]]] = []
+
+    def on_item(channel: str, payload: Payload) -> None:
+        seen.append((payload, dict(last_ids)))
+        if payload == b"2":
+            feed.pause()
+
+    feed = Feed(bench.bus_path, 0, bench.loop, reader_of({"c"}, on_item, last_ids), bench.scoreboard.row(1))
+    bench.opened.callback(feed.close)
+    assert hub.recv() == b"\x01"
+    ids = ["10", "11", UNTOUCHED, None, "14"]
+    hub.send(encode_items(7, 0, ["c", "other", "c", "c", "c"], [b"0", b"1", b"2", b"3", b"4"], ids))
+    hub.send(encode_items(7, 5, ["other"], [b"5"], ["15"]))
+    hub.send(encode_items(7, 6, ["other"], [b"6"]))
+    bench.run_until(lambda: len(seen) == 2)
+    bench.turn()
+    assert seen == [(b"0", {"c": "10"}), (b"2", {"c": "10", "other": "11"})]
+    assert last_ids == {"c": "10", "other": "11"}
+    feed.resume()
+    bench.run_until(lambda: last_ids.get("other") == "15")
+    assert seen[2:] == [(b"3", {"other": "11"}), (b"4", {"other": "11", "c": "14"})]
+
+
+def test_stale_channels_are_handed_on_if_they_are_wanted(bench: BusBench) -> None:
+    """None of them is not all of them."""
+    hub = bench.socket(zmq.XPUB)
+    hub.bind(f"ipc://{bench.bus_path}")
+    worker = Worker(bench, 0)
+    assert hub.recv() == b"\x01"
+    hub.send(encode_stale(7, 0, ["a", "c"]))
+    hub.send(encode_stale(7, 0, ["a"]))
+    hub.send(encode_stale(7, 0, None))
+    bench.run_until(lambda: worker.stale[-1:] == [None])
+    assert worker.stale == [["c"], None]
+
+
+def test_last_ids_are_forgotten_one_by_one_or_all(bench: BusBench) -> None:
+    """A channel that is not known stays so."""
+    hub = bench.socket(zmq.XPUB)
+    hub.bind(f"ipc://{bench.bus_path}")
+    worker = Worker(bench, 0)
+    assert hub.recv() == b"\x01"
+    last_ids = worker.reader.last_ids
+    last_ids.update({"a": "1", "b": "2", "c": "3"})
+    hub.send(encode_forget(7, 0, ["a", "x"]))
+    bench.run_until(lambda: last_ids == {"b": "2", "c": "3"})
+    hub.send(encode_forget(7, 0, None))
+    bench.run_until(lambda: not last_ids)
 
 
 def test_lost_items_are_counted(bench: BusBench) -> None:

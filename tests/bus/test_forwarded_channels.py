@@ -2,9 +2,9 @@
 
 import zmq
 
+from gripproxy.bus.channel_union import ChannelUnion
 from gripproxy.bus.forwarded_channels import BATCH_MAX_COUNT, ForwardedChannels
 from gripproxy.bus.watched_socket import WatchedSocket
-from gripproxy.bus.worker_notice import ChannelsChanged
 from tests.bus.bench import BusBench
 
 
@@ -29,7 +29,7 @@ def forwarded(bench: BusBench) -> tuple[ForwardedChannels, str]:
     sub, path = bench.socket(zmq.SUB), str(bench.directory / "sub")
     sub.setsockopt(zmq.SNDHWM, 0)
     sub.bind(f"ipc://{path}")
-    channels = ForwardedChannels(bench.loop, 2)
+    channels = ForwardedChannels(bench.loop, ChannelUnion(2))
 
     def read_batch() -> bool:
         try:
@@ -45,16 +45,20 @@ def forwarded(bench: BusBench) -> tuple[ForwardedChannels, str]:
     return channels, path
 
 
+def report(channels: ForwardedChannels, worker_index: int, added: list[str], removed: list[str]) -> None:
+    channels.on_change(*channels.wanted.change(worker_index, added, removed))
+
+
 def test_publisher_sees_the_union_of_the_workers(bench: BusBench) -> None:
     """One subscription per channel, from the first worker that has a subscriber to the last that loses its last."""
     channels, path = forwarded(bench)
     publisher = Publisher(bench, path)
-    channels.on_channels(ChannelsChanged(0, ["a", "b"], []))
-    channels.on_channels(ChannelsChanged(1, ["b"], []))
+    report(channels, 0, ["a", "b"], [])
+    report(channels, 1, ["b"], [])
     assert publisher.sees(2) == {b"\x01a", b"\x01b"}
-    channels.on_left(0)
+    channels.on_change([], channels.wanted.forget_worker(0))
     assert publisher.sees(1) == {b"\x00a"}
-    channels.on_channels(ChannelsChanged(1, [], ["b"]))
+    report(channels, 1, [], ["b"])
     assert publisher.sees(1) == {b"\x00b"}
 
 
@@ -62,8 +66,8 @@ def test_publisher_that_comes_late_sees_all(bench: BusBench) -> None:
     """Nothing was subscribed while there was no publisher, and more than one batch is due now."""
     channels, path = forwarded(bench)
     names = [f"channel {number}" for number in range(BATCH_MAX_COUNT + 500)]
-    channels.on_channels(ChannelsChanged(0, names, []))
-    channels.on_channels(ChannelsChanged(0, [], names[:10]))
+    report(channels, 0, names, [])
+    report(channels, 0, [], names[:10])
     publisher = Publisher(bench, path)
     assert publisher.sees(len(names) - 10) == {b"\x01" + name.encode() for name in names[10:]}
 
@@ -72,11 +76,11 @@ def test_channel_that_is_left_and_taken_again_stays(bench: BusBench) -> None:
     """ZeroMQ counts subscriptions: each must be undone exactly once."""
     channels, path = forwarded(bench)
     publisher = Publisher(bench, path)
-    channels.on_channels(ChannelsChanged(0, ["a"], []))
+    report(channels, 0, ["a"], [])
     assert publisher.sees(1) == {b"\x01a"}
-    channels.on_channels(ChannelsChanged(0, [], ["a"]))
-    channels.on_channels(ChannelsChanged(0, ["a"], []))
-    channels.on_channels(ChannelsChanged(0, [], ["a"]))
-    channels.on_channels(ChannelsChanged(0, ["marker"], []))
+    report(channels, 0, [], ["a"])
+    report(channels, 0, ["a"], [])
+    report(channels, 0, [], ["a"])
+    report(channels, 0, ["marker"], [])
     seen = publisher.sees(4)
     assert seen == {b"\x00a", b"\x01a", b"\x01marker"}

@@ -7,36 +7,50 @@ from gripproxy.bus.worker_notice import (
     ALL_ITEMS,
     SUBSCRIBE,
     ChannelsChanged,
+    IdsDoubted,
     WorkerJoined,
+    encode_all_told,
     encode_channels,
+    encode_doubts,
     encode_join_topic,
 )
-from gripproxy.protocol.bus_message import decode_message, unpack_item
+from gripproxy.protocol.bus_message import (
+    FORGET,
+    HELLO,
+    ITEMS,
+    LAST_IDS,
+    STALE,
+    UNTOUCHED,
+    decode_message,
+    unpack_item,
+)
 from gripproxy.scoreboard import Field
-from tests.bus.bench import BusBench, stream_item
+from tests.bus.bench import BusBench, publish, stream_item
 
 
-def join(bench: BusBench, worker_index: int, pid: int, rcvhwm: int = 1000) -> "zmq.Socket[bytes]":
-    """Join the bus by hand, as a worker that reads only when the test says so."""
+def join(bench: BusBench, worker_index: int, pid: int, rcvhwm: int = 1000, is_told: bool = True) -> "zmq.Socket[bytes]":
+    """Join the bus by hand, as a worker without channels that reads only when the test says so."""
     xsub = bench.socket(zmq.XSUB)
     xsub.setsockopt(zmq.RCVHWM, rcvhwm)
     xsub.connect(f"ipc://{bench.bus_path}")
     xsub.send(SUBSCRIBE + ALL_ITEMS)
     xsub.send(SUBSCRIBE + encode_join_topic(worker_index, pid))
+    if is_told:
+        xsub.send(encode_all_told(worker_index))
     return xsub
 
 
 def test_joined_worker_gets_a_hello_and_then_every_item(bench: BusBench) -> None:
     """The hello's number is the next item's: a worker knows from where on it misses nothing."""
     outlet = bench.outlet()
-    outlet.publish(stream_item("before", b""))
+    publish(outlet, stream_item("before", b""))
     bench.turn()
     worker = join(bench, 1, pid=5)
     assert bench.run(outlet.wait_joined({1}, timeout_s=10)) == set()
-    outlet.publish(stream_item("news", b"hi"))
+    publish(outlet, stream_item("news", b"hi"))
     bench.turn()
     hello, items = [decode_message(worker.recv()) for _ in range(2)]
-    assert (hello.hello_worker, hello.sequence, hello.epoch) == (1, 1, outlet.epoch)
+    assert (hello.kind, hello.worker_index, hello.sequence, hello.epoch) == (HELLO, 1, 1, outlet.epoch)
     assert (items.channels, items.sequence, items.epoch) == (["news"], 1, outlet.epoch)
     assert bench.scoreboard.row(0)[Field.ITEMS_SENT] == 2
 
@@ -47,9 +61,9 @@ def test_items_of_one_turn_share_a_message(bench: BusBench) -> None:
     worker = join(bench, 0, pid=5)
     bench.run(outlet.wait_joined({0}, timeout_s=10))
     bench.turn()
-    assert decode_message(worker.recv()).hello_worker == 0
+    assert decode_message(worker.recv()).kind == HELLO
     for number in range(outlet_module.MESSAGE_MAX_COUNT + 3):
-        outlet.publish(stream_item("c", b"%d" % number))
+        publish(outlet, stream_item("c", b"%d" % number))
     bench.turn()
     first, second = [decode_message(worker.recv()) for _ in range(2)]
     assert (first.sequence, len(first.channels)) == (0, outlet_module.MESSAGE_MAX_COUNT)
@@ -66,7 +80,7 @@ def test_items_before_a_hello_are_sent_before_it(bench: BusBench) -> None:
     outlet.publish_packed("c", b"", 0)
     bench.turn()
     messages = [decode_message(worker.recv()) for _ in range(4)]
-    assert [(message.hello_worker, message.sequence) for message in messages] == [(0, 0), (None, 0), (1, 1), (None, 1)]
+    assert [(message.worker_index, message.sequence) for message in messages] == [(0, 0), (None, 0), (1, 1), (None, 1)]
 
 
 def test_content_and_items_go_in_order(bench: BusBench) -> None:
@@ -75,11 +89,12 @@ def test_content_and_items_go_in_order(bench: BusBench) -> None:
     worker = join(bench, 0, pid=5)
     bench.run(outlet.wait_joined({0}, timeout_s=10))
     outlet.publish_packed("a", b"1", 1)
-    outlet.publish(stream_item("b", b"2"))
+    publish(outlet, stream_item("b", b"2"))
     outlet.publish_packed("c", b"3", 1)
     bench.turn()
     worker.recv()
     message = decode_message(worker.recv())
+    assert message.channels is not None
     items = map(unpack_item, message.channels, message.payloads)
     assert list(items) == [stream_item("a", b"1"), stream_item("b", b"2"), stream_item("c", b"3")]
 
@@ -101,6 +116,70 @@ def test_batch_is_sent_at_its_end(bench: BusBench) -> None:
     assert decode_message(worker.recv()).sequence == 3
 
 
+def test_ids_travel_with_the_items_that_set_them(bench: BusBench) -> None:
+    """One for each item, or none at all: most messages have nothing to say about them."""
+    outlet = bench.outlet()
+    worker = join(bench, 0, pid=5)
+    bench.run(outlet.wait_joined({0}, timeout_s=10))
+    worker.recv()
+    for channel, noted_id in (("a", UNTOUCHED), ("b", "1"), ("c", UNTOUCHED), ("d", None), ("e", UNTOUCHED)):
+        outlet.publish_packed(channel, b"", 0, noted_id)
+    bench.turn()
+    outlet.publish_packed("f", b"", 0)
+    bench.turn()
+    assert decode_message(worker.recv()).ids == [UNTOUCHED, "1", UNTOUCHED, None, UNTOUCHED]
+    assert decode_message(worker.recv()).ids == []
+
+
+def test_what_is_told_of_channels_is_in_order_with_the_items(bench: BusBench) -> None:
+    """An id that is set after it was forgotten is known, and not the other way round."""
+    outlet = bench.outlet()
+    worker = join(bench, 0, pid=5)
+    bench.run(outlet.wait_joined({0}, timeout_s=10))
+    worker.recv()
+    outlet.publish_packed("a", b"", 0, "1")
+    outlet.tell_forget(["a"])
+    outlet.publish_packed("a", b"", 0, "2")
+    outlet.tell_stale(None)
+    outlet.publish_packed("a", b"", 0, "3")
+    outlet.tell_last_ids(0, ["a"], ["3"])
+    messages = [decode_message(worker.recv()) for _ in range(6)]
+    assert [(message.kind, message.sequence) for message in messages] == [
+        (ITEMS, 0),
+        (FORGET, 1),
+        (ITEMS, 1),
+        (STALE, 2),
+        (ITEMS, 2),
+        (LAST_IDS, 3),
+    ]
+    assert [message.channels for message in messages] == [["a"], ["a"], ["a"], None, ["a"], ["a"]]
+
+
+def test_worker_that_has_not_told_its_channels_is_waited_for(bench: BusBench) -> None:
+    """A restarted hub must know who listens before it takes items: it orders them only on such channels."""
+    outlet = bench.outlet()
+    joined: list[int] = []
+    outlet.on_joined = joined.append
+    worker = join(bench, 1, pid=5, is_told=False)
+    bench.run_until(lambda: joined == [1])
+    assert bench.run(outlet.wait_joined({1}, timeout_s=0.01)) == {1}
+    worker.send(encode_all_told(1))
+    assert bench.run(outlet.wait_joined({1}, timeout_s=10)) == set()
+    join(bench, 1, pid=6, is_told=False)
+    bench.run_until(lambda: joined == [1, 1])
+    assert bench.run(outlet.wait_joined({1}, timeout_s=0.01)) == {1}
+
+
+def test_doubts_reach_the_hub(bench: BusBench) -> None:
+    """They are forgotten for all workers."""
+    outlet = bench.outlet()
+    doubts: list[IdsDoubted] = []
+    outlet.on_doubts = doubts.append
+    join(bench, 1, pid=5).send(encode_doubts(1, {"a": "7"}))
+    bench.run_until(lambda: bool(doubts))
+    assert doubts == [IdsDoubted(1, {"a": "7"})]
+
+
 def test_missing_workers_are_named(bench: BusBench) -> None:
     """A hub that restarts waits for the workers that serve, but not for ever."""
     outlet = bench.outlet()
@@ -118,12 +197,12 @@ def test_full_worker_blocks_the_bus_and_nothing_is_lost(bench: BusBench) -> None
     bench.run(outlet.wait_joined({0, 1}, timeout_s=10))
     sent_count = 0
     while not outlet.is_blocked:
-        outlet.publish(stream_item("c", b"x" * 70_000))
+        publish(outlet, stream_item("c", b"x" * 70_000))
         sent_count += 1
         while ready.poll(0):
             ready.recv()
     assert sent_count > outlet_module.MESSAGES_HWM / 2
-    outlet.publish(stream_item("c", b"last"))
+    publish(outlet, stream_item("c", b"last"))
     sequences: list[int] = []
     while len(sequences) < sent_count + 1:
         bench.run_until(lambda: bool(full.poll(0)))
@@ -142,7 +221,7 @@ def test_overfull_outlet_says_so(bench: BusBench) -> None:
     item = stream_item("c", b"x" * 1_000_000)
     count = 0
     while not outlet.is_overfull:
-        outlet.publish(item)
+        publish(outlet, item)
         count += 1
     assert outlet.is_blocked
     assert count <= 2 * outlet_module.MESSAGES_HWM + outlet_module.WAITING_MAX_BYTES // 1_000_000 + 100

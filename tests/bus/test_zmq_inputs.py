@@ -8,13 +8,12 @@ from dataclasses import replace
 import pytest
 import zmq
 
+from gripproxy.bus.channel_union import ChannelUnion
 from gripproxy.bus.forwarded_channels import ForwardedChannels
-from gripproxy.bus.id_cache import IdCache
-from gripproxy.bus.item_intake import ItemIntake
 from gripproxy.bus.watched_socket import AnySocket
-from gripproxy.bus.worker_notice import ALL_ITEMS, SUBSCRIBE, ChannelsChanged, encode_join_topic
+from gripproxy.bus.worker_notice import ALL_ITEMS, SUBSCRIBE, encode_all_told, encode_join_topic
 from gripproxy.bus.zmq_inputs import open_push_input, open_sub_input
-from gripproxy.protocol.bus_message import decode_message
+from gripproxy.protocol.bus_message import HELLO, decode_message
 from gripproxy.protocol.tnetstring import encode
 from gripproxy.scoreboard import Field
 from gripproxy.settings import Settings
@@ -32,8 +31,8 @@ class Inputs:
         settings = replace(Settings(), push_in_spec=self.pull_spec, push_in_sub_specs=(self.sub_spec, "unused"))
         self.outlet = bench.outlet()
         self.row = bench.scoreboard.row(0)
-        intake = ItemIntake(self.outlet, IdCache(60), self.row)
-        self.channels = ForwardedChannels(bench.loop, 2)
+        intake = bench.intake(self.outlet)
+        self.channels = ForwardedChannels(bench.loop, ChannelUnion(2))
         loop, context = bench.loop, bench.zmq_context
         push_input = open_push_input(loop, context, settings, self.outlet, intake)
         bench.opened.callback(push_input.close)
@@ -56,6 +55,7 @@ def join(bench: BusBench) -> AnySocket:
     worker.connect(f"ipc://{bench.bus_path}")
     worker.send(SUBSCRIBE + ALL_ITEMS)
     worker.send(SUBSCRIBE + encode_join_topic(0, 1))
+    worker.send(encode_all_told(0))
     return worker
 
 
@@ -79,7 +79,7 @@ def test_items_are_sent_at_the_end_of_their_batch(bench: BusBench) -> None:
     inputs = Inputs(bench)
     worker = join(bench)
     bench.run(inputs.outlet.wait_joined({0}, 10))
-    assert decode_message(worker.recv()).hello_worker == 0
+    assert decode_message(worker.recv()).kind == HELLO
     push(bench, inputs.pull_spec).send(GOOD)
     assert inputs.pull.poll(10_000)
     inputs.push_input._read_batch()
@@ -92,7 +92,7 @@ def test_sub_takes_the_channel_from_the_first_frame(bench: BusBench) -> None:
     inputs = Inputs(bench)
     publisher = bench.socket(zmq.XPUB)
     publisher.connect(inputs.sub_spec)
-    inputs.channels.on_channels(ChannelsChanged(0, ["news"], []))
+    inputs.channels.on_change(*inputs.channels.wanted.change(0, ["news"], []))
     bench.run_until(lambda: bool(publisher.poll(0)))
     assert publisher.recv() == b"\x01news"
     body = b'J{"channel":"other","http-stream":{"content":"x"}}'

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import uvloop
 
-from gripproxy.bus.feed import Feed
+from gripproxy.bus.feed import Feed, Reader
 from gripproxy.bus.hub import hub_main
 from gripproxy.child import ChildContext
+from gripproxy.protocol.last_ids import LastIds
 from gripproxy.scoreboard import Scoreboard
 from gripproxy.settings import Settings
 
@@ -102,7 +103,8 @@ class HubLauncher:
 
 async def _run_worker(settings: Settings, context: ChildContext, channel: str) -> None:
     loop = asyncio.get_running_loop()
-    feed = Feed(settings.ipc_path("bus"), context.index, loop, set(), lambda channel, payload: None, context.row)
+    reader = Reader(set(), LastIds(), lambda channel, payload: None, lambda names: None)
+    feed = Feed(settings.ipc_path("bus"), context.index, loop, reader, context.row)
     await feed.join(10)
     feed.subscribe(channel)
     context.report_ready()

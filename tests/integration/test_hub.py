@@ -13,8 +13,9 @@ import pytest
 import uvloop
 import zmq
 
-from gripproxy.bus.feed import Feed
+from gripproxy.bus.feed import Feed, Reader
 from gripproxy.protocol.bus_message import Payload, unpack_item
+from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.tnetstring import decode, encode
 from gripproxy.scoreboard import Field, ProcessState
 from gripproxy.settings import Settings
@@ -42,6 +43,7 @@ class Received:
     """What one feed in the test's own process got."""
 
     feed: Feed
+    stale: list[list[str] | None]
     contents: list[str] = field(default_factory=list)
 
 
@@ -57,6 +59,7 @@ class Installation:
             push_in_http_port=ports[2],
             command_spec=f"tcp://127.0.0.1:{ports[3]}",
             prometheus_port=f"127.0.0.1:{ports[4]}",
+            message_wait_ms=300,
         )
         self.metrics_port = ports[4]
         self.launcher = HubLauncher(self.settings)
@@ -76,7 +79,9 @@ class Installation:
             assert item.http_stream is not None
             received.contents.append(item.http_stream.content.decode())
 
-        received = Received(Feed(self.settings.ipc_path("bus"), worker_index, self.loop, {"c"}, on_item, row))
+        stale: list[list[str] | None] = []
+        reader = Reader({"c"}, LastIds(), on_item, stale.append)
+        received = Received(Feed(self.settings.ipc_path("bus"), worker_index, self.loop, reader, row), stale)
         self._feeds.append(received.feed)
         self.loop.run_until_complete(received.feed.join(LIMIT_S))
         row[Field.STATE] = ProcessState.READY
@@ -101,10 +106,10 @@ class Installation:
         assert self.settings.push_in_spec is not None
         return self.zmq_socket(zmq.PUSH, self.settings.push_in_spec)
 
-    def publish_http(self, body: bytes) -> tuple[int, str | None, bytes]:
+    def publish_http(self, body: bytes, target: str = "/publish/") -> tuple[int, str | None, bytes]:
         """Publish; give status, Retry-After and body of the answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.settings.push_in_http_port or 0, timeout=LIMIT_S)
-        connection.request("POST", "/publish/", body)
+        connection.request("POST", target, body)
         answer = connection.getresponse()
         result = answer.status, answer.getheader("Retry-After"), answer.read()
         connection.close()
@@ -151,6 +156,57 @@ def test_every_input_reaches_every_worker(site: Installation) -> None:
     workers[0].feed.unsubscribe("c")
     site.run_until(lambda: bool(publisher.poll(0)))
     assert publisher.recv() == b"\x00c"
+
+
+def test_items_are_brought_into_order(site: Installation) -> None:
+    """And one whose predecessor never comes goes after its wait. All workers know the last id."""
+    workers = [site.join(0), site.join(1)]
+    subscribe(site, workers[0])
+    publisher = site.push()
+    for number, prev_number in ((7, 6), (8, 7), (10, 9), (9, 8), (13, 12)):
+        item = b'J{"channel":"c","id":"%d","prev-id":"%d","http-stream":{"content":"%d"}}'
+        publisher.send(item % (number, prev_number, number))
+    for worker in workers:
+        site.run_until(lambda worker=worker: len(worker.contents) == 5)
+        assert worker.contents == ["7", "8", "9", "10", "13"]
+        assert worker.feed.last_ids == {"c": "13"}
+    row = site.launcher.scoreboard.row(0)
+    assert (row[Field.ITEMS_PARKED], row[Field.ITEMS_LATE]) == (0, 1)
+
+
+@pytest.mark.parametrize("is_http", [True, False])
+def test_recovery_reaches_every_worker(site: Installation, is_http: bool) -> None:
+    """All last ids are forgotten, and all holds ask their origin again."""
+    workers = [site.join(0), site.join(1)]
+    subscribe(site, workers[0])
+    site.push().send(b'J{"channel":"c","id":"1","http-stream":{"content":"x"}}')
+    for worker in workers:
+        site.run_until(lambda worker=worker: worker.feed.last_ids == {"c": "1"})
+    if is_http:
+        assert site.publish_http(b"", "/recover/") == (200, None, b"Updated\n")
+    else:
+        assert site.settings.command_spec is not None
+        client = site.zmq_socket(zmq.REQ, site.settings.command_spec)
+        client.send(encode({"method": "recover"}))
+        assert decode(client.recv()) == {"success": True, "value": None}
+    for worker in workers:
+        site.run_until(lambda worker=worker: worker.stale == [None])
+        assert worker.feed.last_ids == {}
+
+
+def subscribe(site: Installation, worker: Received) -> None:
+    """Let a worker subscribe to "c", and wait until the hub knows."""
+    publisher = site.zmq_socket(zmq.XPUB, site.settings.push_in_sub_specs[0])
+    worker.feed.subscribe("c")
+    assert _recv(site, publisher) == b"\x01c"
+
+
+def test_holds_of_a_first_subscription_are_asked_to_update(site: Installation) -> None:
+    """A second after it, in every worker that has holds on the channel by then."""
+    workers = [site.join(0), site.join(1)]
+    workers[0].feed.subscribe("c", True)
+    for worker in workers:
+        site.run_until(lambda worker=worker: worker.stale == [["c"]])
 
 
 def test_metrics_page_counts_what_happened(site: Installation) -> None:

@@ -1,5 +1,7 @@
 """Messages on the bus: nothing of an item is lost between hub and worker."""
 
+from collections.abc import Callable
+
 import msgpack
 import pytest
 from hypothesis import given
@@ -7,11 +9,21 @@ from hypothesis import strategies as st
 
 from gripproxy.errors import InternalError
 from gripproxy.protocol.bus_message import (
+    FORGET,
+    HELLO,
+    ITEMS,
+    LAST_IDS,
+    STALE,
+    UNTOUCHED,
     BusMessage,
+    NotedId,
     Payload,
     decode_message,
+    encode_forget,
     encode_hello,
     encode_items,
+    encode_last_ids,
+    encode_stale,
     pack_item,
     unpack_item,
 )
@@ -79,44 +91,88 @@ def test_content_alone_is_an_item(content: bytes) -> None:
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(0, 2**64 - 1),
-    st.lists(st.tuples(st.text(), _BYTES | _BYTES.map(lambda b: [b]))),
+    st.lists(st.tuples(st.text(), _BYTES | _BYTES.map(lambda b: [b]), st.none() | st.text() | st.just(UNTOUCHED))),
+    st.booleans(),
 )
-def test_messages_come_back_as_they_were(epoch: int, sequence: int, items: list[tuple[str, Payload]]) -> None:
-    """Every payload stays with its channel."""
-    channels, payloads = [channel for channel, _ in items], [payload for _, payload in items]
-    message = decode_message(encode_items(epoch, sequence, channels, payloads))
-    assert message == BusMessage(epoch, sequence, None, channels, payloads)
+def test_messages_come_back_as_they_were(
+    epoch: int, sequence: int, items: list[tuple[str, Payload, NotedId]], is_noted: bool
+) -> None:
+    """Every payload and every id stays with its channel."""
+    channels, payloads = [channel for channel, _, _ in items], [payload for _, payload, _ in items]
+    ids = [noted_id for _, _, noted_id in items] if is_noted else []
+    message = decode_message(encode_items(epoch, sequence, channels, payloads, ids))
+    assert message == BusMessage(epoch, sequence, ITEMS, None, channels, payloads, ids)
+
+
+def test_what_an_item_did_to_a_last_id_is_told_exactly() -> None:
+    """An empty id is an id, and to forget the last one is not the same as to leave it."""
+    ids = decode_message(encode_items(1, 2, ["a"] * 3, [b""] * 3, ["", None, UNTOUCHED])).ids
+    assert ids[0] == ""
+    assert ids[1] is None
+    assert ids[2] is UNTOUCHED
 
 
 def test_hello_names_its_worker() -> None:
     """A worker must not take its sibling's hello for its own, nor an item for a hello."""
-    assert decode_message(encode_hello(7, 8, 55)) == BusMessage(7, 8, 55, [], [])
-    assert decode_message(encode_hello(7, 8, 0)).hello_worker == 0
+    assert decode_message(encode_hello(7, 8, 55)) == BusMessage(7, 8, HELLO, 55, [], [], [])
+    assert decode_message(encode_hello(7, 8, 0)).worker_index == 0
+
+
+def test_last_ids_name_their_worker() -> None:
+    """The others know them."""
+    message = decode_message(encode_last_ids(7, 8, 3, ["a", "b"], ["1", ""]))
+    assert message == BusMessage(7, 8, LAST_IDS, 3, ["a", "b"], [], ["1", ""])
+
+
+@pytest.mark.parametrize(("encode", "kind"), [(encode_forget, FORGET), (encode_stale, STALE)])
+@pytest.mark.parametrize("channels", [None, [], ["a", "\ud800"]])
+def test_channels_to_forget_or_ask_again_may_be_all(
+    encode: Callable[[int, int, list[str] | None], bytes], kind: int, channels: list[str] | None
+) -> None:
+    """None of them is not all of them. Names from an instruct hold any character."""
+    assert decode_message(encode(7, 8, channels)) == BusMessage(7, 8, kind, None, channels, [], [])
 
 
 def test_messages_stay_small() -> None:
     """Every item goes to every worker: an item costs a few bytes besides its channel and its content."""
     count = 32
     message = encode_items(2**32 - 1, 2**63, ["news"] * count, [b"x" * 100] * count)
-    assert len(message) <= count * (len("news") + 100 + 3) + 25
+    assert len(message) <= count * (len("news") + 100 + 3) + 27
 
 
 def test_message_that_is_cut_off_is_our_own_error() -> None:
     """Only the hub writes here: it must be seen, and half an item must not be delivered."""
-    whole = encode_items(1, 2, ["a", "b"], [b"ab", [b"cd"]])
+    whole = encode_items(1, 2, ["a", "b"], [b"ab", [b"cd"]], ["1", None])
     for size in range(len(whole)):
         with pytest.raises(InternalError, match="damaged"):
             decode_message(whole[:size])
 
 
-@pytest.mark.parametrize("fields", [[1, 2, None, ["a"], []], [1, 2, None, [], [b"a"]]])
-def test_message_must_have_a_channel_for_each_item(fields: list[object]) -> None:
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [1, 2, ITEMS, None, ["a"], [], []],
+        [1, 2, ITEMS, None, [], [b"a"], []],
+        [1, 2, ITEMS, None, ["a"], [b"a"], ["1", "2"]],
+        [1, 2, LAST_IDS, 0, ["a", "b"], [], ["1"]],
+    ],
+)
+def test_message_must_have_a_channel_for_each_item_and_id(fields: list[object]) -> None:
     """Else items would go to channels that are not theirs."""
     with pytest.raises(InternalError, match="channels for"):
         decode_message(msgpack.packb(fields))
 
 
-@pytest.mark.parametrize("message", [b"", b"\xc1", msgpack.packb(5), msgpack.packb([1, 2, None, 3, 4])])
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b"\xc1",
+        msgpack.packb(5),
+        msgpack.packb([1, 2, ITEMS, None, 3, 4, []]),
+        msgpack.packb([1, 2, 77, None, [], [], []]),
+    ],
+)
 def test_anything_else_is_our_own_error(message: bytes) -> None:
     """Whatever it is, the worker goes on."""
     with pytest.raises(InternalError, match="damaged"):

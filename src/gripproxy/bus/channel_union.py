@@ -1,4 +1,4 @@
-"""Which channels have a subscriber in any worker: what the hub asks publishers on the SUB input for."""
+"""Which channels have a subscriber in any worker of this host."""
 
 from collections.abc import Iterable, Iterator
 

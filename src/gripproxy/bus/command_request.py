@@ -14,14 +14,15 @@ from gripproxy.settings import Settings
 
 @dataclass(slots=True)
 class CommandDecision:
-    """Publish `items` and send `reply`."""
+    """Publish `items`, recover, and send `reply`."""
 
     reply: bytes
     items: list[PublishItem] = field(default_factory=list)
+    is_recover: bool = False
 
 
 def decide_command(request: bytes, settings: Settings) -> CommandDecision | None:
-    """Answer ``get-zmq-uris`` and ``publish``; any other method is not found.
+    """Answer ``get-zmq-uris``, ``publish`` and ``recover``; any other method is not found.
 
     None means no reply at all, as the reference: not a tnetstring map with a method and, if any, a map of arguments.
     """
@@ -38,6 +39,8 @@ def decide_command(request: bytes, settings: Settings) -> CommandDecision | None
     echoed = {"id": request_id} if isinstance(request_id, bytes) and request_id else {}
     if method == b"get-zmq-uris":
         return CommandDecision(_succeed(echoed, _zmq_uris(settings)))
+    if method == b"recover":
+        return CommandDecision(_succeed(echoed, None), is_recover=True)
     if method != b"publish":
         return CommandDecision(_fail(echoed, "method-not-found"))
     try:

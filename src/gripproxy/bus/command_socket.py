@@ -1,7 +1,8 @@
-"""The ZeroMQ command socket: REQ clients ask for the publish addresses, or publish and wait for the answer."""
+"""The ZeroMQ command socket: REQ clients ask for the publish addresses, publish or recover, and get an answer."""
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import zmq
 
@@ -18,9 +19,14 @@ REQUESTS_HWM = 100  # that may wait unread, as Pushpin
 
 
 def open_command_socket(
-    loop: asyncio.AbstractEventLoop, zmq_context: AnyContext, settings: Settings, outlet: Outlet, intake: ItemIntake
+    loop: asyncio.AbstractEventLoop,
+    zmq_context: AnyContext,
+    settings: Settings,
+    outlet: Outlet,
+    intake: ItemIntake,
+    recover: Callable[[], None],
 ) -> ZmqInput:
-    """Bind the ROUTER socket of `command_spec`, which must not be None.
+    """Bind the ROUTER socket of `command_spec`, which must not be None. `recover` does what the command says.
 
     Raises:
         ConfigError: it cannot be bound.
@@ -42,6 +48,8 @@ def open_command_socket(
         if decision is None:
             return
         intake.accept(decision.items)
+        if decision.is_recover:
+            recover()
         # A client that left, or reads nothing, gets no reply: ROUTER drops it.
         router.send_multipart([*frames[:body_at], decision.reply], zmq.NOBLOCK)
 

@@ -1,20 +1,41 @@
-"""The worker's end of the bus: items in, channel reports out."""
+"""The worker's end of the bus: items and last ids in, channel reports out."""
 
 import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from itertools import islice
+from dataclasses import dataclass
+from itertools import islice, repeat
+from typing import ClassVar
 
 import zmq
 
 from gripproxy.bus.sequence_watch import SequenceWatch
 from gripproxy.bus.watched_socket import AnySocket, WatchedSocket, connect
-from gripproxy.bus.worker_notice import ALL_ITEMS, SUBSCRIBE, encode_channels, encode_join_topic
+from gripproxy.bus.worker_notice import (
+    ALL_ITEMS,
+    SUBSCRIBE,
+    encode_all_told,
+    encode_channels,
+    encode_doubts,
+    encode_join_topic,
+)
 from gripproxy.errors import InternalError
-from gripproxy.protocol.bus_message import BusMessage, Payload, decode_message
+from gripproxy.protocol.bus_message import (
+    FORGET,
+    HELLO,
+    ITEMS,
+    LAST_IDS,
+    STALE,
+    UNTOUCHED,
+    BusMessage,
+    NotedId,
+    Payload,
+    decode_message,
+)
+from gripproxy.protocol.last_ids import LastIds
 from gripproxy.scoreboard import Field
 
 log = logging.getLogger(__name__)
@@ -24,36 +45,48 @@ BATCH_MAX_S = 0.002  # a client's request waits for no more than this and one it
 RECONNECT_MS = 20  # a new hub is joined this soon after it listens
 REPORT_MAX_COUNT = 5_000  # channels in one report after a new hub was joined: about 2 ms
 
-OnItem = Callable[[str, Payload], None]
+
+@dataclass(slots=True)
+class Reader:
+    """Whom a feed is for.
+
+    `on_item` is called, in order, with the channel and the payload of every item whose channel is in `wanted` at that
+    moment; it may raise InternalError for a damaged one. `on_stale` is called with those of `wanted` whose holds should
+    ask their origin again, or with None for all. `last_ids` is kept up to date: at each call, and between them, it
+    says what the hub knew when it sent that item. It covers all channels of the host, wanted here or not: a client
+    that held in another worker may come here next.
+    """
+
+    wanted: AbstractSet[str]
+    last_ids: LastIds
+    on_item: Callable[[str, Payload], None]
+    on_stale: Callable[[list[str] | None], None]
 
 
 class Feed:
-    """Receives every item from the hub, and joins each new hub by itself.
-
-    `on_item` is called, in order, with the channel and the payload of every item whose channel is in `wanted` at that
-    moment; it may raise InternalError for a damaged one. `row` is the worker's scoreboard row.
-    """
+    """Receives every item from the hub, and joins each new hub by itself. `row` is the worker's scoreboard row."""
 
     def __init__(
-        self,
-        bus_path: str,
-        worker_index: int,
-        loop: asyncio.AbstractEventLoop,
-        wanted: AbstractSet[str],
-        on_item: OnItem,
-        row: memoryview,
+        self, bus_path: str, worker_index: int, loop: asyncio.AbstractEventLoop, reader: Reader, row: memoryview
     ) -> None:
+        self.last_ids = reader.last_ids
         self._bus_path = bus_path
         self._worker_index = worker_index
         self._loop = loop
-        self._wanted = wanted
-        self._on_item = on_item
+        self._wanted = reader.wanted
+        self._on_item = reader.on_item
+        self._on_stale = reader.on_stale
         self._row = row
         self._watch = SequenceWatch()
-        self._channels: set[str] = set()
+        self._channels: dict[str, bool] = {}  # True: its holds can ask their origin again
         self._changes: dict[str, bool] = {}  # not yet reported; True: subscribed
+        self._doubts: dict[str, str] = {}  # not yet reported
+        self._is_reporting = False
+        self._untold: Iterator[str] | None = None  # of the channels that a new hub is told of
+        self._is_greeted = False
         self._joined = loop.create_future()
-        self._items: Iterator[tuple[str, Payload]] = iter(())  # what is left of the message that is being handled
+        # What is left of the message that is being handled.
+        self._items: Iterator[tuple[str, Payload, NotedId]] = iter(())
         self._is_paused = False
         self._is_open = True
         self._zmq_context: zmq.Context[AnySocket] = zmq.Context()
@@ -70,25 +103,37 @@ class Feed:
         self._socket = WatchedSocket(loop, xsub, self._read_batch)
 
     async def join(self, timeout_s: float) -> None:
-        """Wait for the hub's hello: every item that the hub takes after it reaches this worker.
+        """Wait for the hub's hello and all last ids: every item that the hub takes after it reaches this worker.
 
         Raises:
-            OSError: no hello came in time.
+            OSError: they did not come in time.
         """
         try:
             await asyncio.wait_for(asyncio.shield(self._joined), timeout_s)
         except TimeoutError:
             raise OSError(f"the hub did not answer on {self._bus_path} within {timeout_s:g} s") from None
 
-    def subscribe(self, channel: str) -> None:
-        """Tell the hub that the channel has a subscriber here. Twice is as good as once."""
-        self._channels.add(channel)
-        self._change(channel, True)
+    def subscribe(self, channel: str, is_update_wanted: bool = False) -> None:
+        """Tell the hub that the channel has a subscriber here. Twice is as good as once.
+
+        `is_update_wanted`: if it is the first on this host, `on_stale` is to be called with the channel a second later.
+        """
+        self._channels[channel] = is_update_wanted or self._channels.get(channel, False)
+        self._changes[channel] = True
+        self._report_soon()
 
     def unsubscribe(self, channel: str) -> None:
         """Tell the hub that the channel has no subscriber here any more."""
-        self._channels.discard(channel)
-        self._change(channel, False)
+        self._channels.pop(channel, None)
+        self._changes[channel] = False
+        self._report_soon()
+
+    def forget_id(self, channel: str, last_id: str) -> None:
+        """Forget the channel's last id here, and tell the hub, which forgets it for all, if it is still this one."""
+        if self.last_ids.get(channel) == last_id:
+            del self.last_ids[channel]
+        self._doubts[channel] = last_id
+        self._report_soon()
 
     def pause(self) -> None:
         """Hand out no more items until `resume`. They wait on the bus, and when it is full, at the publishers."""
@@ -106,36 +151,52 @@ class Feed:
         self._socket.close()
         self._zmq_context.term()
 
-    def _change(self, channel: str, is_subscribed: bool) -> None:
-        if not self._changes:
+    def _report_soon(self) -> None:
+        if not self._is_reporting:
+            self._is_reporting = True
             self._loop.call_soon(self._report_changes)
-        self._changes[channel] = is_subscribed
 
     def _report_changes(self) -> None:
-        changes, self._changes = self._changes, {}
-        self._report(
-            [channel for channel, is_subscribed in changes.items() if is_subscribed],
-            [channel for channel, is_subscribed in changes.items() if not is_subscribed],
-        )
+        self._is_reporting = False
+        if self._changes:
+            changes, self._changes = self._changes, {}
+            self._report(
+                [channel for channel, is_subscribed in changes.items() if is_subscribed],
+                [channel for channel, is_subscribed in changes.items() if not is_subscribed],
+            )
+        if self._doubts:
+            doubts, self._doubts = self._doubts, {}
+            self._send(encode_doubts(self._worker_index, doubts))
 
-    def _report_all(self, rest: Iterable[str]) -> None:
+    def _report_all(self, rest: Iterator[str]) -> None:
         """Tell a new hub of all channels, a part in each turn of the loop."""
+        if rest is not self._untold:
+            return  # there is another hub
         part = list(islice(rest, REPORT_MAX_COUNT))
-        # A channel that was left meanwhile has its own report, which must not be overtaken by this one.
-        self._report([channel for channel in part if channel in self._channels], [])
         if part:
+            # A channel that was left meanwhile has its own report, which must not be overtaken by this one.
+            self._report([channel for channel in part if channel in self._channels], [])
             self._loop.call_soon(self._report_all, rest)
+        else:
+            self._send(encode_all_told(self._worker_index))
 
     def _report(self, added: list[str], removed: list[str]) -> None:
-        if self._is_open and (added or removed):
-            self._socket.zmq_socket.send(encode_channels(self._worker_index, added, removed), zmq.NOBLOCK)
+        channels = self._channels
+        updating = [channel for channel in added if channels[channel]]
+        self._send(encode_channels(self._worker_index, added, removed, updating))
+
+    def _send(self, notice: bytes) -> None:
+        if self._is_open:
+            self._socket.zmq_socket.send(notice, zmq.NOBLOCK)
             self._socket.wake()
 
     def _read_batch(self) -> bool:
         """Handle items for a short time."""
         deadline = time.monotonic() + BATCH_MAX_S
         while not self._is_paused:
-            for channel, payload in self._items:
+            for channel, payload, noted_id in self._items:
+                if noted_id is not UNTOUCHED:
+                    self.last_ids.note(channel, noted_id)
                 if channel in self._wanted:
                     try:
                         self._on_item(channel, payload)
@@ -154,18 +215,61 @@ class Feed:
         return False
 
     def _open(self, message: BusMessage) -> None:
-        """Begin with a message. Most often nobody here wants anything of it, and then that is all."""
-        if message.hello_worker is None:
-            self._row[Field.ITEMS_RECEIVED] += len(message.channels)
-            self._row[Field.BUS_GAPS] += self._watch.items(message.epoch, message.sequence, len(message.channels))
-            if not self._wanted.isdisjoint(message.channels):
-                self._items = zip(message.channels, message.payloads, strict=True)
-        elif message.hello_worker == self._worker_index:
+        """Begin with a message of items. Most often nobody here wants anything of it, and then that is all."""
+        channels, kind = message.channels, message.kind
+        if kind != ITEMS or channels is None:
             self._row[Field.BUS_GAPS] += self._watch.hello(message.epoch, message.sequence)
-            if not self._joined.done():
-                self._joined.set_result(None)
-            self._report_all(iter(list(self._channels)))
+            self._on_kind[kind](self, message)
+            return
+        self._row[Field.ITEMS_RECEIVED] += len(channels)
+        self._row[Field.BUS_GAPS] += self._watch.items(message.epoch, message.sequence, len(channels))
+        if not self._wanted.isdisjoint(channels):
+            # An item's id is noted when the item has its turn: a hold that is made before it will still get the item.
+            self._items = zip(channels, message.payloads, message.ids or repeat(UNTOUCHED, len(channels)), strict=True)
+        elif message.ids:
+            self._note(channels, message.ids)
+
+    def _note(self, channels: list[str], ids: list[NotedId]) -> None:
+        note = self.last_ids.note
+        for channel, noted_id in zip(channels, ids, strict=True):
+            if noted_id is not UNTOUCHED:
+                note(channel, noted_id)
+
+    def _on_hello(self, message: BusMessage) -> None:
+        if message.worker_index == self._worker_index:
+            self._is_greeted = True
+            self._untold = iter(list(self._channels))
+            self._report_all(self._untold)
+
+    def _on_last_ids(self, message: BusMessage) -> None:
+        if message.worker_index != self._worker_index or not self._is_greeted:
+            return  # for another worker, or for the one before this process
+        if message.channels:
+            self._note(message.channels, message.ids)
+        elif not self._joined.done():
+            self._joined.set_result(None)
+
+    def _on_forget(self, message: BusMessage) -> None:
+        if message.channels is None:
+            self.last_ids.clear()
+        else:
+            for channel in message.channels:
+                self.last_ids.pop(channel, None)
+
+    def _on_stale_message(self, message: BusMessage) -> None:
+        channels = message.channels
+        if channels is None:
+            self._on_stale(None)
+        elif names := [channel for channel in channels if channel in self._wanted]:
+            self._on_stale(names)
 
     def _on_damage(self, error: InternalError) -> None:
         self._row[Field.INTERNAL_ERRORS] += 1
         log.error("%s", error)
+
+    _on_kind: ClassVar[dict[int, Callable[["Feed", BusMessage], None]]] = {
+        HELLO: _on_hello,
+        LAST_IDS: _on_last_ids,
+        FORGET: _on_forget,
+        STALE: _on_stale_message,
+    }

@@ -12,16 +12,15 @@ import zmq
 
 from gripproxy.bus.channel_union import ChannelUnion
 from gripproxy.bus.watched_socket import AnySocket, WatchedSocket
-from gripproxy.bus.worker_notice import ChannelsChanged
 
 BATCH_MAX_COUNT = 2_000  # subscriptions in one turn of the loop: 4 ms
 
 
 class ForwardedChannels:
-    """The union of the workers' channels, and its copy in the SUB socket's subscriptions."""
+    """The copy of the workers' channels, `wanted`, in the SUB socket's subscriptions."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, workers_count: int) -> None:
-        self.wanted = ChannelUnion(workers_count)
+    def __init__(self, loop: asyncio.AbstractEventLoop, wanted: ChannelUnion) -> None:
+        self.wanted = wanted
         self._loop = loop
         self._zmq_socket: AnySocket | None = None
         self._wake_input: Callable[[], None] | None = None
@@ -37,15 +36,10 @@ class ForwardedChannels:
         monitor = zmq_socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
         self._monitor = WatchedSocket(self._loop, monitor, lambda: self._read_monitor(monitor))
 
-    def on_channels(self, notice: ChannelsChanged) -> None:
-        new, gone = self.wanted.change(notice.worker_index, notice.added, notice.removed)
+    def on_change(self, new: Iterable[str], gone: Iterable[str]) -> None:
+        """Note that these channels came to `wanted`, and that those left it."""
         if self._is_forwarding:
             self._forward(new, True)
-            self._forward(gone, False)
-
-    def on_left(self, worker_index: int) -> None:
-        gone = self.wanted.forget_worker(worker_index)
-        if self._is_forwarding:
             self._forward(gone, False)
 
     def close(self) -> None:

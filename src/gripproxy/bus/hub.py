@@ -11,25 +11,31 @@ from contextlib import ExitStack
 import uvloop
 import zmq
 
+from gripproxy.bus.channel_union import ChannelUnion
 from gripproxy.bus.command_socket import open_command_socket
 from gripproxy.bus.control_answer import BUSY, ControlAnswer, decide
 from gripproxy.bus.control_request import ControlRequest
 from gripproxy.bus.control_server import ControlServer, open_listener, open_unix_listener
 from gripproxy.bus.forwarded_channels import ForwardedChannels
+from gripproxy.bus.host_channels import HostChannels
 from gripproxy.bus.id_cache import IdCache
 from gripproxy.bus.item_intake import ItemIntake
+from gripproxy.bus.item_sequencer import ItemSequencer
 from gripproxy.bus.metrics_page import CONTENT_TYPE, encode_metrics
 from gripproxy.bus.outlet import Outlet
 from gripproxy.bus.watched_socket import AnySocket
+from gripproxy.bus.zhttp_gateway import open_gateway
 from gripproxy.bus.zmq_inputs import open_push_input, open_sub_input
 from gripproxy.child import ChildContext
 from gripproxy.errors import ConfigError
+from gripproxy.protocol.last_ids import LastIds
 from gripproxy.scoreboard import Field, ProcessState
 from gripproxy.settings import Settings
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 0.5
+LATE_S = 1.0  # between two looks for items that were parked for too long, same as Pushpin
 JOIN_MAX_S = 2.0  # what a worker that does not join may cost the others after a restart of the hub
 METRICS_REQUEST_MAX_BYTES = 8192
 
@@ -58,6 +64,7 @@ class _Hub:
         self._row = context.row
         self._stopping = asyncio.Event()
         self._heartbeat: asyncio.TimerHandle | None = None
+        self._late: asyncio.Handle | None = None
         self._intake: ItemIntake | None = None
 
     async def run(self) -> None:
@@ -73,40 +80,47 @@ class _Hub:
                 log.info("hub is ready")
             await self._stopping.wait()
             self._row[Field.STATE] = ProcessState.STOPPING
-            if self._heartbeat is not None:
-                self._heartbeat.cancel()
+            for timer in (self._heartbeat, self._late):
+                if timer is not None:
+                    timer.cancel()
             self._loop.remove_reader(self._context.lifeline_fd)
         log.info("hub stopped")
 
     async def _open(self, zmq_context: zmq.Context[AnySocket], opened: ExitStack) -> None:
         """Open the bus first, and the inputs only when the workers that serve already are on it again.
 
-        So the items that publishers' sockets kept while there was no hub reach every worker.
+        So the items that publishers' sockets kept while there was no hub reach every worker, and the channels that
+        have subscribers are known.
         """
         settings, loop = self._settings, self._loop
         worker_rows = self._context.scoreboard.worker_rows()
         serving = [index for index, row in enumerate(worker_rows) if row[Field.STATE] == ProcessState.READY]
         outlet = Outlet(loop, zmq_context, settings.ipc_path("bus"), len(worker_rows), self._row)
         opened.callback(outlet.close)
-        channels = ForwardedChannels(loop, len(worker_rows))
-        outlet.on_channels, outlet.on_left = channels.on_channels, channels.on_left
+        opened.callback((await open_gateway(loop, zmq_context, settings.ipc_path("zhttp"), self._row)).close)
+        sequencer = ItemSequencer(settings.message_wait_ms / 1000, LastIds(), self._row)
+        forwarded = ForwardedChannels(loop, ChannelUnion(len(worker_rows)))
+        channels = HostChannels(loop, outlet, sequencer, forwarded, settings.update_on_first_subscription)
+        opened.callback(channels.close)
         missing = await outlet.wait_joined(serving, JOIN_MAX_S)
         if missing:
             log.warning("workers %s did not join the bus within %g s", sorted(missing), JOIN_MAX_S)
-        self._intake = intake = ItemIntake(outlet, IdCache(settings.id_cache_ttl), self._row)
+        intake = ItemIntake(outlet, IdCache(settings.id_cache_ttl), sequencer, forwarded.wanted, self._row)
+        self._intake = intake
+        self._release_late(intake)
         if settings.push_in_spec is not None:
             opened.callback(open_push_input(loop, zmq_context, settings, outlet, intake).close)
         if settings.push_in_sub_specs:
-            opened.callback(open_sub_input(loop, zmq_context, settings, outlet, intake, channels).close)
-            opened.callback(channels.close)
+            opened.callback(open_sub_input(loop, zmq_context, settings, outlet, intake, forwarded).close)
+            opened.callback(forwarded.close)
         if settings.command_spec is not None:
-            opened.callback(open_command_socket(loop, zmq_context, settings, outlet, intake).close)
+            opened.callback(open_command_socket(loop, zmq_context, settings, outlet, intake, channels.recover).close)
         if settings.push_in_http_port is not None:
-            opened.callback(self._open_control_server(outlet, intake).close)
+            opened.callback(self._open_control_server(outlet, intake, channels).close)
         if settings.prometheus_port is not None:
             opened.callback(self._open_metrics_server(settings.prometheus_port).close)
 
-    def _open_control_server(self, outlet: Outlet, intake: ItemIntake) -> ControlServer:
+    def _open_control_server(self, outlet: Outlet, intake: ItemIntake, channels: HostChannels) -> ControlServer:
         settings = self._settings
         port = settings.push_in_http_port or 0
         listener = open_listener("push_in_http_addr, push_in_http_port", settings.push_in_http_addr, port)
@@ -120,6 +134,8 @@ class _Hub:
                 if outlet.is_overfull:
                     return BUSY
                 intake.accept(decision.items)
+            elif decision.is_recover:
+                channels.recover()
             return decision.answer
 
         return ControlServer(
@@ -146,6 +162,12 @@ class _Hub:
         if self._intake is not None:
             self._intake.flush_log()
         self._heartbeat = self._loop.call_later(HEARTBEAT_S, self._beat)
+
+    def _release_late(self, intake: ItemIntake) -> None:
+        if intake.release_late():
+            self._late = self._loop.call_soon(self._release_late, intake)
+        else:
+            self._late = self._loop.call_later(LATE_S, self._release_late, intake)
 
     def _on_lifeline(self) -> None:
         if not os.read(self._context.lifeline_fd, 1):

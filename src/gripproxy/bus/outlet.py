@@ -4,15 +4,32 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from typing import ClassVar
 
 import zmq
 
 from gripproxy.bus.watched_socket import BATCH_MAX_COUNT, WatchedSocket, bind
-from gripproxy.bus.worker_notice import ChannelsChanged, Notice, WorkerJoined, WorkerLeft, decode_notice
+from gripproxy.bus.worker_notice import (
+    AllChannelsTold,
+    ChannelsChanged,
+    IdsDoubted,
+    Notice,
+    WorkerJoined,
+    WorkerLeft,
+    decode_notice,
+)
 from gripproxy.errors import InternalError
-from gripproxy.protocol.bus_message import Payload, encode_hello, encode_items, pack_item
-from gripproxy.protocol.publish_item import PublishItem
+from gripproxy.protocol.bus_message import (
+    UNTOUCHED,
+    NotedId,
+    Payload,
+    encode_forget,
+    encode_hello,
+    encode_items,
+    encode_last_ids,
+    encode_stale,
+)
 from gripproxy.scoreboard import Field
 
 log = logging.getLogger(__name__)
@@ -31,14 +48,16 @@ RETRY_S = 0.01  # the socket's own edge normally comes first
 LINGER_MS = 500  # on a stop of the hub alone, for workers that still read
 
 OnChannels = Callable[[ChannelsChanged], None]
-OnLeft = Callable[[int], None]
+OnWorker = Callable[[int], None]
+OnDoubts = Callable[[IdsDoubted], None]
 
 
 class Outlet:
     """An XPUB socket on a private unix socket file, numbering its items from 0 within a random epoch.
 
-    A worker that joins is sent a hello with the number of the next item. While a worker is full, `is_blocked` is
-    True, and the inputs must not read; the callables in `on_unblocked` are called when they may again.
+    A worker that joins is sent a hello with the number of the next item; then `on_joined` is called. While a worker is
+    full, `is_blocked` is True, and the inputs must not read; the callables in `on_unblocked` are called when they may
+    again.
     """
 
     def __init__(
@@ -53,7 +72,9 @@ class Outlet:
         self.is_blocked = False  # a worker is full: read no input
         self.on_unblocked: list[Callable[[], None]] = []
         self.on_channels: OnChannels | None = None
-        self.on_left: OnLeft | None = None
+        self.on_joined: OnWorker | None = None
+        self.on_left: OnWorker | None = None
+        self.on_doubts: OnDoubts | None = None
         self._loop = loop
         self._row = row
         self._workers_count = workers_count
@@ -61,12 +82,14 @@ class Outlet:
         self._is_open = True
         self._channels: list[str] = []  # of the items that are gathered for the next message
         self._payloads: list[Payload] = []
+        self._noted_ids: list[NotedId] = []  # not longer than up to the last item that did something to a last id
         self._gathered_bytes = 0
         self._is_batch = False
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._retry: asyncio.TimerHandle | None = None
         self._joined: dict[int, bytes] = {}
+        self._told: set[int] = set()  # those that have also reported all their channels
         self._join_happened = asyncio.Event()
         xpub = zmq_context.socket(zmq.XPUB)
         xpub.setsockopt(zmq.XPUB_NODROP, 1)
@@ -81,16 +104,17 @@ class Outlet:
         """So much waits for the full worker that items must be turned away."""
         return len(self._waiting) >= WAITING_MAX_COUNT or self._waiting_bytes >= WAITING_MAX_BYTES
 
-    def publish(self, item: PublishItem) -> None:
-        """Send an item to every worker, or queue it while one of them is full."""
-        payload = pack_item(item)
-        self.publish_packed(item.channel, payload, len(payload[0]))
+    def publish_packed(self, channel: str, payload: Payload, size_bytes: int, noted_id: NotedId = UNTOUCHED) -> None:
+        """Send an item to every worker, or queue it while one of them is full.
 
-    def publish_packed(self, channel: str, payload: Payload, size_bytes: int) -> None:
-        """Send what `publish` would make of an item. It waits for the others of its batch or this turn of the loop."""
+        It waits for the others of its batch or this turn of the loop.
+        """
         channels = self._channels
         if not channels and not self._is_batch:
             self._loop.call_soon(self._send_gathered)
+        if noted_id is not UNTOUCHED:
+            self._fill_noted_ids(len(channels))
+            self._noted_ids.append(noted_id)
         channels.append(channel)
         self._payloads.append(payload)
         self._gathered_bytes += size_bytes
@@ -106,10 +130,25 @@ class Outlet:
         self._is_batch = False
         self._send_gathered()
 
+    def tell_last_ids(self, worker_index: int, channels: Sequence[str], last_ids: Sequence[str]) -> None:
+        """Tell one worker what was known before it joined; no channels: that was all."""
+        self._send_gathered()
+        self._send_in_order(encode_last_ids(self.epoch, self._next_sequence, worker_index, channels, last_ids))
+
+    def tell_forget(self, channels: Sequence[str] | None) -> None:
+        """Tell every worker to forget the last ids of these channels, or all."""
+        self._send_gathered()
+        self._send_in_order(encode_forget(self.epoch, self._next_sequence, channels))
+
+    def tell_stale(self, channels: Sequence[str] | None) -> None:
+        """Tell every worker that holds on these channels, or on any, should ask their origin again."""
+        self._send_gathered()
+        self._send_in_order(encode_stale(self.epoch, self._next_sequence, channels))
+
     async def wait_joined(self, worker_indices: Collection[int], timeout_s: float) -> set[int]:
-        """Wait until all these workers have joined; give those that have not after `timeout_s`."""
+        """Wait until all these have joined and told all their channels; give those that have not after `timeout_s`."""
         deadline = self._loop.time() + timeout_s
-        while missing := set(worker_indices) - self._joined.keys():
+        while missing := set(worker_indices) - self._told:
             self._join_happened.clear()
             try:
                 await asyncio.wait_for(self._join_happened.wait(), deadline - self._loop.time())
@@ -129,11 +168,18 @@ class Outlet:
         if count and self._is_open:
             channels, self._channels = self._channels, []  # first: what cannot be encoded must not stay
             payloads, self._payloads = self._payloads, []
+            if self._noted_ids:
+                self._fill_noted_ids(count)
+            noted_ids, self._noted_ids = self._noted_ids, []
             self._gathered_bytes = 0
-            message = encode_items(self.epoch, self._next_sequence, channels, payloads)
+            message = encode_items(self.epoch, self._next_sequence, channels, payloads, noted_ids)
             self._next_sequence += count
             self._row[Field.ITEMS_SENT] += count
             self._send_in_order(message)
+
+    def _fill_noted_ids(self, count: int) -> None:
+        while len(self._noted_ids) < count:
+            self._noted_ids.append(UNTOUCHED)
 
     def _send_in_order(self, message: bytes) -> None:
         if not self.is_blocked:
@@ -191,19 +237,42 @@ class Outlet:
             return
         if notice.worker_index >= self._workers_count:
             raise InternalError(f"worker {notice.worker_index} on the bus, of {self._workers_count}")
-        if isinstance(notice, ChannelsChanged):
-            if self.on_channels is not None:
-                self.on_channels(notice)
-        elif isinstance(notice, WorkerJoined):
-            self._joined[notice.worker_index] = notice.topic
-            self._forget_channels(notice.worker_index)
-            self._send_gathered()
-            self._send_in_order(encode_hello(self.epoch, self._next_sequence, notice.worker_index))
-            self._join_happened.set()
-        elif isinstance(notice, WorkerLeft) and self._joined.get(notice.worker_index) == notice.topic:
-            del self._joined[notice.worker_index]
-            self._forget_channels(notice.worker_index)
+        self._on_notice[type(notice)](self, notice)
 
-    def _forget_channels(self, worker_index: int) -> None:
+    def _on_channels(self, notice: ChannelsChanged) -> None:
+        if self.on_channels is not None:
+            self.on_channels(notice)
+
+    def _on_doubts(self, notice: IdsDoubted) -> None:
+        if self.on_doubts is not None:
+            self.on_doubts(notice)
+
+    def _on_joined(self, notice: WorkerJoined) -> None:
+        self._joined[notice.worker_index] = notice.topic
+        self._forget_worker(notice.worker_index)
+        self._send_gathered()
+        self._send_in_order(encode_hello(self.epoch, self._next_sequence, notice.worker_index))
+        if self.on_joined is not None:
+            self.on_joined(notice.worker_index)
+
+    def _on_all_told(self, notice: AllChannelsTold) -> None:
+        self._told.add(notice.worker_index)
+        self._join_happened.set()
+
+    def _on_left(self, notice: WorkerLeft) -> None:
+        if self._joined.get(notice.worker_index) == notice.topic:
+            del self._joined[notice.worker_index]
+            self._forget_worker(notice.worker_index)
+
+    def _forget_worker(self, worker_index: int) -> None:
+        self._told.discard(worker_index)
         if self.on_left is not None:
             self.on_left(worker_index)
+
+    _on_notice: ClassVar[dict[type[Notice], Callable[..., None]]] = {
+        ChannelsChanged: _on_channels,
+        IdsDoubted: _on_doubts,
+        WorkerJoined: _on_joined,
+        AllChannelsTold: _on_all_told,
+        WorkerLeft: _on_left,
+    }

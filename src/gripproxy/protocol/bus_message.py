@@ -1,13 +1,14 @@
-"""Items, or a hello, as one message on the bus from the hub to its workers.
+"""Messages on the bus from the hub to its workers: items most of all.
 
-A message is one msgpack array: epoch, sequence, whom it greets, channels, payloads. The channels lie together, so that
-a worker sees at one look whether it has a subscriber for any of them, and every item is packed for itself inside of
-that. Both ends are always the same version of gripproxy, so fields go by position.
+A message is one msgpack array: epoch, sequence, kind, worker, channels, payloads, ids. The channels of items lie
+together, so that a worker sees at one look whether it has a subscriber for any of them, and every item is packed for
+itself inside of that. Both ends are always the same version of gripproxy, so fields go by position.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from enum import IntEnum
+from typing import Any, Final, Literal
 
 import msgpack
 
@@ -25,10 +26,29 @@ from gripproxy.protocol.publish_item import PublishItem
 # An item: as bytes, the content for the streams of its channel, of which most items consist; else packed, in a list.
 Payload = bytes | list[bytes]
 
+# What an item did to its channel's last id: it is the last now, it left the last unknown (None), or nothing.
+NotedId = str | Literal[False] | None
+UNTOUCHED: Final = False
+
 _ACTIONS = tuple(Action)
 _WS_TYPES = tuple(WsMessageType)
 _pack = msgpack.Packer(use_bin_type=True).pack  # made once: making a packer costs more than packing an item
 _unpack = msgpack.unpackb
+# An instruct's channels may hold what no item's can: half a surrogate pair.
+_pack_names = msgpack.Packer(use_bin_type=True, unicode_errors="surrogatepass").pack
+
+
+class BusKind(IntEnum):
+    """What a message is."""
+
+    ITEMS = 0
+    HELLO = 1  # the hub greets a worker that joined
+    LAST_IDS = 2  # a part of what the hub knew before a worker joined; without channels: that was all
+    FORGET = 3  # the last ids of these channels are not to be relied on
+    STALE = 4  # items may have passed holds on these channels by
+
+
+ITEMS, HELLO, LAST_IDS, FORGET, STALE = map(int, BusKind)  # plain ints: they are compared for each message
 
 
 @dataclass(slots=True)
@@ -37,20 +57,42 @@ class BusMessage:
 
     epoch: int  # chosen by each hub when it starts
     sequence: int  # of the first item, or of the hub's next; counts every item of this epoch
-    hello_worker: int | None  # the hub greets this worker: there are no items
-    channels: list[str]
+    kind: int  # a BusKind
+    worker_index: int | None  # HELLO and LAST_IDS are for this worker alone
+    channels: list[str] | None  # None in FORGET and STALE: all channels
     payloads: list[Payload]
+    ids: list[NotedId]  # one per channel; of ITEMS also none at all, if no item did anything to a last id
 
 
-def encode_items(epoch: int, sequence: int, channels: Sequence[str], payloads: Sequence[Payload]) -> bytes:
-    """Encode as many channels as payloads. `epoch` and `sequence` are at most 64 bits."""
-    message: bytes = _pack((epoch, sequence, None, channels, payloads))
+def encode_items(
+    epoch: int, sequence: int, channels: Sequence[str], payloads: Sequence[Payload], ids: Sequence[NotedId] = ()
+) -> bytes:
+    """Encode as many channels as payloads, and as many ids or none. `epoch` and `sequence` are at most 64 bits."""
+    message: bytes = _pack((epoch, sequence, ITEMS, None, channels, payloads, ids))
     return message
 
 
 def encode_hello(epoch: int, sequence: int, worker_index: int) -> bytes:
     """Encode the hub's answer to a worker that joined the bus."""
-    message: bytes = _pack((epoch, sequence, worker_index, (), ()))
+    message: bytes = _pack_names((epoch, sequence, HELLO, worker_index, (), (), ()))
+    return message
+
+
+def encode_last_ids(epoch: int, sequence: int, worker_index: int, channels: Sequence[str], ids: Sequence[str]) -> bytes:
+    """Encode last ids for a worker that joined after they were set; no channels at the end of all."""
+    message: bytes = _pack_names((epoch, sequence, LAST_IDS, worker_index, channels, (), ids))
+    return message
+
+
+def encode_forget(epoch: int, sequence: int, channels: Sequence[str] | None) -> bytes:
+    """Encode that the last ids of these channels are to be forgotten, or all."""
+    message: bytes = _pack_names((epoch, sequence, FORGET, None, channels, (), ()))
+    return message
+
+
+def encode_stale(epoch: int, sequence: int, channels: Sequence[str] | None) -> bytes:
+    """Encode that holds on these channels should ask their origin again, or all."""
+    message: bytes = _pack_names((epoch, sequence, STALE, None, channels, (), ()))
     return message
 
 
@@ -61,12 +103,15 @@ def decode_message(message: bytes) -> BusMessage:
         InternalError: it is damaged.
     """
     try:
-        epoch, sequence, hello_worker, channels, payloads = _unpack(message)
-        if len(channels) == len(payloads):
-            return BusMessage(epoch, sequence, hello_worker, channels, payloads)
+        epoch, sequence, kind, worker_index, channels, payloads, ids = _unpack(message, unicode_errors="surrogatepass")
+        if kind > LAST_IDS:
+            return BusMessage(epoch, sequence, BusKind(kind), worker_index, channels, payloads, ids)
+        count = len(channels)
+        if (len(payloads) == count or kind != ITEMS) and (not ids or len(ids) == count):
+            return BusMessage(epoch, sequence, kind, worker_index, channels, payloads, ids)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise InternalError(f"bus message of {len(message)} bytes is damaged: {error}") from None
-    raise InternalError(f"bus message has {len(channels)} channels for {len(payloads)} items")
+    raise InternalError(f"bus message has {count} channels for {len(payloads)} items and {len(ids)} ids")
 
 
 def pack_item(item: PublishItem) -> list[bytes]:

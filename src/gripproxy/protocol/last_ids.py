@@ -1,5 +1,7 @@
 """The id of the last item of each channel: what tells whether a client's hold begins where the channel stands."""
 
+from itertools import islice
+
 LAST_IDS_MAX_COUNT = 1_000_000  # channels, same as Pushpin
 
 
@@ -12,5 +14,7 @@ class LastIds(dict[str, str]):
         if item_id is None:
             return
         if len(self) >= LAST_IDS_MAX_COUNT:
-            del self[next(iter(self))]
+            # Some at once: to find a dict's first entry takes as long as there were entries before it.
+            for oldest in list(islice(self, len(self) // 1000 + 1)):
+                del self[oldest]
         self[channel] = item_id
