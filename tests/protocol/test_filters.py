@@ -184,7 +184,8 @@ def test_a_response_is_filtered_if_any_channel_builds_ids() -> None:
         (META, [b"ab", b"%"], "Expected directive after '%' at position 2"),
         (META, [b"ab%(I", b" am"], "Unterminated field starting at position 3"),
         (META | {"id_encoding": "x"}, [b"a"], "unsupported encoding: x"),
-        (META, [b"ab%(", b"x" * DIRECTIVE_MAX_BYTES], "Directive of more than 4096 bytes at position 2"),
+        (META, [b"ab%(", b"x" * (DIRECTIVE_MAX_BYTES - 1)], "Directive of more than 4096 bytes at position 2"),
+        (META, [b"ab%(", b"x" * (DIRECTIVE_MAX_BYTES - 2)], "Unterminated field starting at position 3"),
     ],
 )
 def test_response_errors(sub_meta: dict[str, str], parts: list[bytes], error: str) -> None:

@@ -77,7 +77,8 @@ def test_the_first_fault_is_named_with_its_position(text: bytes, error: str) -> 
 
 def test_a_long_name_is_not_repeated_whole() -> None:
     """An error must not be as long as the content."""
-    assert shown("n" * 1000) == "n" * 80 + "..."
+    assert shown("n" * 81) == "n" * 80 + "..."
+    assert shown("n" * 80) == "n" * 80
 
 
 def test_positions_count_from_the_offset() -> None:
@@ -88,10 +89,13 @@ def test_positions_count_from_the_offset() -> None:
         render(parse_template(b"ab%", 100), expand)
 
 
-def test_what_is_cut_off_waits_only_in_an_open_text() -> None:
+@pytest.mark.parametrize("directive", [b"%", b"%(", b"%(c", b"%(c\\", b"%(c)"])
+def test_what_is_cut_off_waits_only_in_an_open_text(directive: bytes) -> None:
     """A directive may arrive in two parts, and a wrong one is wrong at once."""
-    cut = parse_template(b"ab%(c")
+    cut = parse_template(b"ab" + directive)
     assert (render(cut, expand, is_open=True), cut.end) == (b"ab", 2)
+    with pytest.raises(FilterError):
+        render(cut, expand)
     with pytest.raises(FilterError):
         render(parse_template(b"ab%-"), expand, is_open=True)
 
