@@ -9,6 +9,8 @@ from typing import Any
 
 import msgpack
 
+from gripproxy.errors import InternalError
+
 MESSAGE_MAX_BYTES = 64 * 1024 * 1024  # far above any packet: more than that is not of our making
 
 # From a worker.
@@ -48,7 +50,10 @@ class MessageReader:
         """Take bytes and give the messages that are whole.
 
         Raises:
-            ValueError: these are no messages of ours.
+            InternalError: these are no messages of ours.
         """
-        self._unpacker.feed(data)
-        yield from self._unpacker
+        try:
+            self._unpacker.feed(data)
+            yield from self._unpacker
+        except (ValueError, msgpack.UnpackException) as error:
+            raise InternalError(f"no zhttp message: {error!r}") from error
