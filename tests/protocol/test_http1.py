@@ -485,3 +485,9 @@ def test_reason_that_breaks_the_status_line_is_replaced(reason: bytes) -> None:
     """It goes on to the client."""
     assert check_response(200, reason, [], is_head=False).reason == b"OK"
     assert check_response(200, b"Fine", [], is_head=False).reason == b"Fine"
+
+
+def test_request_that_asks_for_the_proxy_itself_is_told_from_others() -> None:
+    """Any value will do, as in Pushpin."""
+    assert check_request(b"GET", b"/", True, [(b"pushpin-CHECK", b"")]).is_check
+    assert not check_request(b"GET", b"/", True, [(b"Pushpin-Route", b"")]).is_check

@@ -9,6 +9,8 @@ from gripproxy.protocol.http1 import encode_text_response
 from gripproxy.protocol.jsonp import decode_jsonp
 from gripproxy.protocol.origin_request import is_forbidden_events, is_marked_https
 
+CHECK_NOTICE = "gripproxy, a GRIP proxy in place of Pushpin. License: Apache 2.0."  # what Pushpin-Check asks for
+
 
 def admit(event: RequestArrived, rules: ProxyRules) -> ClientRequest | Respond:
     """Find a request's route; or answer it, where there is none or it must not go there."""
@@ -18,6 +20,8 @@ def admit(event: RequestArrived, rules: ProxyRules) -> ClientRequest | Respond:
     is_https = event.is_https or (settings.accept_x_forwarded_protocol and is_marked_https(head.headers))
     route_id = rules.requests.wanted_route(head)
     route = rules.routes.find(head.host_name, is_https, head.path, is_websocket=False, route_id=route_id)
+    if head.is_check:
+        return _refuse(event, 200, CHECK_NOTICE)
     if route is None:
         return _refuse(event, 502, f"No route for host: {head.host_name}")
     is_cross_origin = route.aco or settings.auto_cross_origin
@@ -29,7 +33,7 @@ def admit(event: RequestArrived, rules: ProxyRules) -> ClientRequest | Respond:
             request.jsonp = decode_jsonp(head, route.jsonp)
         except ClientError as error:
             return _refuse(event, error.status, str(error), request)
-    if is_forbidden_events(head, route.targets[0], is_trusted):
+    if any(is_forbidden_events(request.meant, target, is_trusted) for target in route.targets):
         return _refuse(event, 403, "Client not allowed to send WebSocket events directly.", request)
     return request
 

@@ -59,6 +59,7 @@ class RequestHead:
     is_keep_alive: bool = True
     is_expecting_continue: bool = False
     upgrade: bytes | None = None
+    is_check: bool = False  # Pushpin-Check: it asks the proxy who it is
 
     @property
     def is_head(self) -> bool:
@@ -250,6 +251,11 @@ def _on_upgrade(head: RequestHead, value: bytes, host: bytes | None) -> bytes | 
     return host
 
 
+def _on_check(head: RequestHead, value: bytes, host: bytes | None) -> bytes | None:
+    head.is_check = True
+    return host
+
+
 _RULES = {
     b"host": _on_host,
     b"content-length": _on_content_length,
@@ -257,6 +263,7 @@ _RULES = {
     b"connection": _on_connection,
     b"expect": _on_expect,
     b"upgrade": _on_upgrade,
+    b"pushpin-check": _on_check,
 }
 
 
