@@ -60,3 +60,14 @@ def test_an_untrusted_target_leads_to_untrusted_ones(is_untrusted: bool) -> None
     asked = client(route="* origin:80,untrusted" if is_untrusted else "* origin:80")
     _, (target,) = way_to(asked, LinkUrl(False, "10.0.0.1", "/"))
     assert target.untrusted is is_untrusted
+
+
+@pytest.mark.parametrize("is_https", [False, True])
+def test_origin_hears_that_the_link_is_of_an_https_site(is_https: bool) -> None:
+    """It would redirect the request to https otherwise, as many do."""
+    url = LinkUrl(is_https, "d.test", "/x")
+    asked = client()
+    asked.is_https = is_https
+    path, (target,) = way_to(asked, url)
+    head = new_requests().send(lambda *event: [], None, asked, url, (path, target), 0.0).head
+    assert (b"\r\nX-Forwarded-Proto: https\r\n" in head) is is_https

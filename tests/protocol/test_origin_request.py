@@ -18,6 +18,7 @@ from gripproxy.protocol.origin_request import (
     is_marked_https,
 )
 from gripproxy.protocol.route import Route
+from gripproxy.protocol.route_target import Target
 from gripproxy.protocol.routes import parse_routes
 from gripproxy.settings import ForwardedForRule, ForwardedProtocol, Settings
 
@@ -470,3 +471,15 @@ def test_clients_cannot_send_events_as_a_proxy_would(content_type: bytes, is_for
     assert is_forbidden_events(head, over_http, is_trusted=False) is is_forbidden
     assert not is_forbidden_events(head, over_http, is_trusted=True)
     assert not is_forbidden_events(head, plain, is_trusted=False)
+
+
+def test_link_to_another_server_does_not_get_the_routes_headers() -> None:
+    """They may hold what only the route's own origin should know."""
+    requests = OriginRequests(Settings(), {}, lambda: 0.0)
+    chosen = route('*,header="Authorization: secret" o.test:80')
+    for target, names in (
+        (chosen.targets[0], [b"Host", b"Authorization"]),
+        (Target(host="o.test", port=80), [b"Host"]),
+    ):
+        made, _ = requests.link_headers(chosen, target, b"d.test", [], 0.0)
+        assert [name for name, _ in made] == [*names, b"Grip-Feature"]

@@ -50,7 +50,8 @@ class LinkRequests:
         path, target = way
         self._next_id += 1
         self._asked[self._next_id] = on_event, asked
-        own, server_name = self._requests.link_headers(request.route, target, url.host.encode(), last_ids, now)
+        host = url.host.encode()
+        own, server_name = self._requests.link_headers(request.route, target, host, last_ids, now, url.is_https)
         head = encode_request_head(method, path, own + (headers or []), SIZED if body else NONE, len(body))
         return AskLink(self._next_id, target, server_name, head + body)
 

@@ -145,6 +145,8 @@ class OriginRequests:
         """Give the headers of a request of our own for a link in an instruct, and the name for TLS, as `headers` does.
 
         Args:
+            target: one of the route's own; any other one is a server that the link names, which does not get what the
+                route's `header` properties say, passwords perhaps.
             host: of the link's URL, with its port if it says one.
             is_https: the scheme of the link's URL.
 
@@ -152,7 +154,8 @@ class OriginRequests:
         """
         host = host if target.host_header is None else target.host_header.encode()
         made: Headers = [(b"Host", host), *encode_grip_last(grip_last)]
-        own = {name.lower(): (name, value) for name, value in route.headers}  # the one that applies last
+        is_own = any(target is each for each in route.targets)
+        own = {name.lower(): (name, value) for name, value in route.headers if is_own}  # the one that applies last
         kinds = (KEPT, OVER_HTTP, FORWARDED)
         made += [header for name, header in own.items() if header[1] and self._fates[name] in kinds]
         if self._cdn_loop:
