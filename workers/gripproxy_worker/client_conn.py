@@ -31,7 +31,7 @@ from gripproxy.protocol.http1 import (
 from gripproxy_worker.origin_conn import Origin
 from gripproxy_worker.origin_pool import Ask, origin_key
 from gripproxy_worker.request_body import RequestBody
-from gripproxy_worker.request_reader import head_end, read_head
+from gripproxy_worker.request_reader import head_end, read_head, without_empty_lines
 
 if TYPE_CHECKING:
     from gripproxy_worker.driver import Driver
@@ -182,9 +182,8 @@ class ClientConn:
         """Take a request head off the buffer and begin with it; False while it is not whole."""
         settings = self._driver.settings
         max_bytes = settings.client_buffer_size
-        if self._buffer[:1] in b"\r\n":  # RFC 9112 section 2.2; if there is nothing else, it counts
-            self._buffer = self._buffer.lstrip(b"\r\n") or self._buffer
-        ends = None if self._buffer[:1] in b"\r\n" else head_end(self._buffer)
+        self._buffer = without_empty_lines(self._buffer)
+        ends = head_end(self._buffer)
         if ends is None or ends[1] > max_bytes:
             if len(self._buffer) > max_bytes or ends is not None:
                 raise ClientError(f"Request header size exceeded limit of {max_bytes} bytes.", 431)

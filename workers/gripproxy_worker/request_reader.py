@@ -23,11 +23,13 @@ from gripproxy.protocol.http1 import (
 CHUNK_OVERHEAD_MAX_BYTES = 16_384  # of chunk sizes, extensions and trailers without any content between
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
+_EMPTY_LINES = re.compile(rb"(?:\r?\n)++(?!\r?\Z)")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _CHUNKED = BodyFraming.CHUNKED
 # Of httptools' words for what is wrong with a chunk or a trailer, those that tell Pushpin's words for it: the first
 # that occur. With words that it does not have yet it speaks for itself.
 _CHUNK_FAULTS = {
+    "Content-Length": "invalid content length",
     "size overflow": "chunk too large",
     "after chunk data": "invalid chunk suffix",
     "chunk": "invalid chunk size",
@@ -108,11 +110,24 @@ class ChunkedBody:
             raise ClientError(f"Failed to parse request: {fault}") from None
 
 
+def without_empty_lines(buffer: bytes) -> bytes:
+    """Skip the empty lines that a request may begin with (RFC 9112 section 2.2).
+
+    As long as there is nothing else they stay: who sends only such lines sends a head that never ends.
+    """
+    if buffer[:1] not in b"\r\n":
+        return buffer
+    match = _EMPTY_LINES.match(buffer)
+    return buffer if match is None else buffer[match.end() :]
+
+
 def head_end(buffer: bytes) -> tuple[int, int] | None:
     """Find where the head in `buffer` ends and what follows it begins, or None while it is not whole.
 
     Bare LF ends lines too (RFC 9112 section 2.2); the origin never sees it.
     """
+    if buffer.startswith((b"\n", b"\r\n")):
+        return None  # the request has not begun
     end = buffer.find(b"\r\n\r\n")
     bare = buffer.find(b"\n\n", 0, end if end >= 0 else len(buffer))
     if bare < 0 and end >= 0 and buffer.find(b"\n\r\n", 0, end + 2) < 0:
