@@ -53,7 +53,7 @@ def test_worker_serves_once_it_is_ready_and_stops_with_its_supervisor(supervisor
     bench.turn()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", supervisor.port))
-    bench.outlet()
+    bench.hub()
     bench.run_until(lambda: supervisor.context.has_reported)
     assert os.read(supervisor.report_fd, 100) == READY_LINE
     with socket.create_connection(("127.0.0.1", supervisor.port)) as client:
@@ -87,6 +87,6 @@ def test_worker_that_cannot_listen_says_why(supervisor: Supervisor) -> None:
     """Before it is ready: the supervisor shows the reason and gives up."""
     with socket.create_server(("127.0.0.1", supervisor.port)):
         serving = supervisor.start()
-        supervisor.bench.outlet()
+        supervisor.bench.hub()
         with pytest.raises(ConfigError, match="Address already in use"):
             supervisor.bench.run(serving)
