@@ -45,7 +45,7 @@ class Field(IntEnum):
     INTERNAL_ERRORS = 22
     ITEMS_PARKED = 23  # hub, gauge: items that wait for the one before them
     ITEMS_LATE = 24  # hub: parked items that went out without the one before them
-    ITEMS_UNORDERED = 25  # hub: items dropped for their place: it was taken, too many waited, or nobody was left
+    ITEMS_UNORDERED = 25  # hub: items dropped for their place in the order: it was taken, or too many waited
     ZHTTP_REFUSED = 26  # hub: requests that failed because no zhttp origin, or no worker of ours, had room for them
     ZHTTP_INVALID = 27  # hub: packets of zhttp origins that were not valid
     HANDSHAKES = 28  # of TLS clients, finished

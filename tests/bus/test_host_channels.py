@@ -112,6 +112,19 @@ def test_channel_that_is_closed_is_forgotten_everywhere(bench: BusBench) -> None
     assert second.last_ids == {}
 
 
+def test_what_waited_on_a_closed_channel_is_not_lost(bench: BusBench) -> None:
+    """The next subscriber may be there before his worker's report is: out of order is better than never."""
+    hub, first, second = start(bench, "a")
+    accept(hub, "a", "1")
+    accept(hub, "a", "3", "2")
+    second.feed._wanted |= {"a"}  # and its report is on its way
+    first.feed.unsubscribe("a")
+    bench.run_until(lambda: "a" not in hub.subscribed)
+    settle(bench, hub, first, second)
+    assert b"a3" in second.contents
+    assert first.last_ids == second.last_ids == hub.last_ids == {}
+
+
 def test_doubted_id_is_forgotten_everywhere_if_it_is_still_the_last(bench: BusBench) -> None:
     """The hub may have released the next item in the meantime."""
     hub, first, second = start(bench, "a", "b")

@@ -196,16 +196,20 @@ def test_recovery_forgets_all() -> None:
 
 
 def test_closed_channels_are_cleared() -> None:
-    """Nobody is left whom what waits is for; those with a last id are named, for workers to forget it."""
+    """Those with a last id are named, for workers to forget it. What waited goes, and sets none."""
     bench = Bench()
     for channel in "abc":
         bench.accept(channel, "0")
+    bench.accept("b", "4", "3")
     bench.accept("b", "2", "1")
     bench.accept("c", "2", "1")
     bench.sequencer.forget("b", "0")
-    assert bench.sequencer.clear(["b", "a", "x"]) == ["a"]
+    known, released = bench.sequencer.clear(["b", "a", "x"])
+    assert known == ["a"]
+    assert names(released) == ["b4", "b2"]
+    assert noted_ids(released) == [UNTOUCHED, UNTOUCHED]
     assert bench.last_ids == {"c": "0"}
-    assert bench.counts == (1, 0, 1)
+    assert bench.counts == (1, 2, 0)
     assert bench.due(WAIT_S) == ["c2"]
 
 
@@ -315,7 +319,8 @@ class SequencerMachine(RuleBasedStateMachine):
     @rule(channel=CHANNELS)
     def close(self, channel: str) -> None:
         self.subscribed.discard(channel)
-        known = self.bench.sequencer.clear([channel])
+        known, released = self.bench.sequencer.clear([channel])
+        self.check(released, [item for _, _, item in self.model[channel].parked])
         assert known == ([channel] if self.model[channel].last_id is not None else [])
         for name in known:
             self.worker_ids.pop(name)

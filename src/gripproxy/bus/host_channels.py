@@ -87,7 +87,10 @@ class HostChannels:
         self._tell_forget([channel for channel, last_id in notice.last_ids.items() if forget(channel, last_id)])
 
     def _close_channels(self, gone: list[str]) -> None:
-        self._tell_forget(self._sequencer.clear(gone))
+        known, released = self._sequencer.clear(gone)
+        for item in released:
+            self._outlet.publish_packed(item.channel, item.payload, len(item.payload[0]), item.noted_id)
+        self._tell_forget(known)
 
     def _tell_forget(self, channels: list[str]) -> None:
         for start in range(0, len(channels), NAMES_MAX_COUNT):

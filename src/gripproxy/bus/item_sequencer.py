@@ -1,7 +1,7 @@
 """Bring the items of each channel into their publisher's order, by the id that each says it follows."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from gripproxy.protocol.bus_message import UNTOUCHED, NotedId, pack_item
@@ -41,7 +41,7 @@ class ItemSequencer:
     An item goes out at once unless it names another predecessor than the channel's last item, and that is known.
     Such an item is parked until its predecessor was released, or for `message_wait_s`. Only channels with a
     subscriber have a last id or parked items, so whoever calls tells whether there is one, and calls `clear` for
-    those that lose their last.
+    those that lose their last one.
 
     `row`: where parked, late and dropped items are counted.
 
@@ -103,15 +103,19 @@ class ItemSequencer:
         """Forget all last ids. What is parked stays so: its wait goes on."""
         self.last_ids.clear()
 
-    def clear(self, channels: Iterable[str]) -> list[str]:
-        """Forget channels that have no subscriber any more, parked items and all; give those with a last id."""
-        if not self.last_ids and not self._parked:
-            return []
-        for channel in channels:
+    def clear(self, channels: Collection[str]) -> tuple[list[str], list[ReleasedItem]]:
+        """Forget channels that have no subscriber any more; give those that had a last id, and what was parked.
+
+        Pushpin discards what was parked. Here the next subscriber may be there already, in a worker whose report is
+        still on its way: he gets it out of order rather than never, and if there is none, nobody sees it.
+        """
+        released: list[ReleasedItem] = []
+        for channel in channels if self._parked else ():
             for parked in list(self._parked.get(channel, {}).values()):
                 self._unpark(parked)
-                self._row[Field.ITEMS_UNORDERED] += 1
-        return [channel for channel in channels if self.last_ids.pop(channel, None) is not None]
+                self._row[Field.ITEMS_LATE] += 1
+                released.append(ReleasedItem(channel, parked.payload, UNTOUCHED))
+        return [channel for channel in channels if self.last_ids.pop(channel, None) is not None], released
 
     def _is_early(self, channel: str, prev_id: str) -> bool:
         last_id = self.last_ids.get(channel)

@@ -113,7 +113,8 @@ class Outlet:
         if not channels and not self._is_batch:
             self._loop.call_soon(self._send_gathered)
         if noted_id is not UNTOUCHED:
-            self._fill_noted_ids(len(channels))
+            if len(self._noted_ids) < len(channels):
+                self._fill_noted_ids(len(channels))
             self._noted_ids.append(noted_id)
         channels.append(channel)
         self._payloads.append(payload)
