@@ -51,6 +51,7 @@ class Field(IntEnum):
     HANDSHAKES = 28  # of TLS clients, finished
     HANDSHAKE_ERRORS = 29  # given up: no TLS, no certificate for the name, too slow, or the client left
     ACCEPT_PAUSES = 30  # times a listener had to wait since the system had no socket left
+    ORIGIN_UNSERVED = 31  # requests that got no connection to an origin in time, or found too many waiting for one
     FIELD_COUNT = 40
 
 

@@ -97,7 +97,9 @@ class Settings:
     upstream_key: str = ""
     cdn_loop: str = ""
     origin_connect_timeout: float = 10.0  # gripproxy's own key
+    origin_queue_timeout: float = 30.0  # gripproxy's own key: for a connection to an origin to become free
     origin_timeout: float = 600.0  # gripproxy's own key: no byte from the origin for so long is a failure
+    max_open_requests: int = -1  # on their way to origins, over all workers; 0 or less: as many as the fd limit allows
 
     # [handler]
     push_in_spec: str | None = "tcp://127.0.0.1:5560"

@@ -22,9 +22,7 @@ def test_a_link_is_relative_to_the_request_that_brought_it(uri: str, resolved: s
     assert str(resolve_link(BASE, uri)) == resolved
 
 
-@pytest.mark.parametrize(
-    "uri", ["ftp://d.test/", "http://u@d.test/", "http://d.test:x/", "http://[::1/", "mailto:a"]
-)
+@pytest.mark.parametrize("uri", ["ftp://d.test/", "http://u@d.test/", "http://d.test:x/", "http://[::1/", "mailto:a"])
 def test_a_link_that_leads_nowhere_is_shown(uri: str) -> None:
     with pytest.raises(OriginError) as caught:
         resolve_link(BASE, uri)

@@ -168,7 +168,7 @@ class WorkerBench:
             origin.transport.abort()
         pool = self.driver.pool
         self.until(lambda: not pool._open and not pool._tasks)
-        assert not any(pool._idle.values()) and not pool._waiting
+        assert not any(pool._idle.values()) and not pool._line
         assert [record for slot in self.driver.wheel._slots.values() for record in slot] == []
         assert len(pool.zhttp) == 0
         assert self.driver.sockets.backlogs == {}

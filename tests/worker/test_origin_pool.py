@@ -1,15 +1,18 @@
 """Connections to origins: kept, counted, waited for, and never leaked, however they end."""
 
 import asyncio
-import ssl
 from typing import Any
 
 import pytest
 
+from gripproxy.engine.events import OriginFailure
 from gripproxy.protocol.http1 import ResponseHead
 from gripproxy.protocol.routes import Target
+from gripproxy.scoreboard import Field
+from gripproxy_worker import origin_line
 from gripproxy_worker.origin_conn import OriginConn
-from gripproxy_worker.origin_pool import CONNECTS_MAX_COUNT, IDLE_MAX_S, Ask, OriginPool
+from gripproxy_worker.origin_line import Ask
+from gripproxy_worker.origin_pool import CONNECTS_MAX_COUNT, IDLE_MAX_S, OriginPool
 from tests.worker.bench import WorkerBench
 from tests.worker.conftest import MakeBench
 
@@ -22,15 +25,20 @@ class Wanter:
     def __init__(self, bench: WorkerBench, target: Target | None = None, server_name: str = "", **options: Any) -> None:
         self.conns: list[OriginConn] = []
         self.errors: list[str] = []
+        self.kinds: list[OriginFailure] = []
         self.failures: list[str] = []
         self.ends_count = 0
         target = target or Target(host="127.0.0.1", port=bench.origin_port)
-        self.ask = Ask(target, server_name, self.on_conn, self.errors.append, **options)
+        self.ask = Ask(target, server_name, self.on_conn, self.on_error, **options)
         bench.driver.pool.get(self.ask)
 
     def on_conn(self, origin: OriginConn) -> None:
         self.conns.append(origin)
         origin.ask(self, b"GET / HTTP/1.1\r\n\r\n", is_head=False)
+
+    def on_error(self, failure: OriginFailure, reason: str) -> None:
+        self.kinds.append(failure)
+        self.errors.append(reason)
 
     def on_origin_head(self, head: ResponseHead) -> None: ...
 
@@ -106,10 +114,10 @@ def test_waiting_requests_of_two_origins_take_turns(make_bench: MakeBench) -> No
     other = Wanter(bench, Target(host="127.0.0.1", port=1))
     pool = pool_of(bench)
     pool._on_turn()
-    assert len(pool._open) == 2 * CONNECTS_MAX_COUNT and other.ask.key not in pool._waiting
+    assert len(pool._open) == 2 * CONNECTS_MAX_COUNT and other.ask.line is None
     for wanter in many:
         wanter.ask.cancel()
-    bench.until(lambda: other.errors and not pool._tasks and not pool._waiting)
+    bench.until(lambda: other.errors and not pool._tasks and not pool._line)
     bench.until(lambda: len(bench.origins) >= len(pool._open))
 
 
@@ -152,7 +160,7 @@ def test_request_that_was_cancelled_while_it_waited_is_not_kept(make_bench: Make
     for wanter in waiting:
         wanter.ask.cancel()
         wanter.ask.cancel()
-    assert pool_of(bench)._waiting == {}
+    assert not pool_of(bench)._line
     bench.origin().send(OK)
     bench.until(lambda: first.ends_count == 1)
 
@@ -224,17 +232,14 @@ def test_connection_closed_before_it_is_handed_over(bench: WorkerBench) -> None:
         return transport, origin
 
     class Loop:
-        time = bench.loop.time
-        create_task = bench.loop.create_task
-        call_soon = bench.loop.call_soon
+        getaddrinfo = bench.loop.getaddrinfo
 
     loop: Any = Loop()
     loop.create_connection = create_connection
-    pool._loop = loop
+    pool._connector._loop = loop
     wanter = Wanter(bench)
     bench.until(lambda: wanter.errors)
     assert wanter.conns == [] and pool._open == set()
-    pool._loop = bench.loop
 
 
 def test_idle_connection_is_closed_in_time(bench: WorkerBench) -> None:
@@ -300,14 +305,121 @@ def test_bug_while_connecting_ends_the_ask_and_is_logged(bench: WorkerBench, cap
         raise KeyError("bug")
 
     errors: list[str] = []
-    pool_of(bench).get(Ask(Target(host="127.0.0.1", port=bench.origin_port), "", fail, errors.append))
+    pool_of(bench).get(
+        Ask(Target(host="127.0.0.1", port=bench.origin_port), "", fail, lambda failure, reason: errors.append(reason))
+    )
     bench.until(lambda: not pool_of(bench)._open)
     assert errors == ["internal error: KeyError('bug')"]
     assert f"internal error while connecting to 127.0.0.1:{bench.origin_port}" in caplog.text
 
 
-def test_certificates_are_checked_unless_the_route_says_otherwise(bench: WorkerBench) -> None:
+def test_request_that_waits_too_long_for_a_connection_fails(make_bench: MakeBench) -> None:
+    """Its next target may be asked; without one it is answered, and not left to a hung origin's patience."""
+    bench = make_bench(connections_max=1)
+    hung, waiting = Wanter(bench), Wanter(bench)
+    bench.until(lambda: hung.conns)
+    now = bench.loop.time() + bench.settings.origin_queue_timeout + 1
+    for record in bench.driver.wheel.due(now, 1000):
+        record.on_deadline(now)
+    assert waiting.errors == ["no connection became free within 30 s"]
+    assert waiting.kinds == [OriginFailure.CONNECT] and hung.failures == []
+    assert bench.row[Field.ORIGIN_UNSERVED] == 1
+    bench.origin().send(OK)
+    bench.until(lambda: hung.ends_count == 1)
+    assert waiting.conns == []
+
+
+def test_too_many_waiting_requests_are_refused_in_a_later_turn(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks is not told before he knows that he has asked."""
+    monkeypatch.setattr(origin_line, "WAITING_MAX_COUNT", 1)
+    bench = make_bench(connections_max=1)
+    bench.answer = OK
+    first, second, third, left = [Wanter(bench) for _ in range(4)]
+    assert third.errors == [] and left.errors == []
+    left.ask.cancel()
+    bench.until(lambda: third.errors)
+    assert third.errors == ["1 requests wait for a connection already"] and left.errors == []
+    bench.until(lambda: first.ends_count == second.ends_count == 1)
+
+
+def test_full_pool_does_not_spin(make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits costs nothing until something becomes free, and then it is his at once."""
+    bench = make_bench(connections_max=2)
+    wanters = [Wanter(bench) for _ in range(50)]
+    bench.until(lambda: len(bench.origins) == 2)
     pool = pool_of(bench)
-    assert pool._context(False).verify_mode is ssl.CERT_REQUIRED
-    assert pool._context(True).verify_mode is ssl.CERT_NONE
-    assert pool._context(True) is pool._context(True)
+    calls: list[str] = []
+    monkeypatch.setattr(pool, "_serve_waiting", lambda: calls.append("served"))
+    for _ in range(50):
+        bench.turn()
+    assert calls == []
+    monkeypatch.undo()
+    bench.answer = OK
+    for origin in bench.origins:
+        origin.send(OK)
+    bench.until(lambda: all(wanter.ends_count == 1 for wanter in wanters))
+
+
+def test_room_that_origins_give_back_by_dying_is_used_at_once(make_bench: MakeBench) -> None:
+    bench = make_bench(connections_max=2)
+    hung = [Wanter(bench) for _ in range(2)]
+    bench.until(lambda: len(bench.origins) == 2)
+    waiting = Wanter(bench, Target(host="localhost", port=bench.origin_port))
+    bench.answer = OK
+    for origin in list(bench.origins):
+        origin.transport.abort()
+    bench.until(lambda: waiting.ends_count == 1)
+    assert all(wanter.failures for wanter in hung)
+
+
+@pytest.mark.parametrize(
+    ("max_open_requests", "workers", "expected"), [(4, 2, 2), (3, 2, 2), (1, 8, 1), (0, 1, 8), (-1, 1, 8)]
+)
+def test_operator_bounds_the_requests_on_their_way(
+    make_bench: MakeBench, max_open_requests: int, workers: int, expected: int
+) -> None:
+    """Each worker takes its share; the others wait in line."""
+    bench = make_bench(connections_max=10, max_open_requests=max_open_requests, workers=workers)
+    wanters = [Wanter(bench) for _ in range(12)]
+    assert len(pool_of(bench)._open) == expected
+    bench.until(lambda: len(bench.origins) == expected)
+    bench.answer = OK
+    for origin in list(bench.origins):
+        origin.send(OK)
+    bench.until(lambda: all(wanter.ends_count == 1 for wanter in wanters))
+
+
+def test_untrusted_target_gets_no_kept_connection_of_a_trusted_one(bench: WorkerBench) -> None:
+    """It would lead where the target may not."""
+    bench.answer = OK
+    first = Wanter(bench)
+    bench.until(lambda: first.ends_count == 1)
+    second = Wanter(bench, Target(host="127.0.0.1", port=bench.origin_port, untrusted=True))
+    bench.until(lambda: second.errors)
+    assert second.kinds == [OriginFailure.BLOCKED] and second.conns == []
+
+
+def test_reload_uses_no_kept_connection_again(bench: WorkerBench) -> None:
+    """It was made with certificates that may have been replaced since."""
+    bench.answer = OK
+    first = Wanter(bench)
+    bench.until(lambda: first.ends_count == 1)
+    pool_of(bench).reload()
+    second = Wanter(bench)
+    bench.until(lambda: second.ends_count == 1)
+    assert first.conns != second.conns
+    bench.until(lambda: bench.origins[0].is_closed)
+
+
+def test_names_that_clients_chose_are_not_kept(bench: WorkerBench) -> None:
+    """There is no end to them."""
+    bench.answer = OK
+    for number in range(3):
+        wanter = Wanter(bench, Target(host=f"127.0.0.{number + 1}", port=bench.origin_port))
+        bench.until(lambda wanter=wanter: wanter.ends_count == 1 or wanter.errors)  # type: ignore[misc]
+    for origin in bench.origins:
+        origin.transport.close()
+    bench.until(lambda: not pool_of(bench)._open)
+    assert pool_of(bench)._idle == {} and not pool_of(bench)._open_counts

@@ -29,7 +29,7 @@ from gripproxy.protocol.http1 import (
     encode_chunk,
 )
 from gripproxy_worker.origin_conn import Origin
-from gripproxy_worker.origin_pool import Ask, origin_key
+from gripproxy_worker.origin_line import Ask, origin_key
 from gripproxy_worker.request_body import RequestBody
 from gripproxy_worker.request_reader import head_end, read_head, without_empty_lines
 
@@ -258,11 +258,9 @@ class ClientConn:
         if self._phase is BODY:
             self._advance()
 
-    def _on_no_origin(self, reason: str) -> None:
+    def _on_no_origin(self, failure: OriginFailure, reason: str) -> None:
         self._ask = self._effect = None
-        self._driver.dispatch(
-            self, OriginFailed(self.fd, OriginFailure.CONNECT, reason, is_request_done=self._phase is DONE)
-        )
+        self._driver.dispatch(self, OriginFailed(self.fd, failure, reason, is_request_done=self._phase is DONE))
 
     def on_origin_head(self, head: ResponseHead) -> None:
         self._driver.dispatch(self, OriginAnswered(self.fd, head, is_request_done=self._phase is DONE))

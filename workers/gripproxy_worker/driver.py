@@ -90,14 +90,8 @@ class Driver:
         self.wheel = TimerWheel(loop.time())
         self.sockets = ClientSockets(row, self._on_held_gone, loop.call_soon)
         self.outbox: Outbox[int] = Outbox(self.sockets.write, loop.call_soon)  # of clients that are answered
-        self.pool = OriginPool(
-            loop,
-            self.wheel,
-            settings.origin_connect_timeout,
-            settings.origin_timeout,
-            origin_connections_max,
-            ZhttpClient(loop, settings.ipc_path("zhttp")),
-        )
+        zhttp = ZhttpClient(loop, settings.ipc_path("zhttp"))
+        self.pool = OriginPool(loop, self.wheel, settings, row, origin_connections_max, zhttp)
         self.links = Links(self)
         self.feed: Feed | None = None
         self.is_dispatching = False

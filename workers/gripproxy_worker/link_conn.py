@@ -8,7 +8,7 @@ from gripproxy.engine.timer_wheel import Slot
 from gripproxy.protocol.http1 import ResponseHead
 from gripproxy_worker.client_conn import BACKLOG_PAUSE_BYTES
 from gripproxy_worker.origin_conn import Origin
-from gripproxy_worker.origin_pool import Ask
+from gripproxy_worker.origin_line import Ask
 
 if TYPE_CHECKING:
     from gripproxy_worker.driver import Driver
@@ -86,9 +86,9 @@ class LinkConn:
         self._origin = origin
         origin.ask(self, self._effect.head, is_head=False)
 
-    def _on_no_origin(self, reason: str) -> None:
+    def _on_no_origin(self, failure: OriginFailure, reason: str) -> None:
         self._ask = None
-        self._fail(OriginFailure.CONNECT, reason)
+        self._fail(failure, reason)
 
     def on_origin_head(self, head: ResponseHead) -> None:
         self._driver.dispatch(None, LinkAnswered(self._effect.link_id, head))
@@ -98,7 +98,7 @@ class LinkConn:
 
     def on_origin_read(self) -> None:
         """Report what one read brought as one part."""
-        if self._parts and self._links.is_open(self._effect.link_id):
+        if self._parts:
             part = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
             self._parts.clear()
             self._driver.dispatch(None, LinkBodyCame(self._effect.link_id, part))

@@ -19,7 +19,7 @@ from gripproxy.protocol.http1 import (
 )
 from gripproxy_worker.outbox import Outbox
 
-OriginKey = tuple[str, int, bool, bool, str]  # host, port, TLS, insecure, server name: what makes connections equal
+OriginKey = tuple[str | int | None, ...]  # what makes connections equal: see `origin_key`
 
 
 class Origin(Protocol):
@@ -101,7 +101,7 @@ class OriginConn(asyncio.Protocol):
         self.has_answered = False
         self.failure = OriginFailure.BROKEN  # how it fails, if it does
         self.is_paused = False
-        self.active_at = 0.0  # monotonic seconds of the last byte sent or received
+        self.active_at = 0.0  # monotonic seconds since which nothing came or went; of a head the first byte counts
         self.slot: Slot | None = None
         self._keeper = keeper
         self._parser: httptools.HttpResponseParser | None = None
@@ -167,8 +167,12 @@ class OriginConn(asyncio.Protocol):
             self.abandon()  # nobody asked for it
             return
         keeper = self._keeper
-        self.has_answered = True
-        self.active_at = keeper.clock()
+        if self in keeper.outbox:  # the request is not on its way yet: this is no answer to it
+            self._break_off("it sent something before it was asked")
+            return
+        if not self.has_answered:
+            self.has_answered = True
+            self.active_at = keeper.clock()
         self._barren_bytes_count += len(data)
         try:
             parser.feed_data(data)
@@ -184,10 +188,14 @@ class OriginConn(asyncio.Protocol):
         if self._barren_bytes_count > RESPONSE_HEAD_MAX_BYTES:
             part = "head" if self._framing is None else "chunk overhead"
             self.fail(f"its response {part} exceeds {RESPONSE_HEAD_MAX_BYTES} bytes")
+        if self._framing is not None:
+            self.active_at = keeper.clock()
         if self.asker is not None:
             asker.on_origin_read()
-        if self._is_ended:
+        if self._is_ended and self.transport is not None:
             is_reusable = self._is_kept_alive and self._framing is not UNTIL_CLOSE
+            # What it has not read of the request would be taken for the next one's, if it ever reads on.
+            is_reusable = is_reusable and not self.transport.get_write_buffer_size()
             # Only the last bytes tell that nothing follows the head of an answer to HEAD.
             keeper.on_origin_free(self, is_reusable and (not self._is_head or data.endswith(b"\r\n\r\n")))
 
@@ -207,6 +215,8 @@ class OriginConn(asyncio.Protocol):
         assert parser is not None
         status = parser.get_status_code()
         self._is_interim = 100 <= status < 200
+        if self._is_interim:
+            self.active_at = self._keeper.clock()
         if self._is_interim or self.asker is None:
             return
         if status < 100 or b"\x00" in self._reason:
@@ -243,6 +253,14 @@ class OriginConn(asyncio.Protocol):
     def fail(self, detail: str) -> None:
         """End the present request: the origin did not keep to HTTP, or to time."""
         self.is_reused = False  # it was alive, so asking again would bring the same
+        self._break_off(detail)
+
+    @property
+    def is_in_head(self) -> bool:
+        """Whether the response has begun, and its head is not whole yet."""
+        return self.has_answered and self._framing is None
+
+    def _break_off(self, detail: str) -> None:
         asker, self.asker = self.asker, None
         self.abandon()
         if asker is not None:

@@ -31,6 +31,9 @@ class Outbox(Generic[Key]):
     def __len__(self) -> int:
         return len(self._payloads)
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._payloads
+
     def put(self, key: Key, payload: bytes) -> None:
         """Write `payload` at the end of this turn at the latest."""
         payloads = self._payloads

@@ -19,9 +19,10 @@ from gripproxy.bus.zhttp_wire import (
     MessageReader,
     encode_message,
 )
+from gripproxy.engine.events import OriginFailure
 from gripproxy.protocol.route_target import Target
 from gripproxy.protocol.zhttp import IDS_MAX_COUNT, RequestId, decode_response_packet, encode_keep_alive
-from gripproxy_worker.origin_pool import Ask
+from gripproxy_worker.origin_line import Ask
 from gripproxy_worker.zhttp_conn import ReqConn, StreamConn, ZhttpConn
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class ZhttpClient:
             self._connect()
             self._sweep_later()
         elif self._transport.get_write_buffer_size() > UNREAD_MAX_BYTES:
-            ask.on_error("the hub is too far behind")
+            self._loop.call_soon(ask.fail, OriginFailure.CONNECT, "the hub is too far behind")
         else:
             ask.on_conn(self._make(ask.target))
 
@@ -211,7 +212,7 @@ class ZhttpClient:
             if ask.is_cancelled or now - since >= ASK_MAX_S:
                 del self._waiting[ask]
                 if not ask.is_cancelled:
-                    ask.on_error(f"the hub did not answer within {ASK_MAX_S:g} s")
+                    ask.fail(OriginFailure.CONNECT, f"the hub did not answer within {ASK_MAX_S:g} s")
         due: dict[tuple[str | None, bytes | None], list[RequestId]] = {}
         for conn in list(self._conns.values()):
             number = conn.on_time(now)

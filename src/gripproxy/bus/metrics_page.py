@@ -24,6 +24,7 @@ _METRICS = (
     (Field.REQUESTS, "requests_total", "counter", _WORKERS, "Client requests"),
     (Field.CLIENT_ERRORS, "client_errors_total", "counter", _WORKERS, "Requests that broke HTTP or were refused"),
     (Field.ORIGIN_ERRORS, "origin_errors_total", "counter", _WORKERS, "Requests that no origin answered well"),
+    (Field.ORIGIN_UNSERVED, "origin_unserved_total", "counter", _WORKERS, "Requests that got no origin connection"),
     (Field.ITEMS_RECEIVED, "items_received_total", "counter", _ALL, "Items from publishers, or from the bus"),
     (Field.ITEMS_REFUSED, "items_refused_total", "counter", _HUB, "Items that were not valid"),
     (Field.ITEMS_DUPLICATE, "items_duplicate_total", "counter", _HUB, "Items dropped since their id was known"),
