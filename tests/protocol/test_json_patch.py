@@ -139,6 +139,7 @@ def test_operations(operation: object, result: bytes) -> None:
         ({"op": "test", "path": "/a", "value": [1, 3]}, " (test /a): tested values are not equal"),
         ({"op": "test", "path": "/a", "value": [1]}, " (test /a): tested values are not equal"),
         ({"op": "test", "path": "/a", "value": {"0": 1, "1": 2}}, " (test /a): tested values are not equal"),
+        ({"op": "test", "path": "/", "value": {"a": [1, 2], "b": "u"}}, " (test /): tested values are not equal"),
         ({"op": "test", "path": "/a/0", "value": True}, " (test /a/0): tested values are not equal"),
         ({"op": "test", "path": "/a/0", "value": "1"}, " (test /a/0): tested values are not equal"),
         ({"op": "test", "path": "/c", "value": None}, " (test /c): location does not exist"),
@@ -239,6 +240,12 @@ def test_what_is_added_is_there(value: object, other: object) -> None:
     assert result == orjson.dumps({"a": value}, option=orjson.OPT_SORT_KEYS)
     if json.dumps(value) == json.dumps(other):
         patched(result, {"op": "test", "path": "/a", "value": other})
+
+
+def test_an_empty_array_is_no_empty_object() -> None:
+    """Nothing in either can tell them apart."""
+    assert "not equal" in error_of(b"[]", {"op": "test", "path": "/", "value": {}})
+    assert "not equal" in error_of(b"{}", {"op": "test", "path": "/", "value": []})
 
 
 @given(st.binary(), st.lists(OPERATIONS | VALUES, max_size=2))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gripproxy.errors import ClientError, OriginError
-from gripproxy.protocol.http1 import CHUNKED, NONE, SIZED, Headers, RequestHead, breaks_lines
+from gripproxy.protocol.http1 import CHUNKED, NONE, REQUEST_HEADERS_MAX_COUNT, SIZED, Headers, RequestHead, breaks_lines
 from gripproxy.protocol.jsonp import JsonpRequest, JsonpRules, JsonpScript, decode_jsonp, encode_jsonp
 
 CLIENT_HEADERS = [(b"Host", b"d.test"), (b"accept", b"text/x"), (b"Cookie", b"c=1"), (b"X-A", b"client")]
@@ -48,12 +48,14 @@ def test_other_requests_are_left_alone(query: str) -> None:
     """The route serves ordinary requests too."""
     assert decode_jsonp(head(query), JsonpRules()) is None
     assert decode_jsonp(head(query), JsonpRules(default_callback=b"cb")) is None
+    assert decode_jsonp(head(query), JsonpRules(default_callback=b"cb", body_param=b"q")) is None
     assert decode_jsonp(head("?callback=cb", b"POST"), JsonpRules()) is None
+    assert decode_jsonp(head("?q=1"), JsonpRules(body_param=b"q")) is None
 
 
 def test_the_origin_gets_the_request_that_is_meant() -> None:
     """Method, headers and body come out of the query, and what else is in it stays."""
-    fields = quote(json.dumps({"X-B": " b ", "x-a": "page", "HOST": "evil", "Accept": "x"}))
+    fields = quote(json.dumps({"X-B": " b ", "X-a": "page", "HOST": "evil", "Accept": "x"}))
     request = decoded(f"?b=%20&callback=a.b&_method=PUT&_headers={fields}&_body=x%2By+z&a&&callback=2")
     assert request == JsonpRequest(
         RequestHead(
@@ -62,7 +64,7 @@ def test_the_origin_gets_the_request_that_is_meant() -> None:
             True,
             [
                 (b"X-B", b"b"),
-                (b"x-a", b"page"),
+                (b"X-a", b"page"),
                 (b"Host", b"d.test:8000"),
                 (b"Accept", b"*/*"),
                 (b"Cookie", b"c=1"),
@@ -110,7 +112,7 @@ def test_default_methods(rules: dict[str, object], method: bytes) -> None:
 
 def test_a_configured_body_is_json() -> None:
     """With a body parameter of its own the route speaks JSON, and may have a callback of its own."""
-    fields = quote('{"content-type": "text/plain"}')
+    fields = quote('{"Content-type": "text/plain"}')
     rules = {"callback_param": b"cb", "body_param": b"q", "default_callback": b"parent['on Data'](1)"}
     request = decoded(f"?q=%7B%7D&_headers={fields}&_body=1&callback=x", **rules)
     assert (request.body, request.callback) == (b"{}", b"parent['on Data'](1)")
@@ -144,6 +146,14 @@ def test_a_configured_body_is_json() -> None:
 def test_bad_parameters(query: str, error: str) -> None:
     """In the reference's words."""
     assert refusal(query) == error
+
+
+def test_a_page_sets_no_more_headers_than_a_client_could() -> None:
+    """An origin refuses what has too many, and a URL has room for hundreds."""
+    fields = {f"X{n}": "" for n in range(REQUEST_HEADERS_MAX_COUNT)}
+    query = "?callback=cb&_headers="
+    assert decoded(query + quote(json.dumps(fields))).head.headers[:2] == [(b"X0", b""), (b"X1", b"")]
+    assert refusal(query + quote(json.dumps(fields | {"Y": ""}))) == "Invalid _headers parameter."
 
 
 def test_a_bad_configured_body() -> None:
@@ -243,7 +253,7 @@ def test_extended_scripts() -> None:
 
 def test_extended_scripts_of_holds() -> None:
     """The same things in the other order, and headers of one name joined."""
-    headers = [(b"content-length", b"3"), *ANSWER]
+    headers = [(b"Content-Length", b"3"), *ANSWER]
     answer = encode_jsonp(script(True), 202, b"Acc\xff", headers, "\u2029x".encode(), is_held=True)
     assert answer == (
         [*ANSWER[:-1], (b"Content-Type", b"application/javascript")],
@@ -254,6 +264,7 @@ def test_extended_scripts_of_holds() -> None:
 
 def test_a_compressed_body_cannot_be_an_argument() -> None:
     """The browser would take the bytes for the script's own."""
+    encode_jsonp(script(False), 200, b"OK", [(b"Content-Encoding", b"Identity")], b"", is_held=False)
     with pytest.raises(OriginError, match="^Upstream response could not be JSON-P encoded.$"):
         encode_jsonp(script(False), 200, b"OK", [(b"content-encoding", b"gzip")], b"", is_held=False)
 
