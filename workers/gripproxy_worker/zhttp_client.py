@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 RETRY_S = 0.1  # between attempts to reach the hub
 ASK_MAX_S = 5.0  # that a request waits for the hub: a restart takes half a second
 SWEEP_S = 5.0  # between two looks for silent origins and due keep-alives
-UNREAD_MAX_BYTES = 32 * 1024 * 1024  # by the hub: past this no further request begins
+BEHIND_BYTES = 1024 * 1024  # unread by the hub: past this no more of requests' bodies is sent
+UNREAD_MAX_BYTES = 32 * 1024 * 1024  # unread by the hub: past this no further request begins
 
 
 class ZhttpClient:
@@ -242,6 +243,7 @@ class _HubLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(BEHIND_BYTES)
         self._client.on_link(self)
 
     def data_received(self, data: bytes) -> None:
