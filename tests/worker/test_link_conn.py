@@ -209,6 +209,14 @@ def test_link_waits_for_the_slowest_reader_and_loses_nothing(bench: WorkerBench,
     assert LinkDone in kinds(core) and bench.driver.sockets.room_waits == {}
 
 
+def test_what_waits_for_several_readers_is_kept_once(bench: WorkerBench, core: ScriptedCore) -> None:
+    """It would count against what all clients of the worker may leave unread."""
+    streams(bench, 3, receive_bytes=65_536)
+    carry_out(bench, Forward(1, b"x" * 1_000_000, fds_of(bench)))
+    assert len(bench.driver.sockets.backlogs) == 3
+    assert bench.driver.sockets.backlogs.total_bytes == 1_000_000
+
+
 def test_link_goes_on_when_the_slow_reader_leaves(bench: WorkerBench, core: ScriptedCore) -> None:
     clients = streams(bench, 2, receive_bytes=65_536)
     size = fill(bench, core, clients)

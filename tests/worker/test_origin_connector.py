@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gripproxy.engine.events import OriginFailure
-from gripproxy.protocol.routes import Target
+from gripproxy.protocol.routes import Target, parse_routes
 from gripproxy_worker.origin_conn import OriginConn
 from gripproxy_worker.origin_connector import ConnectError, OriginConnector
 from tests.worker.authority import Authority
@@ -324,3 +324,24 @@ def test_untrusted_name_is_judged_by_where_it_leads(
 
 def test_trusted_target_may_lead_anywhere(bench: WorkerBench, dialer: Dialer) -> None:
     dialer.dial(local(bench))
+
+
+def test_request_over_tls_asks_for_the_requests_host(bench: WorkerBench, authority: Authority) -> None:
+    """Through the whole worker: the name in the certificate is the Host's, without its port."""
+    origin = TlsOrigin(bench, authority.issue("whole", ["origin.test"]))
+    bench.driver.use_routes(parse_routes(f"* 127.0.0.1:{origin.port},ssl", "test")[0])
+    bench.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    client = bench.client()
+    bench.exchange(client, b"GET / HTTP/1.1\r\nHost: origin.test:8443\r\n\r\n", b"ok")
+    bench.exchange(client, b"GET / HTTP/1.1\r\nHost: other.test\r\n\r\n", b"Error while proxying to origin.\n")
+    assert origin.server_names == ["origin.test", "other.test"]
+    origin.server.close()
+
+
+def test_certificates_are_read_again_with_the_routes(
+    bench: WorkerBench, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reloads: list[str] = []
+    monkeypatch.setattr(OriginConnector, "reload", lambda connector: reloads.append("reload"))
+    bench.driver.use_routes(parse_routes("* test", "test")[0])
+    assert reloads == ["reload"]

@@ -21,6 +21,14 @@ class Bench:
         return self.written
 
 
+def test_who_waits_is_known() -> None:
+    bench = Bench()
+    bench.outbox.put("a", b"1")
+    assert "a" in bench.outbox and "b" not in bench.outbox
+    bench.end_turn()
+    assert "a" not in bench.outbox
+
+
 def test_payloads_are_written_at_the_end_of_the_turn_and_joined() -> None:
     bench = Bench()
     for key, payload in (("a", b"1"), ("b", b"2"), ("a", b"3")):

@@ -105,6 +105,7 @@ class Driver:
     def use_routes(self, routes: RouteTable) -> None:
         """Send new requests where these routes say."""
         self.core.replace_routes(routes)
+        self.pool.reload()
         self.pool.zhttp.declare(routes.zhttp_targets)
 
     # Events.
