@@ -81,8 +81,9 @@ def test_a_success_forgets_the_failures_before_it() -> None:
     ask = asked(talk)
     for _ in range(RETRIES_MAX_COUNT):
         talk.link_fails(ask.link_id)
-        (ask,) = talk.passes(20.0)
-        assert isinstance(ask, AskLink)
+        (repeated,) = talk.passes(20.0)
+        assert isinstance(repeated, AskLink)
+        ask = repeated
     (again,) = talk.links_to(ask.link_id, [LINK])
     assert isinstance(again, AskLink)
     assert not any(isinstance(effect, Finish) for effect in talk.link_fails(again.link_id))
