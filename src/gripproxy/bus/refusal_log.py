@@ -1,4 +1,4 @@
-"""Log refused items at most once a second, so that a broken publisher cannot fill the disk."""
+"""Log what was refused at most once a second, so that a broken publisher or origin cannot fill the disk."""
 
 INTERVAL_S = 1.0
 
@@ -6,7 +6,8 @@ INTERVAL_S = 1.0
 class RefusalLog:
     """Turns a stream of refusals into lines; the caller logs what it gets. `now` is monotonic seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, noun: str = "items") -> None:
+        self._noun = noun
         self._quiet_until = 0.0
         self._held_back_count = 0
         self._last_text = ""
@@ -24,7 +25,7 @@ class RefusalLog:
         """Give the line that sums up what was held back, once it is time. To be called about every second."""
         if now < self._quiet_until or not self._held_back_count:
             return None
-        line = f"{self._last_text} ({self._held_back_count} items refused since the last line)"
+        line = f"{self._last_text} ({self._held_back_count} {self._noun} refused since the last line)"
         self._held_back_count = 0
         self._quiet_until = now + INTERVAL_S
         return line
