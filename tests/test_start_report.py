@@ -2,8 +2,15 @@
 
 import logging
 
-from gripproxy.settings import ListenAddress, Settings
-from gripproxy.start_report import Line, address_lines, capacity_lines, config_lines, routes_lines
+from gripproxy.settings import ListenAddress, LocalAddress, Settings
+from gripproxy.start_report import (
+    Line,
+    address_lines,
+    capacity_lines,
+    certificate_lines,
+    config_lines,
+    routes_lines,
+)
 
 
 def texts(lines: list[Line]) -> list[str]:
@@ -62,3 +69,36 @@ def test_capacity_is_the_smaller_of_setting_and_descriptors() -> None:
     assert short[2][0] == logging.WARNING
     by_default = capacity_lines(Settings(workers=1, client_maxconn=1000), fd_limit=300)
     assert by_default[2] == (logging.INFO, short[2][1])
+
+
+def test_certificates_are_named_for_each_tls_port() -> None:
+    """Whether a name is missing is seen at the start, not by the first visitor."""
+    settings = Settings(config_path="/etc/g/g.conf", https_ports=(ListenAddress(port=443), ListenAddress(port=8443)))
+    lines = certificate_lines(settings, ["a.test", "default_443"], ["/x.key: Permission denied"])
+    assert lines == [
+        (logging.WARNING, "certificate not used: /x.key: Permission denied"),
+        (logging.INFO, "certificates of https://0.0.0.0:443: a.test, default_443 (from /etc/g/runner/certs)"),
+        (
+            logging.INFO,
+            "certificates of https://0.0.0.0:8443: a.test, default_443 (from /etc/g/runner/certs); "
+            "without default_8443 it serves clients that ask for one of these names only",
+        ),
+    ]
+    many = [f"{number}.test" for number in range(25)]
+    assert texts(certificate_lines(settings, many, []))[0].count(".test") == 20
+    assert " and 5 more (from" in texts(certificate_lines(settings, many, []))[0]
+
+
+def test_tls_port_without_certificates_is_a_warning() -> None:
+    """They may come later, so it is no refusal."""
+    settings = Settings(config_path="/etc/g/g.conf", https_ports=(ListenAddress(port=443),))
+    text = "no certificates in /etc/g/runner/certs: nobody can connect by https"
+    assert certificate_lines(settings, [], []) == [(logging.WARNING, text)]
+    assert certificate_lines(Settings(), [], []) == []
+
+
+def test_every_kind_of_listener_is_named() -> None:
+    settings = Settings(
+        http_port=(), https_ports=(ListenAddress(port=443),), local_ports=(LocalAddress(path="/run/x"),)
+    )
+    assert texts(address_lines(settings))[:2] == ["clients: https://0.0.0.0:443", "clients: unix:/run/x"]

@@ -172,6 +172,8 @@ class WorkerBench:
         assert [record for slot in self.driver.wheel._slots.values() for record in slot] == []
         assert len(pool.zhttp) == 0
         assert self.driver.sockets.backlogs == {}
+        assert self.driver.sockets.tls == {} and self.driver.sockets.tls.ended == set()
+        assert self.driver.sockets._early == {} and self.driver.sockets.limited == {}
         assert not self.driver.outbox and not pool.outbox
         assert [record for record in self.driver.sockets.records if record is not None] == []
         assert self.core.exchanges == {}

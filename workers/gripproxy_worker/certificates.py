@@ -3,6 +3,7 @@
 import logging
 import os
 import ssl
+import sys
 from dataclasses import dataclass
 
 log = logging.getLogger(__name__)
@@ -110,6 +111,21 @@ def is_valid_name(name: str) -> bool:
     return (
         bool(name) and len(name.encode(errors="replace")) <= NAME_MAX_BYTES and "/" not in name and name.isprintable()
     )
+
+
+def hush_odd_names() -> None:
+    """Keep Python from printing a traceback for each client that asks for a name that is not ASCII.
+
+    Such a handshake fails, before anything of ours is called.
+    """
+    show = sys.unraisablehook
+
+    def show_others(unraisable: "sys.UnraisableHookArgs") -> None:
+        is_odd_name = isinstance(unraisable.exc_value, UnicodeDecodeError) and isinstance(unraisable.object, bytes)
+        if not is_odd_name:
+            show(unraisable)
+
+    sys.unraisablehook = show_others
 
 
 class CertificateStore:
