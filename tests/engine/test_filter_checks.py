@@ -78,7 +78,7 @@ def test_what_waits_is_bounded() -> None:
     ask = asked(talk, content(b"one"))
     for _ in range(103):
         talk.publish(content(b"x"))
-    assert talk.core.sessions.dropped_count == 3
+    assert talk.core.sessions.offers.dropped_count == 3
     assert talk.leaves(4) == [CloseChannel("news"), DropLink(ask.link_id)]
 
 
@@ -128,7 +128,7 @@ def test_only_so_many_ask_in_a_second() -> None:
     asks = talk.publish(content(b"x"))
     assert len(asks) == REQUESTS_MAX_RATE
     waiting = set(range(4, 4 + count)) - {
-        check for check, each in talk.core.sessions._checks._checks.items() if each.link_id
+        check for check, each in talk.core.sessions.offers.checks._checks.items() if each.link_id
     }
     assert len(waiting) == 20
     talk.leaves(min(waiting))

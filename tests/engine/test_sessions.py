@@ -435,7 +435,7 @@ def test_the_queue_of_a_stream_that_asks_is_bounded() -> None:
     talk.publish(numbered(3))
     for number in range(4, 4 + QUEUE_MAX_COUNT + 5):
         talk.publish(numbered(number))
-    assert talk.core.sessions.dropped_count == 5
+    assert talk.core.sessions.offers.dropped_count == 5
     link = link_id(talk.updates())
     delivered = talk.links_to(link, stream(b"news; prev-id=3", LINK))
     assert len(delivered) == QUEUE_MAX_COUNT

@@ -1,0 +1,241 @@
+"""Items on their way to tracked holds: each hold takes them in its own way."""
+
+from collections import deque
+from collections.abc import Collection
+from typing import Protocol
+
+from gripproxy.engine.delivery import encode_published, refuse_responses
+from gripproxy.engine.effects import Deliver, Effect, Finish
+from gripproxy.engine.fan_out import SLICE_MAX_BYTES
+from gripproxy.engine.filter_checks import Check, FilterChecks
+from gripproxy.engine.hold_table import HoldTable
+from gripproxy.engine.holds import HOLDING, QUEUE_MAX_COUNT, STALLED, ResponseHold, TrackedStream
+from gripproxy.engine.link_requests import LinkRequests
+from gripproxy.engine.subscriptions import Channel
+from gripproxy.engine.tracking import Conflict, Mismatch
+from gripproxy.errors import FilterError
+from gripproxy.protocol.http1 import encode_chunk
+from gripproxy.protocol.link_url import LinkUrl
+from gripproxy.protocol.network_filter import FilterRun
+from gripproxy.protocol.publish_format import Action, HttpResponseFormat
+from gripproxy.protocol.publish_item import PublishItem
+
+OFFERS_MAX_COUNT = 200  # tracked holds that get an item in one turn of the loop: each is looked at
+
+
+class OfferOwner(Protocol):
+    """Who has the holds: `Sessions`."""
+
+    def end(self, stream: TrackedStream, text: str, now: float) -> list[Effect]:
+        """End a stream, with an error text if there is one."""
+        ...
+
+    def fail(self, stream: TrackedStream, text: str, now: float) -> list[Effect]:
+        """End a stream because of an error."""
+        ...
+
+    def fetch(self, stream: TrackedStream, now: float) -> list[Effect]:
+        """Ask for a stream's next part."""
+        ...
+
+    def stall(self, stream: TrackedStream, channel: str, now: float) -> list[Effect]:
+        """Send nothing more until the origin has told what is missing on a channel."""
+        ...
+
+    def stall_response(self, hold: ResponseHold, channel: str) -> list[Effect]:
+        """Let a long-poll ask again, as something is missing on a channel."""
+        ...
+
+    def ask_again(self, conn_ids: Collection[int], now: float) -> list[Effect]:
+        """Ask again for these long-polls, at once."""
+        ...
+
+
+class ItemOffers:
+    """Offers items to tracked holds. `dropped_count` are those that found a hold's queue full."""
+
+    def __init__(self, holds: HoldTable, requests: LinkRequests, owner: OfferOwner) -> None:
+        self.checks = FilterChecks(requests, holds.wheel, self._on_verdict)
+        self.dropped_count = 0
+        self._holds = holds
+        self._owner = owner
+
+    def publish(self, channel: Channel, item: PublishItem, now: float) -> list[Effect]:
+        """Send an item to the channel's tracked holds: each takes it in its own way."""
+
+        def offer(conn_ids: Collection[int], now: float) -> list[Effect]:
+            return self._offer(conn_ids, item, now)
+
+        assert channel.tracked is not None
+        size = len(item.http_stream.content) if item.http_stream is not None else 0
+        if not self._holds.fan_outs.queue and len(channel.tracked) <= OFFERS_MAX_COUNT and size <= _SMALL_BYTES:
+            return offer(list(channel.tracked), now)
+        return self._holds.fan_outs.start(offer, channel.tracked.keys(), size, OFFERS_MAX_COUNT, now)
+
+    def _offer(self, conn_ids: Collection[int], item: PublishItem, now: float) -> list[Effect]:
+        parts: dict[tuple[bool, bytes], list[int]] = {}  # holds that get the same bytes get them in one effect
+        effects: list[Effect] = []
+        for conn_id in list(conn_ids):
+            hold = self._holds.holds[conn_id]
+            if isinstance(hold, TrackedStream):
+                if item.http_stream is not None:
+                    effects += self._offer_stream(hold, item, parts, now)
+            elif isinstance(hold, ResponseHold) and item.http_response is not None:
+                effects += self._offer_response(hold, item, item.http_response, now)
+        return _delivered(parts) + effects
+
+    def _offer_stream(
+        self, stream: TrackedStream, item: PublishItem, parts: dict[tuple[bool, bytes], list[int]], now: float
+    ) -> list[Effect]:
+        published = item.http_stream
+        assert published is not None
+        if stream.conn_id in self.checks:
+            return self._wait(stream.conn_id, item)
+        if stream.state is not HOLDING:
+            return self._keep_for_later(stream, item, now)
+        try:
+            content = self._take(stream, stream.url, item, published.content, published.content_filters)
+        except Conflict:
+            return self._owner.stall(stream, item.channel, now)
+        except (Mismatch, FilterError) as error:
+            return self._owner.fail(stream, _error_text(error), now) if stream.request.is_debug else []
+        if isinstance(content, FilterRun):
+            return self.checks.start(stream, item, content, now)
+        return self._act_on_stream(stream, published.action, content, parts, now)
+
+    def _act_on_stream(
+        self,
+        stream: TrackedStream,
+        action: Action,
+        content: bytes | None,
+        parts: dict[tuple[bool, bytes], list[int]],
+        now: float,
+    ) -> list[Effect]:
+        """Do what an item wants of a stream; content that is to be sent goes to `parts`."""
+        if content is None:
+            return []
+        if action is Action.SEND:
+            if content:
+                parts.setdefault((stream.shape.is_chunked, content), []).append(stream.conn_id)
+        elif action is Action.CLOSE:
+            return self._owner.end(stream, "", now)
+        elif action is Action.HINT and stream.link is not None:
+            return self._owner.fetch(stream, now)
+        return []
+
+    def _keep_for_later(self, stream: TrackedStream, item: PublishItem, now: float) -> list[Effect]:
+        """Let an item wait for the stream's next part, which tells whether it comes after it."""
+        assert item.http_stream is not None
+        if item.http_stream.action is Action.HINT:
+            stream.queue.clear()
+            return self._owner.fetch(stream, now) if stream.state is STALLED else []
+        if len(stream.queue) < QUEUE_MAX_COUNT:
+            stream.queue.append(item)
+        else:
+            self.dropped_count += 1
+        return []
+
+    def drain(self, stream: TrackedStream, now: float) -> list[Effect]:
+        """Send what waited, but not what the next part contains already: items before the first that follows it."""
+        queue, stream.queue = stream.queue, deque()
+        subscribed = {channel.name for channel in stream.channels}
+        found: set[str] = set()
+        effects: list[Effect] = []
+        for item in queue:
+            if self._holds.holds[stream.conn_id] is not stream:
+                break
+            if item.channel not in subscribed:
+                continue
+            if item.channel not in found:
+                if stream.tracking is not None and not stream.tracking.is_next(item):
+                    continue
+                found.add(item.channel)
+            effects += self._offer((stream.conn_id,), item, now)
+        return effects
+
+    def _offer_response(
+        self, hold: ResponseHold, item: PublishItem, published: HttpResponseFormat, now: float
+    ) -> list[Effect]:
+        if hold.conn_id in self.checks:
+            return self._wait(hold.conn_id, item)
+        try:
+            body = self._take(hold, hold.request.url, item, published.body, published.content_filters)
+        except Conflict:
+            return self._owner.stall_response(hold, item.channel)
+        except (Mismatch, FilterError) as error:
+            return self._refuse(hold, error, now)
+        if isinstance(body, FilterRun):
+            return self.checks.start(hold, item, body, now)
+        return self._act_on_response(hold, published, body, now)
+
+    def _act_on_response(
+        self, hold: ResponseHold, published: HttpResponseFormat, body: bytes | None, now: float
+    ) -> list[Effect]:
+        if body is None:
+            return []
+        if published.action is Action.SEND:
+            payload, is_persistent = encode_published(hold, published, body)
+            finish = Finish(payload, (hold.conn_id,), is_persistent)
+            return [finish, *self._holds.release(hold.conn_id, now)]
+        return self._owner.ask_again((hold.conn_id,), now) if published.action is Action.HINT else []
+
+    def _refuse(self, hold: ResponseHold, error: Exception, now: float) -> list[Effect]:
+        if not hold.request.is_debug:
+            return []
+        finished = refuse_responses([hold], _error_text(error))
+        return finished + self._holds.release_all(finished, now)
+
+    def _wait(self, conn_id: int, item: PublishItem) -> list[Effect]:
+        if not self.checks.queue(conn_id, item):
+            self.dropped_count += 1
+        return []
+
+    def _on_verdict(self, check: Check, content: bytes | None, error: FilterError | None, now: float) -> list[Effect]:
+        """Go on with a hold whose item was checked, and with the items behind it."""
+        hold, item = check.hold, check.item
+        effects: list[Effect] = []
+        if isinstance(hold, ResponseHold):
+            assert item.http_response is not None
+            if error is not None:
+                effects = self._refuse(hold, error, now)
+            else:
+                effects = self._act_on_response(hold, item.http_response, content, now)
+        elif error is not None:
+            effects = self._owner.fail(hold, _error_text(error), now) if hold.request.is_debug else []
+        else:
+            assert item.http_stream is not None
+            parts: dict[tuple[bool, bytes], list[int]] = {}
+            effects = self._act_on_stream(hold, item.http_stream.action, content, parts, now)
+            effects = _delivered(parts) + effects
+        for later in check.queue:
+            if self._holds.holds[hold.conn_id] is hold:
+                effects += self._offer((hold.conn_id,), later, now)
+        return effects
+
+    def _take(
+        self,
+        hold: TrackedStream | ResponseHold,
+        url: LinkUrl,
+        item: PublishItem,
+        content: bytes,
+        assumed: tuple[str, ...] | None,
+    ) -> bytes | FilterRun | None:
+        if hold.tracking is not None:
+            return hold.tracking.take(item, content, assumed, url)
+        if assumed:
+            raise Mismatch((), assumed)
+        return content
+
+
+_SMALL_BYTES = SLICE_MAX_BYTES // OFFERS_MAX_COUNT
+
+
+def _delivered(parts: dict[tuple[bool, bytes], list[int]]) -> list[Effect]:
+    return [
+        Deliver(encode_chunk(content) if is_chunked else content, conn_ids)
+        for (is_chunked, content), conn_ids in parts.items()
+    ]
+
+
+def _error_text(error: Exception) -> str:
+    return str(error) if isinstance(error, Mismatch) else f"filter error: {error}"
