@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gripproxy.errors import ConfigError
-from gripproxy.routes_file import read_routes
+from gripproxy.routes_file import decode_routes, keep_routes, read_kept_routes, read_routes, read_routes_text
 from gripproxy.settings import Settings
 
 
@@ -33,19 +33,46 @@ def test_missing_file_at_start_is_a_warning(tmp_path: Path) -> None:
     assert warnings == [f"unable to open routes file: {tmp_path}/routes (No such file or directory)"]
 
 
-def test_unreadable_file_on_a_reload_is_an_error(tmp_path: Path) -> None:
+def test_unreadable_file_is_an_error_for_who_has_routes_already(tmp_path: Path) -> None:
     """The caller keeps the routes there are."""
     with pytest.raises(ConfigError, match="unable to open routes file"):
-        read_routes(Settings(routesfile=str(tmp_path)), is_reload=True)
+        read_routes_text(Settings(routesfile=str(tmp_path)))
     path = tmp_path / "routes"
     path.write_bytes(b"* a:1 # \xff")
     with pytest.raises(ConfigError, match="it is not UTF-8"):
-        read_routes(Settings(routesfile=str(path)), is_reload=True)
+        read_routes_text(Settings(routesfile=str(path)))
 
 
 def test_device_without_an_end_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"unable to open routes file: /dev/zero \(more than 67108864 characters\)"):
-        read_routes(Settings(routesfile="/dev/zero"), is_reload=True)
+        read_routes_text(Settings(routesfile="/dev/zero"))
+
+
+def test_worker_that_cannot_read_the_file_gets_what_was_kept(tmp_path: Path) -> None:
+    """It takes the place of one that had these routes: a file that is bad now costs nobody anything."""
+    path = tmp_path / "routes"
+    settings = Settings(routesfile=str(path), rundir=str(tmp_path))
+    path.write_text("* \u00e9:1\n")
+    read_routes(settings, is_keeper=True)
+    (kept_path,) = tmp_path.glob("*kept")
+    assert kept_path.stat().st_mode & 0o777 == 0o600  # it may hold keys
+    path.write_bytes(b"\xff")
+    table, warnings = read_routes(settings, read_kept_routes(settings))
+    assert [route.targets[0].host for route in table.routes] == ["\u00e9"]
+    assert warnings == [f"unable to open routes file: {path} (it is not UTF-8)"]
+    keep_routes(settings, "* b:1\n")
+    assert decode_routes(settings, read_kept_routes(settings) or "")[0].routes[0].targets[0].host == "b"
+    path.write_text("* c:1\n")
+    assert read_routes(settings, read_kept_routes(settings))[0].routes[0].targets[0].host == "c"
+
+
+def test_what_another_run_has_kept_is_forgotten(tmp_path: Path) -> None:
+    """It may be a year old, and of another file."""
+    settings = Settings(routesfile=str(tmp_path / "routes"), rundir=str(tmp_path))
+    keep_routes(settings, "* a:1\n")
+    assert read_routes(settings, is_keeper=True)[0].count == 0
+    assert read_kept_routes(settings) is None
+    assert list(tmp_path.iterdir()) == []
 
 
 def write_certificate(directory: Path) -> None:

@@ -140,7 +140,7 @@ def _report_start(settings: "Settings", warnings: list[str]) -> None:
     from gripproxy_worker.certificates import check_certificates
 
     lines = config_lines(settings, warnings)
-    table, route_warnings = read_routes(settings)
+    table, route_warnings = read_routes(settings, is_keeper=True)
     _, key_warnings = read_signing_keys(settings, table.routes)
     read_upstream_key(settings)
     lines += routes_lines(settings, table.count, route_warnings + key_warnings)

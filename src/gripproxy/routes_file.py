@@ -1,5 +1,6 @@
 """Reads the routes that the settings name: a file's, or the lines of the command line."""
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -10,32 +11,81 @@ from gripproxy.protocol.routes import Route, RouteTable, Target, parse_routes
 from gripproxy.settings import Settings
 
 FILE_MAX_CHARS = 67_108_864  # half a million routes; a device has no end
+KEPT_NAME = "routes.kept"  # in the run directory
 COMMAND_LINE_SOURCE = "<route>"  # what warnings call the lines of --route; same as Pushpin
 
 
-def read_routes(settings: Settings, is_reload: bool = False) -> tuple[RouteTable, list[str]]:
+def read_routes(
+    settings: Settings, kept_text: str | None = None, is_keeper: bool = False
+) -> tuple[RouteTable, list[str]]:
     """Read the routes, with warnings of the form ``SOURCE:LINE: TEXT`` for lines that were skipped or are doubtful.
 
-    A file that cannot be read at start is a warning, and the table is empty: a later reload may find it.
+    A file that cannot be read is a warning, and the routes are those of `kept_text`, or none: a reload may find it.
+    With `is_keeper`, what was read is kept; see there.
+    """
+    try:
+        text = read_routes_text(settings)
+    except ConfigError as error:
+        if is_keeper:
+            keep_routes(settings, None)
+        table = RouteTable([]) if kept_text is None else decode_routes(settings, kept_text)[0]
+        return table, [str(error)]
+    if is_keeper:
+        keep_routes(settings, text)
+    return decode_routes(settings, text)
+
+
+def read_routes_text(settings: Settings) -> str:
+    """Read the lines of the routes.
 
     Raises:
-        ConfigError: the file cannot be read on a reload; keep the routes there are.
+        ConfigError: the file cannot be read.
     """
-    if settings.routesfile is None:
-        return parse_routes("\n".join(settings.routes), COMMAND_LINE_SOURCE, lambda route: _settle(route, ""))
+    path = settings.routesfile
+    if path is None:
+        return "\n".join(settings.routes)
     try:
-        with open(settings.routesfile, encoding="utf-8-sig") as file:
+        with open(path, encoding="utf-8-sig") as file:
             text = file.read(FILE_MAX_CHARS + 1)
         if len(text) > FILE_MAX_CHARS:
             raise OSError(errno.EFBIG, f"more than {FILE_MAX_CHARS} characters")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        warning = f"unable to open routes file: {settings.routesfile} ({reason})"
-        if is_reload:
-            raise ConfigError(warning) from error
-        return RouteTable([]), [warning]
-    directory = os.path.dirname(settings.routesfile)
-    return parse_routes(text, settings.routesfile, lambda route: _settle(route, directory))
+        raise ConfigError(f"unable to open routes file: {path} ({reason})") from error
+    return text
+
+
+def decode_routes(settings: Settings, text: str) -> tuple[RouteTable, list[str]]:
+    """Make the table of lines that the settings name, with warnings as `read_routes` gives them."""
+    directory = os.path.dirname(settings.routesfile or "")
+    return parse_routes(text, settings.routesfile or COMMAND_LINE_SOURCE, lambda route: _settle(route, directory))
+
+
+def keep_routes(settings: Settings, text: str | None) -> None:
+    """Keep the lines for workers that start while the file cannot be read; None forgets what another run has kept.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = settings.ipc_path(KEPT_NAME)
+    if text is None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        return
+    new_path = f"{path}.{os.getpid()}"
+    # Routes may hold keys, which are nobody else's.
+    with open(os.open(new_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(new_path, path)
+
+
+def read_kept_routes(settings: Settings) -> str | None:
+    """Give what was kept, None if nothing was."""
+    try:
+        with open(settings.ipc_path(KEPT_NAME), encoding="utf-8") as file:
+            return file.read(FILE_MAX_CHARS)
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _settle(route: Route, directory: str) -> Route:

@@ -107,10 +107,11 @@ def test_changed_file_is_followed_and_held_clients_stay(
         poll.receive_until(b"polled")
 
 
+@pytest.mark.gripproxy_only
 def test_unreadable_file_keeps_the_old_routes_until_it_is_mended(
     start_server: Callable[[ServerPlan], Server], origins: tuple[ScriptedOrigin, ScriptedOrigin]
 ) -> None:
-    """A bad new file is said once, and costs nothing; the next change is seen all the same."""
+    """A bad new file is said once, and costs nothing, not even when a worker dies; the next change is seen again."""
     first, second = origins
     server = start_server(ServerPlan(routes=[f"* 127.0.0.1:{first.port}"]))
     replace(server, [], b"* 127.0.0.1:1 # \xff\n")
@@ -118,6 +119,11 @@ def test_unreadable_file_keeps_the_old_routes_until_it_is_mended(
         f"routes not reloaded, the old ones stay: unable to open routes file: {server.routes_path} (it is not UTF-8)"
     )
     wait_until(lambda: refusal in server.output(), "the log says why")
+    assert all_answers(server) == {b"first"}
+    lost = server.child_pids("gripproxy: worker")
+    for pid in lost:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: server.output().count("is ready again") == len(lost), "new workers have taken their place")
     assert all_answers(server) == {b"first"}
     replace(server, [f"* 127.0.0.1:{second.port}"])
     wait_until(lambda: is_served_by(server, b"second"), "every worker follows the new routes")

@@ -15,6 +15,7 @@ from gripproxy.child import ChildContext
 from gripproxy.errors import ConfigError
 from gripproxy.protocol.grip_sig import SigKey
 from gripproxy.protocol.routes import RouteTable
+from gripproxy.routes_file import KEPT_NAME, read_kept_routes
 from gripproxy.scoreboard import Field, ProcessState, Scoreboard
 from gripproxy.settings import Settings
 from gripproxy_worker import routes_reload
@@ -33,6 +34,7 @@ class Bench:
         self.upstream_path.write_text("aa")
         self.settings = Settings(
             routesfile=str(self.routes_path),
+            rundir=str(directory),
             sig_key=f"file:{self.key_path}",
             upstream_key=f"file:{self.upstream_path}",
         )
@@ -94,6 +96,27 @@ def test_file_that_cannot_be_read_changes_nothing(bench: Bench, lost: str, caplo
     assert REFUSAL in caplog.text and str(path) in caplog.text
 
 
+def test_routes_are_kept_for_workers_to_come(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Only good ones, by the one that speaks; that it cannot is a warning."""
+    bench.routes_path.write_text("new.test test\n")
+    bench.run()
+    assert read_kept_routes(bench.settings) == "new.test test\n"
+    bench.routes_path.write_bytes(b"\xff")
+    bench.run()
+    assert read_kept_routes(bench.settings) == "new.test test\n"
+    bench.set_states(ProcessState.READY, ProcessState.READY, ProcessState.READY)
+    bench.routes_path.write_text("newer.test test\n")
+    bench.run()
+    assert read_kept_routes(bench.settings) == "new.test test\n"
+    bench.set_states(ProcessState.DEAD, ProcessState.READY, ProcessState.READY)
+    kept_path = Path(bench.settings.ipc_path(KEPT_NAME))
+    kept_path.unlink()
+    kept_path.mkdir()
+    bench.run()
+    assert bench.used[-1] == ["newer.test"]
+    assert "routes cannot be kept for workers that start while they cannot be read: " in caplog.text
+
+
 def test_only_the_first_worker_that_serves_speaks(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """All read the same file: a hundred times the same warning hides the others."""
     bench.set_states(ProcessState.READY, ProcessState.READY, ProcessState.READY)
@@ -110,11 +133,11 @@ def test_worker_that_lacks_descriptors_says_so_itself(
 ) -> None:
     """The others may have read the file."""
 
-    def fail(settings: Settings, is_reload: bool) -> None:
+    def fail(settings: Settings) -> str:
         raise ConfigError("unable to open") from OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     bench.set_states(ProcessState.READY, ProcessState.READY, ProcessState.READY)
-    monkeypatch.setattr(routes_reload, "read_routes", fail)
+    monkeypatch.setattr(routes_reload, "read_routes_text", fail)
     bench.run()
     assert caplog.messages == [REFUSAL + "unable to open"]
 
@@ -123,8 +146,8 @@ def test_change_during_the_reading_is_read_too(bench: Bench, monkeypatch: pytest
     """The signal that came meanwhile was for something that may not have been seen."""
     read = routes_reload._read
 
-    def read_and_change(settings: Settings) -> Any:
-        result = read(settings)
+    def read_and_change(settings: Settings, is_keeper: bool) -> Any:
+        result = read(settings, is_keeper)
         if not bench.used:
             bench.routes_path.write_text("newer.test test\n")
             asyncio.run_coroutine_threadsafe(ask(), loop).result(10)
@@ -149,11 +172,11 @@ def test_loop_goes_on_while_routes_are_read(bench: Bench, monkeypatch: pytest.Mo
     read = routes_reload._read
     turns_count = 0
 
-    def read_slowly(settings: Settings) -> Any:
+    def read_slowly(settings: Settings, is_keeper: bool) -> Any:
         give_up = time.monotonic() + 10
         while turns_count < 3 and time.monotonic() < give_up:
             time.sleep(0.001)
-        return read(settings)
+        return read(settings, is_keeper)
 
     async def scene() -> None:
         nonlocal turns_count

@@ -14,7 +14,7 @@ from gripproxy.engine.core import Core
 from gripproxy.fd_limit import fd_limit, origin_connections, reserve_fds
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.origin_request import OriginRequests
-from gripproxy.routes_file import read_routes
+from gripproxy.routes_file import read_kept_routes, read_routes
 from gripproxy.scoreboard import Field, ProcessState
 from gripproxy.settings import Settings
 from gripproxy.signing_keys import read_signing_keys, read_upstream_key
@@ -49,8 +49,8 @@ async def _serve(
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
     loop.add_reader(context.lifeline_fd, stopped.set)
-    # The warnings of both were said at start-up.
-    routes, _ = read_routes(settings)
+    # The warnings of both were said at start-up, or by those that serve.
+    routes, _ = read_routes(settings, read_kept_routes(settings))
     keys, _ = read_signing_keys(settings, routes.routes)
     requests = OriginRequests(settings, keys, time.time, read_upstream_key(settings))
     last_ids = LastIds()

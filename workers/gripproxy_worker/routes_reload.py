@@ -11,7 +11,7 @@ from gripproxy.child import ChildContext
 from gripproxy.errors import ConfigError
 from gripproxy.protocol.grip_sig import SigKey
 from gripproxy.protocol.routes import RouteTable
-from gripproxy.routes_file import read_routes
+from gripproxy.routes_file import decode_routes, keep_routes, read_routes_text
 from gripproxy.scoreboard import Field, ProcessState
 from gripproxy.settings import Settings
 from gripproxy.signing_keys import read_signing_keys, read_upstream_key
@@ -66,7 +66,7 @@ class RoutesReload:
         started = time.monotonic()
         executor = ThreadPoolExecutor(1, "routes")
         try:
-            reading = asyncio.get_running_loop().run_in_executor(executor, _read, self._settings)
+            reading = asyncio.get_running_loop().run_in_executor(executor, _read, self._settings, self._is_speaker())
             routes, keys, upstream_key, warnings = await reading
         except ConfigError as error:
             is_own = isinstance(error.__cause__, OSError) and error.__cause__.errno in SHORTAGES
@@ -91,7 +91,14 @@ class RoutesReload:
         return not any(row[Field.STATE] == ProcessState.READY for row in rows[: self._context.index])
 
 
-def _read(settings: Settings) -> tuple[RouteTable, Keys, SigKey | None, list[str]]:
-    routes, warnings = read_routes(settings, is_reload=True)
+def _read(settings: Settings, is_keeper: bool) -> tuple[RouteTable, Keys, SigKey | None, list[str]]:
+    text = read_routes_text(settings)
+    routes, warnings = decode_routes(settings, text)
     keys, key_warnings = read_signing_keys(settings, routes.routes)
-    return routes, keys, read_upstream_key(settings), warnings + key_warnings
+    upstream_key = read_upstream_key(settings)
+    if is_keeper:
+        try:
+            keep_routes(settings, text)
+        except OSError as error:
+            warnings.append(f"routes cannot be kept for workers that start while they cannot be read: {error}")
+    return routes, keys, upstream_key, warnings + key_warnings
