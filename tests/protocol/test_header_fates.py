@@ -8,6 +8,7 @@ from gripproxy.protocol.header_fates import (
     GRIP,
     KEPT,
     MARKED,
+    NAME_MAX_BYTES,
     NAMES_MAX_COUNT,
     NOTED,
     OVER_HTTP,
@@ -60,3 +61,6 @@ def test_memory_of_names_is_bounded() -> None:
     for number in range(NAMES_MAX_COUNT + 10):
         assert fates[b"X-%d" % number] is KEPT
     assert len(fates) == NAMES_MAX_COUNT
+    fates.clear()
+    assert fates[b"Grip-" + NAME_MAX_BYTES * b"x"] is GRIP
+    assert not fates

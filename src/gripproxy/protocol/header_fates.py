@@ -6,6 +6,7 @@ from gripproxy.settings import ForwardedProtocol, Settings
 
 MARK = b"eb9bf0f5-"  # Pushpin's prefix for headers as the first proxy saw them
 NAMES_MAX_COUNT = 2048  # whose fate is remembered: real clients use a few dozen
+NAME_MAX_BYTES = 64  # of one that is remembered: anybody can send longer ones
 
 
 class Fate(IntEnum):
@@ -59,7 +60,7 @@ class HeaderFates(dict[bytes, Fate]):
 
     def __missing__(self, name: bytes) -> Fate:
         fate = self._find(name.lower())
-        if len(self) < NAMES_MAX_COUNT:
+        if len(self) < NAMES_MAX_COUNT and len(name) <= NAME_MAX_BYTES:
             self[name] = fate
         return fate
 
