@@ -1,11 +1,15 @@
 """One route: its properties, its refusals and the rewriting of paths."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from gripproxy.protocol.jsonp import JsonpRules
-from gripproxy.protocol.route import Route, decode_route
+from gripproxy.protocol.route import SUPPORTED_CONDITION, Route, decode_route
 from gripproxy.protocol.route_line import RouteLineError
-from gripproxy.protocol.route_target import Target
+from gripproxy.protocol.route_target import SUPPORTED_TARGET, WEBSOCKET_TARGET, Target
+from gripproxy.protocol.routes import parse_routes
 
 
 def route(line: str) -> Route:
@@ -176,3 +180,21 @@ def test_route_out_of_reach_is_remarked() -> None:
 def test_log_level_of_a_route(text: str, level: int | None) -> None:
     """What is no number is 0, as in the reference."""
     assert route(f"*{text} test").log_level == level
+
+
+EXAMPLE = Path(__file__).parents[2] / "deploy" / "routes"
+
+
+def test_example_file_names_every_property() -> None:
+    """It is the reference of routes; what it lacks does not exist for a reader. over_http is about WebSockets."""
+    words = set(re.findall(r"\w+", EXAMPLE.read_text()))
+    assert (SUPPORTED_CONDITION | SUPPORTED_TARGET) - words == WEBSOCKET_TARGET
+
+
+def test_example_file_is_sound() -> None:
+    """Its examples too."""
+    table, warnings = parse_routes(EXAMPLE.read_text(), "routes")
+    assert (table.count, warnings) == (1, [])
+    examples = EXAMPLE.read_text().partition("# Examples:\n")[2].partition("\n\n")[0].replace("#   ", "")
+    table, warnings = parse_routes(examples, "routes")
+    assert (table.count, warnings) == (3, [])
