@@ -15,7 +15,6 @@ from gripproxy.protocol.origin_request import (
     OriginRequests,
     encode_grip_last,
     is_forbidden_events,
-    is_marked_https,
 )
 from gripproxy.protocol.route import Route
 from gripproxy.protocol.route_target import Target
@@ -207,7 +206,19 @@ def test_accepting_the_protocol_removes_it() -> None:
 )
 def test_marked_https(headers: Headers, is_https: bool) -> None:
     """Case counts, and the second header only without the first, as in Pushpin."""
-    assert is_marked_https(headers) is is_https
+    head = RequestHead(b"GET", b"/", True, headers)
+    settings = Settings(accept_x_forwarded_protocol=True)
+    assert OriginRequests(settings, {}, lambda: 0.0).is_marked_https(head, "10.0.0.9") is is_https
+    assert not OriginRequests(Settings(), {}, lambda: 0.0).is_marked_https(head, "10.0.0.9")
+
+
+def test_only_proxies_in_front_say_https_where_they_are_known() -> None:
+    """A route may be for requests over TLS only."""
+    settings = Settings(accept_x_forwarded_protocol=True, set_real_ip_from=("10.0.0.9/32", "unix:"))
+    requests = OriginRequests(settings, {}, lambda: 0.0)
+    head = RequestHead(b"GET", b"/", True, [(b"X-Forwarded-Proto", b"https")])
+    answers = [requests.is_marked_https(head, client_ip) for client_ip in ("10.0.0.9", "10.0.0.8", "")]
+    assert answers == [True, False, True]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from gripproxy.engine.exchange import ProxyRules
 from gripproxy.errors import ClientError
 from gripproxy.protocol.http1 import encode_text_response
 from gripproxy.protocol.jsonp import decode_jsonp
-from gripproxy.protocol.origin_request import is_forbidden_events, is_marked_https
+from gripproxy.protocol.origin_request import is_forbidden_events
 
 CHECK_NOTICE = "gripproxy, a GRIP proxy in place of Pushpin. License: Apache 2.0."  # what Pushpin-Check asks for
 
@@ -17,7 +17,7 @@ def admit(event: RequestArrived, rules: ProxyRules) -> ClientRequest | Respond:
     head, settings = event.head, rules.settings
     if head.upgrade is not None and head.upgrade.lower() == b"websocket":
         return _refuse(event, 501, "WebSocket is not supported by this version.")
-    is_https = event.is_https or (settings.accept_x_forwarded_protocol and is_marked_https(head.headers))
+    is_https = event.is_https or rules.requests.is_marked_https(head, event.client_ip)
     route_id = rules.requests.wanted_route(head)
     route = rules.routes.find(head.host_name, is_https, head.path, is_websocket=False, route_id=route_id)
     if head.is_check:

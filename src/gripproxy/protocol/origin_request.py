@@ -72,6 +72,19 @@ class OriginRequests:
         token = header_value(head.headers, b"grip-sig")
         return token is not None and self._verifier.is_good(token, self._unix_time())
 
+    def is_marked_https(self, head: RequestHead, client_ip: str) -> bool:
+        """Whether the client was itself asked over TLS, where it is to be believed (`accept_x_forwarded_protocol`).
+
+        Source: Pushpin; X-Forwarded-Protocol counts only where X-Forwarded-Proto is absent or empty. If it is said
+        which proxies stand in front (`set_real_ip_from`), only those are believed.
+        """
+        settings = self._settings
+        if not settings.accept_x_forwarded_protocol or settings.set_real_ip_from and not self._proxies.has(client_ip):
+            return False
+        headers = head.headers
+        protocol = header_value(headers, b"x-forwarded-proto") or header_value(headers, b"x-forwarded-protocol")
+        return protocol in (b"https", b"wss")
+
     def wanted_route(self, head: RequestHead) -> str | None:
         """Give the id of the route that the request asks for, where requests may (`accept_pushpin_route`)."""
         if not self._settings.accept_pushpin_route:
@@ -228,15 +241,6 @@ class OriginRequests:
 
     def _is_guarded(self, name: bytes) -> bool:
         return self._fates[name] in (GRIP, OVER_HTTP, MARKED, FORWARDED)
-
-
-def is_marked_https(headers: Headers) -> bool:
-    """Whether the client, if it is to be believed (`accept_x_forwarded_protocol`), was itself asked over TLS.
-
-    Source: Pushpin; X-Forwarded-Protocol counts only where X-Forwarded-Proto is absent or empty.
-    """
-    protocol = header_value(headers, b"x-forwarded-proto") or header_value(headers, b"x-forwarded-protocol")
-    return protocol in (b"https", b"wss")
 
 
 def is_forbidden_events(head: RequestHead, target: Target, is_trusted: bool) -> bool:
