@@ -1,4 +1,4 @@
-"""Clients' ways in: IPv6, unix sockets that outlive a worker, limits of a listener's own, and what replaces them all."""
+"""Clients' ways in: IPv6, unix sockets that outlive a worker, and limits of a listener's own."""
 
 import os
 import signal

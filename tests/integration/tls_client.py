@@ -24,13 +24,24 @@ class TlsClient(RawClient):
         server_name: str | None = "a.test",
         context: ssl.SSLContext | None = None,
         session: ssl.SSLSession | None = None,
-        host: str = "127.0.0.1",
     ) -> None:
-        super().__init__(port, host)
+        super().__init__(port)
         self.is_truncated = False
+        self._begin(server_name, context or client_context(), session)
+
+    @classmethod
+    def over(cls, client: RawClient) -> "TlsClient":
+        """Begin TLS on a connection that was made before."""
+        tls_client = cls.__new__(cls)
+        tls_client.__dict__ |= client.__dict__
+        tls_client.is_truncated = False
+        tls_client._begin("a.test", client_context(), None)
+        return tls_client
+
+    def _begin(self, server_name: str | None, context: ssl.SSLContext, session: ssl.SSLSession | None) -> None:
         plain = self.socket
         try:
-            self.tls = (context or client_context()).wrap_socket(
+            self.tls = context.wrap_socket(
                 plain, server_hostname=server_name, suppress_ragged_eofs=False, session=session
             )
         except BaseException:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from gripproxy.scoreboard import Field
+from gripproxy.scoreboard import Field, Scoreboard
 from gripproxy.settings import ListenAddress
-from gripproxy_worker.acceptor import BUSY, LOG_PERIOD_S, Acceptor, ListenerLimit, WorkerLimit
+from gripproxy_worker.acceptor import BUSY, LOG_PERIOD_S, TOTAL_CHECK_COUNT, Acceptor, ListenerLimit, WorkerLimit
 from gripproxy_worker.listener import bind
 from gripproxy_worker.shared_listeners import ListenerCounts
 from tests.worker.bench import Client, WorkerBench
@@ -205,3 +205,20 @@ def test_unix_client_has_no_address(bench: WorkerBench) -> None:
     bench.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
     bench.exchange(client, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\r\n\r\n")
     acceptor.close()
+
+
+def test_workers_do_not_take_the_last_places_twice(bench: WorkerBench) -> None:
+    """Each may take some without a look at the others only while there is room for that in all of them."""
+    scoreboard = Scoreboard(4)
+    others = scoreboard.row(2)
+    bench.driver.row = scoreboard.row(1)
+    object.__setattr__(bench.driver.settings, "client_maxconn", 200)
+    limit = WorkerLimit(bench.driver, scoreboard, 1000)
+    others[Field.CONNECTIONS] = 200 - 4 * TOTAL_CHECK_COUNT
+    assert limit.has_room()
+    others[Field.CONNECTIONS] = 200 - TOTAL_CHECK_COUNT
+    assert [limit.has_room() for _ in range(TOTAL_CHECK_COUNT)] == [True] * TOTAL_CHECK_COUNT
+    others[Field.CONNECTIONS] = 199
+    assert limit.has_room()
+    others[Field.CONNECTIONS] = 200
+    assert not limit.has_room()

@@ -42,15 +42,20 @@ class WorkerLimit:
 
     def has_room(self) -> bool:
         """Take a place for one more client, if there is one."""
-        sockets = self.driver.sockets
-        if sockets.count >= self._worker_max:
+        count = self.driver.sockets.count
+        if count >= self._worker_max:
             return False
         if self._budget <= 0:
-            self.driver.row[Field.CONNECTIONS] = sockets.count
+            self.driver.row[Field.CONNECTIONS] = count
             room = self.driver.settings.client_maxconn - self._scoreboard.total(Field.CONNECTIONS)
-            self._budget = min(TOTAL_CHECK_COUNT, room)
+            if room <= 0:
+                return False
+            # Room enough for what every worker may take before it looks again: else each looks for each client.
+            workers_count = self._scoreboard.rows_count - 1
+            self._budget = TOTAL_CHECK_COUNT if room >= TOTAL_CHECK_COUNT * workers_count else 1
         self._budget -= 1
-        return self._budget >= 0
+        self.driver.row[Field.CONNECTIONS] = count + 1
+        return True
 
     def say_pause(self, error: OSError) -> None:
         """Log that nobody can be accepted for now. Every listener finds out by itself, again and again."""
