@@ -131,6 +131,7 @@ TLS = Target(host="a", port=443, is_ssl=True)
         (Target(unix_path="/a"), Target(unix_path="/b")),
         (Target(host="a", port=443), TLS),
         (TLS, Target(host="a", port=443, is_ssl=True, insecure=True)),
+        (TLS, Target(host="a", port=443, is_ssl=True, untrusted=True)),
         (TLS, Target(host="a", port=443, is_ssl=True, client_cert="c")),
         (
             Target(host="a", port=443, is_ssl=True, client_cert="c", client_key="k"),
