@@ -136,6 +136,14 @@ def test_interim_headers_are_not_the_responses() -> None:
     assert Bench().receive(INTERIM).heads[0].headers == [(b"Content-Length", b"5")]
 
 
+@pytest.mark.parametrize("status", [102, 199])
+def test_interim_response_with_a_body_is_a_failure(status: int) -> None:
+    """It has none (RFC 9110 section 15.2): what it is would be told from the next response by nobody."""
+    interim = b"HTTP/1.1 %d Wait\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n" % status
+    bench = Bench().receive(interim + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    assert (bench.heads, bench.body, bench.ends_count, len(bench.failures)) == ([], b"", 0, 1)
+
+
 @pytest.mark.parametrize("response", [SIZED, CHUNKED, INTERIM])
 def test_response_cut_off_anywhere_is_a_failure(response: bytes) -> None:
     """Before its head nothing was said to the client; after it the client must be cut off too."""

@@ -229,6 +229,8 @@ class OriginConn(asyncio.Protocol):
             self._end()
 
     def on_body(self, part: bytes) -> None:
+        if self._is_interim:
+            raise OriginError("its interim response has a body")
         self._barren_bytes_count = 0
         if self._is_head:
             self._is_kept_alive = False  # it does not know that HEAD has no body
