@@ -52,6 +52,7 @@ class Field(IntEnum):
     HANDSHAKE_ERRORS = 29  # given up: no TLS, no certificate for the name, too slow, or the client left
     ACCEPT_PAUSES = 30  # times a listener had to wait since the system had no socket left
     ORIGIN_UNSERVED = 31  # requests that got no connection to an origin in time, or found too many waiting for one
+    DROPPED_WAITING = 32  # deliveries dropped because too many waited for a hold's next part, or for a filter's answer
     FIELD_COUNT = 40
 
 

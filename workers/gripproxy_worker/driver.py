@@ -193,6 +193,8 @@ class Driver:
         row[Field.CONNECTIONS] = self.sockets.count
         row[Field.REQUESTS] += self.requests_count
         self.requests_count = 0
+        row[Field.DROPPED_WAITING] += self.core.sessions.offers.dropped_count
+        self.core.sessions.offers.dropped_count = 0
         row[Field.HELD_STREAMS] = holds.streams_count
         row[Field.HELD_RESPONSES] = holds.responses_count
         row[Field.CHANNELS] = len(holds.subscriptions.channels)
