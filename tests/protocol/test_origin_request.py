@@ -131,6 +131,7 @@ def test_client_cannot_pass_for_the_route() -> None:
     """An origin behind CGI or WSGI reads X_User as X-User."""
     line = '*,no_grip,header="X-User: me",header=X-Admin: localhost:80'
     assert sent([(b"X_User", b"root"), (b"x-user", b"root"), (b"X_Admin", b"1")], line) == [(b"X-User", b"me")]
+    assert sent([(b"X-User", b"root")], "*,no_grip,header=X_User:me localhost:80") == [(b"X_User", b"me")]
 
 
 def test_route_may_set_what_clients_may_not() -> None:
