@@ -1,5 +1,7 @@
 """Holds that follow ids and links: every conversation of grip-http.md sections 7 to 10."""
 
+import gc
+
 import pytest
 
 from gripproxy.engine.effects import (
@@ -520,3 +522,31 @@ def test_a_patch_is_made_from_the_held_body() -> None:
     finish, _ = talk.publish(PublishItem("news", http_response=HttpResponseFormat(body_patch=patch)))
     assert isinstance(finish, Finish)
     assert finish.payload.endswith(b'\r\n\r\n{"a":2}\n')
+
+
+def test_holds_leave_no_garbage() -> None:
+    """Cycles among frozen objects would never be found."""
+    talk = Conversation(routes="*,debug origin:80")
+    meta = (b"Grip-Set-Meta", b'url="/check"')
+    gone = (b"Grip-Link", b"</gone>; rel=gone")
+    gc.collect()
+    gc.disable()
+    try:
+        for conn_id in range(4, 14):
+            followed(talk, conn_id)
+            talk.publish(numbered(3))
+            link = link_id(talk.updates())
+            talk.links_to(link, stream(b"news; prev-id=3; filter=http-check", LINK, meta), b"2 3")
+            asked_links(talk.publish(numbered(4)))
+            talk.leaves(conn_id)
+            talk.gets_held(conn_id, poll(b"news; prev-id=1; filter=var-subst", meta, gone))
+            talk.publish(numbered(2, b"%"))
+            talk.gets_held(conn_id, poll(FOLLOWED))
+            talk.publish(answer(b"", action=Action.HINT))
+            talk.publish(numbered(9))
+            talk.updates()
+            talk.leaves(conn_id)
+            talk.updates()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

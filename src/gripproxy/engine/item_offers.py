@@ -52,7 +52,7 @@ class OfferOwner(Protocol):
 
 
 class ItemOffers:
-    """Offers items to tracked holds. `dropped_count` are those that found a hold's queue full, since it was set to 0."""
+    """Offers items to tracked holds. `dropped_count` are those that found a queue full, since it was set to 0."""
 
     def __init__(self, holds: HoldTable, requests: LinkRequests, owner: OfferOwner) -> None:
         self.checks = FilterChecks(requests, holds.wheel, self._on_verdict)
