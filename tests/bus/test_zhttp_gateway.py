@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import zmq
 
-from gripproxy.bus import zhttp_gateway
+from gripproxy.bus import zhttp_gateway, zhttp_sockets
 from gripproxy.bus.zhttp_gateway import ZhttpGateway, open_gateway
 from gripproxy.bus.zhttp_sockets import NO_ORIGIN
 from gripproxy.bus.zhttp_wire import (
@@ -26,6 +26,12 @@ from gripproxy.bus.zhttp_wire import (
 from gripproxy.protocol.zhttp import encode_packet
 from gripproxy.scoreboard import Field
 from tests.bus.bench import BusBench
+
+
+@pytest.fixture(autouse=True)
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Origins are joined here when a test says so: no time must pass."""
+    monkeypatch.setattr(zhttp_sockets, "SETTLE_S", 0.0)
 
 
 class Worker:

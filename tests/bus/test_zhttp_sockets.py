@@ -15,6 +15,12 @@ from gripproxy.errors import ConfigError
 from tests.bus.bench import BusBench
 
 
+@pytest.fixture(autouse=True)
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Origins are joined here when a test says so: no time must pass."""
+    monkeypatch.setattr(zhttp_sockets, "SETTLE_S", 0.0)
+
+
 class StreamOrigin:
     """PULL, ROUTER and PUB of an origin, joined to the proxy's sockets."""
 
@@ -91,6 +97,20 @@ def test_without_an_origin_a_stream_is_refused(bench: BusBench) -> None:
     """Its client hears so at once."""
     sockets = stream_sockets(bench, [])
     assert sockets.open_request(b"a", b"first") == NO_ORIGIN
+
+
+def test_new_sockets_take_requests_when_origins_have_found_all_of_them(
+    bench: BusBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An origin that gets a request before its PUB socket is back would answer to nobody."""
+    monkeypatch.setattr(zhttp_sockets, "SETTLE_S", 1000.0)
+    sockets = stream_sockets(bench, [])
+    origin = StreamOrigin(bench, spec_of(bench))
+    pushed_at = bench.loop.time()
+    assert sockets.open_request(b"a", b"early") == NO_ORIGIN
+    sockets._usable_at = pushed_at
+    bench.run_until(lambda: sockets.open_request(b"b", b"late") is None)
+    assert arrives(bench, origin.pull) == [b"late"]
 
 
 def test_full_queue_refuses_a_stream(bench: BusBench) -> None:

@@ -15,6 +15,9 @@ FIRST_HWM = 100  # first packets that wait for an origin; same as Pushpin
 # Answers that wait for us. An origin's PUB socket drops what exceeds it, which ends a request; its bytes are bounded by
 # the credits of the requests under way.
 ANSWERS_HWM = 100_000
+# New sockets take no requests for so long. Each of an origin's sockets finds them in its own time, ZeroMQ's default is
+# within 0.2 s; what an origin answers over a PUB socket that is not back yet is lost, and its client waits in vain.
+SETTLE_S = 0.3
 PACKET_MAX_BYTES = 16 * 1024 * 1024  # past this ZeroMQ drops the connection; a whole response may have 1,000,000
 QUEUED_MAX_COUNT = 1_000  # whole requests that wait for a REP socket to come
 QUEUED_MAX_BYTES = 64 * 1024 * 1024
@@ -48,6 +51,8 @@ class StreamSockets:
         self.requests_count = 0
         self._on_packet = on_packet
         self._mark = instance + b" "
+        self._loop = loop
+        self._usable_at = loop.time() + SETTLE_S
         out_address, stream_address, in_address = stream_addresses(use.spec)
         with ExitStack() as opened:
             self._push = _socket(zmq_context, zmq.PUSH, opened)
@@ -68,6 +73,8 @@ class StreamSockets:
 
     def open_request(self, name: bytes, packet: bytes) -> str | None:
         """Send a first packet; give the reason if nobody takes it."""
+        if self._loop.time() < self._usable_at:
+            return NO_ORIGIN
         try:
             self._push.send(packet, zmq.NOBLOCK)
         except zmq.Again:

@@ -8,6 +8,7 @@ from gripproxy.errors import OriginError
 from gripproxy.protocol.http1 import (
     CHUNKED,
     NONE,
+    RESPONSE_HEAD_MAX_BYTES,
     SIZED,
     UNTIL_CLOSE,
     ResponseHead,
@@ -115,6 +116,9 @@ def _read_head(packet: ResponsePacket, is_head: bool) -> ResponseHead:
     if breaks_lines(packet.reason):
         raise OriginError(f"its reason would break its line: {packet.reason[:100]!r}")
     headers = packet.headers or []
+    head_bytes = sum(len(name) + len(value) for name, value in headers)
+    if head_bytes > RESPONSE_HEAD_MAX_BYTES:
+        raise OriginError(f"its headers have {head_bytes} bytes, more than {RESPONSE_HEAD_MAX_BYTES}")
     for name, value in headers:
         if not is_header_name(name) or breaks_lines(value):
             raise OriginError(f"its header would break its line: {name[:100]!r}: {value[:100]!r}")
