@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gripproxy.engine.effects import AskLink, DropLink, Effect, Forward
-from gripproxy.engine.events import LinkAnswered, LinkBodyCame, LinkDone, LinkFailed, OriginFailure
+from gripproxy.engine.events import ClientGone, LinkAnswered, LinkBodyCame, LinkDone, LinkFailed, OriginFailure
 from gripproxy.protocol.routes import Target
 from gripproxy.scoreboard import Field
 from gripproxy_worker.client_conn import BACKLOG_PAUSE_BYTES
@@ -224,6 +224,43 @@ def test_link_goes_on_when_the_slow_reader_leaves(bench: WorkerBench, core: Scri
     bench.until(lambda: bench.driver.sockets.count == 1)
     forwarding(bench, core)
     bench.until(lambda: len(clients[0].received) == size)
+
+
+def test_end_of_a_link_waits_for_the_slowest_reader_too(bench: WorkerBench, core: ScriptedCore) -> None:
+    """The engine asks for the next part at once then: of many small parts, one that does not read would gather all."""
+    clients = streams(bench, 2, receive_bytes=4096)
+    forwarding(bench, core)
+    ask(bench)
+    body = b"x" * 90_000  # past the kernel's share and ours, but only with its last part
+    bench.origin(ends=GET).send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    clients[0].is_reading = True
+    bench.until(lambda: bench.driver.pool._idle)
+    for _ in range(50):
+        bench.turn()
+    assert LinkDone not in kinds(core) and len(clients[0].received) == len(body)
+    clients[1].is_reading = True
+    bench.until(lambda: LinkDone in kinds(core))
+
+
+def test_end_of_a_link_comes_after_the_end_of_who_it_waited_for(bench: WorkerBench, core: ScriptedCore) -> None:
+    """The engine must not go on with a stream whose descriptor may be another client's by then."""
+    (client,) = streams(bench, 1, receive_bytes=4096)
+    forwarding(bench, core)
+    core.script[ClientGone] = lambda event: bench.core.handle(event, bench.loop.time())
+    ask(bench)
+    bench.origin(ends=GET).send(b"HTTP/1.1 200 OK\r\nContent-Length: 90000\r\n\r\n" + b"x" * 90_000)
+    bench.until(lambda: bench.driver.pool._idle)
+    client.close()
+    bench.until(lambda: LinkDone in kinds(core))
+    assert kinds(core)[-2:] == [ClientGone, LinkDone]
+
+
+def test_worker_that_stops_drops_its_links(bench: WorkerBench, core: ScriptedCore) -> None:
+    fill(bench, core, streams(bench, 1, receive_bytes=65_536))
+    events_count = len(core.events)
+    bench.driver.close()
+    bench.until(lambda: bench.origins[0].is_closed)
+    assert LinkDone not in kinds(core)[events_count:] and len(bench.driver.links) == 0
 
 
 def test_dropped_link_waits_for_nobody(bench: WorkerBench, core: ScriptedCore) -> None:

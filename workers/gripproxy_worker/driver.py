@@ -216,6 +216,7 @@ class Driver:
     def close(self) -> None:
         """Close every connection."""
         self._loop.remove_reader(self.sockets.epoll.fileno())
+        self.links.close()
         self.pool.close()
         self.outbox.flush()
         for fd, record in enumerate(self.sockets.records):

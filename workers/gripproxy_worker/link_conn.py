@@ -35,6 +35,11 @@ class Links:
         if conn is not None:
             conn.close()
 
+    def close(self) -> None:
+        """Drop every link."""
+        for link_id in list(self._conns):
+            self.drop(link_id)
+
     def is_open(self, link_id: int) -> bool:
         """Say whether the link is under way."""
         return link_id in self._conns
@@ -50,7 +55,18 @@ class Links:
 class LinkConn:
     """One link: it asks, reports, and waits for those who read what it brings."""
 
-    __slots__ = ("_ask", "_driver", "_effect", "_is_repeated", "_links", "_origin", "_parts", "_slow_fds", "slot")
+    __slots__ = (
+        "_ask",
+        "_driver",
+        "_effect",
+        "_is_ended",
+        "_is_repeated",
+        "_links",
+        "_origin",
+        "_parts",
+        "_slow_fds",
+        "slot",
+    )
 
     def __init__(self, driver: "Driver", links: Links, effect: AskLink) -> None:
         self.slot: Slot | None = None
@@ -58,6 +74,7 @@ class LinkConn:
         self._links = links
         self._effect = effect
         self._is_repeated = False
+        self._is_ended = False  # the response is whole
         self._ask: Ask | None = None  # while it waits for a connection
         self._origin: Origin | None = None
         self._parts: list[bytes] = []
@@ -106,9 +123,9 @@ class LinkConn:
     def on_origin_end(self) -> None:
         self._origin = None
         self.on_origin_read()
-        if self._links.is_open(self._effect.link_id):
-            self._links.drop(self._effect.link_id)
-            self._driver.dispatch(None, LinkDone(self._effect.link_id))
+        self._is_ended = True
+        if not self._slow_fds:
+            self._go_on()
 
     def on_origin_failed(self, origin: Origin, detail: str) -> None:
         self._origin = None
@@ -131,12 +148,11 @@ class LinkConn:
     # Slow readers.
 
     def wait_for(self, fds: list[int]) -> None:
-        """Read no more until these held clients have read all that they were sent, or are gone."""
-        if self._origin is None:
-            return  # that was the end of it
+        """Bring no more, not even the end, until these clients have read all that they were sent, or are gone."""
         driver, sockets = self._driver, self._driver.sockets
         if not self._slow_fds:
-            self._origin.pause_reading()
+            if self._origin is not None:
+                self._origin.pause_reading()
             driver.wheel.schedule(self, driver.clock() + driver.settings.send_timeout)
         self._slow_fds.update(fds)
         for fd in fds:
@@ -147,8 +163,17 @@ class LinkConn:
         self._slow_fds.discard(fd)
         if not self._slow_fds:
             self._driver.wheel.cancel(self)
-            if self._origin is not None:
-                self._origin.resume_reading()
+            self._driver.call_soon(self._go_on)  # the engine hears first that this one has left, if it has
+
+    def _go_on(self) -> None:
+        """Nobody has much left to read: read on, or say that this was all. More links may follow from that."""
+        if self._slow_fds or not self._links.is_open(self._effect.link_id):
+            return
+        if self._is_ended:
+            self._links.drop(self._effect.link_id)
+            self._driver.dispatch(None, LinkDone(self._effect.link_id))
+        elif self._origin is not None:
+            self._origin.resume_reading()
 
     def on_deadline(self, now: float) -> None:
         """Give up on those who read nothing for so long: the others may wait for what follows."""
