@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gripproxy.errors import ClientError, OriginError
 from gripproxy.protocol.http1 import CHUNKED, NONE, REQUEST_HEADERS_MAX_COUNT, SIZED, Headers, RequestHead, breaks_lines
-from gripproxy.protocol.jsonp import JsonpRequest, JsonpRules, JsonpScript, decode_jsonp, encode_jsonp
+from gripproxy.protocol.jsonp import JsonpRequest, JsonpRules, decode_jsonp, encode_jsonp
 
 CLIENT_HEADERS = [(b"Host", b"d.test"), (b"accept", b"text/x"), (b"Cookie", b"c=1"), (b"X-A", b"client")]
 ANSWER = [(b"X-A", b"1"), (b"Cache-Control", b"no-cache"), (b"X-A", b"2"), (b"x-a", b"3"), (b"Content-Type", b"t/x")]
@@ -267,15 +267,6 @@ def test_a_compressed_body_cannot_be_an_argument() -> None:
     encode_jsonp(script(False), 200, b"OK", [(b"Content-Encoding", b"Identity")], b"", is_held=False)
     with pytest.raises(OriginError, match="^Upstream response could not be JSON-P encoded.$"):
         encode_jsonp(script(False), 200, b"OK", [(b"content-encoding", b"gzip")], b"", is_held=False)
-
-
-@given(BODIES, st.integers(0, 10), st.booleans())
-def test_the_parts_of_a_body_do_not_matter(body: bytes, cut: int, is_extended: bool) -> None:
-    """Where the network cuts a body must not be seen in the script."""
-    whole = encode_jsonp(script(is_extended), 200, b"OK", [], body, is_held=False)[1]
-    parts = JsonpScript(script(is_extended))
-    _, start = parts.begin(200, b"OK", [])
-    assert start + parts.feed(body[:cut]) + parts.feed(body[cut:]) + parts.end() == whole
 
 
 @given(BODIES, st.booleans())

@@ -4,7 +4,6 @@ Only on routes with ``aco``. Source: Pushpin's requestsession.cpp and httpsessio
 callback must be a name in JavaScript, and nothing in the parameters can change how the origin's request is framed.
 """
 
-import codecs
 import re
 from dataclasses import dataclass, replace
 
@@ -174,74 +173,38 @@ def _origin_headers(given: Headers, head: RequestHead) -> Headers:
     return [*given, (b"Host", head.host), (b"Accept", b"*/*"), *kept]
 
 
-class JsonpScript:
-    """The script that one response becomes, as it comes: `begin`, any number of `feed`, `end`."""
-
-    def __init__(self, request: JsonpRequest) -> None:
-        self._callback = request.callback
-        self._is_extended = request.is_extended
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._pending = b""  # in basic mode a line end that is dropped if nothing follows; bytes of a separator
-
-    def begin(self, status: int, reason: bytes, headers: Headers) -> tuple[Headers, bytes]:
-        """Give the headers of the script, which is always a 200, and its first bytes.
-
-        The page gets `headers` in the extended form. Only Cache-Control becomes the script's own.
-
-        Raises:
-            OriginError: the body is compressed; the text is for a 500.
-        """
-        if (header_value(headers, b"content-encoding") or b"identity").lower() != b"identity":
-            raise OriginError("Upstream response could not be JSON-P encoded.")
-        outer = [_OUTER_TYPE, *[pair for pair in headers if pair[0].lower() == b"cache-control"]]
-        start = b"/**/%s(" % self._callback
-        if self._is_extended:
-            firsts: dict[str, str] = {}
-            for name, value in headers:
-                firsts.setdefault(_text(name), _text(value))
-            start += b'{"code": %d, "reason": %s, "headers": %s, "body": "' % (
-                status,
-                _json(_text(reason)),
-                _json(firsts),
-            )
-        return outer, start
-
-    def feed(self, part: bytes, is_last: bool = False) -> bytes:
-        """Give what a part of the body adds to the script."""
-        if self._is_extended:
-            return _json(self._decoder.decode(part, is_last))[1:-1]
-        text = self._pending + part
-        end = len(text) if is_last else _safe_length(text)
-        self._pending = text[end:]
-        return _escaped(_without_line_end(text) if is_last else text[:end])
-
-    def end(self) -> bytes:
-        """Give the end of the script."""
-        return self.feed(b"", is_last=True) + (b'"});\n' if self._is_extended else b");\n")
-
-
 def encode_jsonp(
     request: JsonpRequest, status: int, reason: bytes, headers: Headers, body: bytes, is_held: bool
 ) -> tuple[Headers, bytes]:
-    """Make a script of a whole response; give its headers, Content-Length not included, and its bytes.
+    """Make a script of a response; give its headers, Content-Length not included, and its bytes.
 
     Args:
         headers: with Content-Length if the origin's response has one and is no instruct: the page gets it too.
         is_held: the response ends a hold. Pushpin writes such ones in another way, and keeps their headers.
 
     Raises:
-        OriginError: as `JsonpScript.begin`.
+        OriginError: the body is compressed; the text is for a 500.
     """
-    if not is_held:
-        script = JsonpScript(request)
-        outer, start = script.begin(status, reason, headers)
-        return outer, start + script.feed(body) + script.end()
-    headers = [pair for pair in headers if pair[0].lower() != b"content-length"]
-    outer = [*[pair for pair in headers if pair[0].lower() != b"content-type"], _OUTER_TYPE]
-    if request.is_extended:
-        content = _json({"body": _text(body), "code": status, "headers": _merged(headers), "reason": _text(reason)})
+    if (header_value(headers, b"content-encoding") or b"identity").lower() != b"identity":
+        raise OriginError("Upstream response could not be JSON-P encoded.")
+    if is_held:
+        headers = [pair for pair in headers if pair[0].lower() != b"content-length"]
+        outer = [*[pair for pair in headers if pair[0].lower() != b"content-type"], _OUTER_TYPE]
     else:
-        content = _escaped(_without_line_end(body))
+        outer = [_OUTER_TYPE, *[pair for pair in headers if pair[0].lower() == b"cache-control"]]
+    if not request.is_extended:
+        content = body[:-2] if body.endswith(b"\r\n") else body[:-1] if body.endswith(b"\n") else body
+    elif is_held:
+        fields = {"body": _text(body), "code": status, "headers": _merged(headers), "reason": _text(reason)}
+        content = _json(fields)
+    else:
+        firsts: dict[str, str] = {}
+        for name, value in headers:
+            firsts.setdefault(_text(name), _text(value))
+        parts = (status, _json(_text(reason)), _json(firsts), _json(_text(body)))
+        content = b'{"code": %d, "reason": %s, "headers": %s, "body": %s}' % parts
+    for separator, escape in _SEPARATORS:
+        content = content.replace(separator, escape)
     return outer, b"/**/%s(%s);\n" % (request.callback, content)
 
 
@@ -256,27 +219,9 @@ def _merged(headers: Headers) -> dict[str, str]:
     return {_text(spelling): _text(b", ".join(values[lower])) for lower, spelling in spellings.items()}
 
 
-def _safe_length(text: bytes) -> int:
-    """Say how much of a body in parts can be written before its next part is known."""
-    for held_back in (b"\r\n", b"\r", b"\n", b"\xe2\x80", b"\xe2"):
-        if text.endswith(held_back):
-            return len(text) - len(held_back)
-    return len(text)
-
-
-def _without_line_end(body: bytes) -> bytes:
-    return body[:-2] if body.endswith(b"\r\n") else body[:-1] if body.endswith(b"\n") else body
-
-
 def _text(value: bytes) -> str:
     return value.decode("utf-8", "replace")
 
 
 def _json(value: object) -> bytes:
-    return _escaped(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
-
-
-def _escaped(text: bytes) -> bytes:
-    for separator, escape in _SEPARATORS:
-        text = text.replace(separator, escape)
-    return text
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

@@ -1,6 +1,6 @@
 """The filters that ask a server: ``http-check`` whether a receiver gets an item, ``http-modify`` also what of it.
 
-Source: the newest Pushpin's filter.cpp. Stricter: what cannot be written as a header line is not sent.
+Source: the newest Pushpin's filter.cpp.
 """
 
 from collections.abc import Mapping
@@ -11,8 +11,9 @@ import orjson
 from gripproxy.errors import FilterError, OriginError
 from gripproxy.protocol.filters import NETWORK_FILTERS, FilterContext, filter_content
 from gripproxy.protocol.header_params import header_value
-from gripproxy.protocol.http1 import Headers, breaks_lines
+from gripproxy.protocol.http1 import Headers
 from gripproxy.protocol.link_url import LinkUrl, resolve_link
+from gripproxy.protocol.origin_request import encode_grip_last
 
 TIMEOUT_S = 10.0  # same as Pushpin, as are the others
 RESPONSE_MAX_BYTES = 100_000
@@ -98,12 +99,8 @@ def request_failed(failure: str) -> FilterError:
 
 
 def _headers(context: FilterContext) -> Headers:
-    headers = [(b"Sub-Meta", _json(context.sub_meta)), (b"Pub-Meta", _json(context.item_meta))]
-    for channel, last_id in context.ids.items():
-        value = f"{channel}; last-id={last_id}".encode("utf-8", "replace")
-        if not breaks_lines(value):
-            headers.append((b"Grip-Last", value))
-    return headers
+    meta = [(b"Sub-Meta", _json(context.sub_meta)), (b"Pub-Meta", _json(context.item_meta))]
+    return meta + encode_grip_last(list(context.ids.items()))
 
 
 def _json(meta: Mapping[str, str]) -> bytes:
