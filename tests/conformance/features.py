@@ -6,5 +6,6 @@ REFERENCE_FEATURES = (
 )
 FEATURES = (
     "status, link:next, link:gone, "
-    "filter:skip-self, filter:skip-users, filter:require-sub, filter:build-id, filter:var-subst"
+    "filter:skip-self, filter:skip-users, filter:require-sub, filter:build-id, filter:var-subst, "
+    "filter:http-check, filter:http-modify"
 )

@@ -13,11 +13,12 @@ from gripproxy.protocol.route import Route
 from gripproxy.protocol.route_target import Target
 from gripproxy.settings import ForwardedForRule, ForwardedProtocol, Settings
 
-# All that Pushpin 1.41 names but `session`: there is no state service.
+# All that the newest Pushpin names but `session`: there is no state service.
 GRIP_FEATURE = (
     b"Grip-Feature",
     b"status, link:next, link:gone, "
-    b"filter:skip-self, filter:skip-users, filter:require-sub, filter:build-id, filter:var-subst",
+    b"filter:skip-self, filter:skip-users, filter:require-sub, filter:build-id, filter:var-subst, "
+    b"filter:http-check, filter:http-modify",
 )
 
 # What a client must not be able to strip by naming it in Connection: the guard against loops.
