@@ -492,3 +492,50 @@ def test_channels_and_doubtful_ids_are_told_to_the_hub(bench: WorkerBench) -> No
         ("forget_id", "a", "7"),
         ("unsubscribe", "a"),
     ]
+
+
+HINT = PublishItem(
+    channel="a", http_response=HttpResponseFormat(Action.HINT), http_stream=HttpStreamFormat(Action.HINT)
+)
+
+
+def instruct(mode: bytes, body: bytes, *headers: bytes) -> bytes:
+    lines = [b"HTTP/1.1 200 OK", b"Grip-Hold: " + mode, b"Grip-Channel: a", *headers, b"Content-Length: %d" % len(body)]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def test_hint_asks_again_for_a_long_poll_and_its_body(make_bench: MakeBench) -> None:
+    """Through the whole worker: held, asked again, held, asked again, answered; then the connection goes on."""
+    bench = make_bench(update_on_first_subscription=False)
+    client = bench.client(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n")
+    bench.origin(ends=b"0\r\n\r\n")
+    first = bytes(bench.origins[0].received)
+    for _ in range(2):
+        bench.origins[0].received.clear()
+        bench.origins[0].send(instruct(b"response", b""))
+        bench.until(lambda: bench.core.holds.responses_count == 1)
+        bench.publish(HINT)
+        again = bytes(bench.origin(ends=b"body" if b"Content-Length" in first else b"body\r\n0\r\n\r\n").received)
+        assert again.startswith(b"POST / HTTP/1.1\r\nHost: h\r\n")
+    bench.origins[0].received.clear()
+    bench.origins[0].send(OK)
+    bench.until(lambda: client.received.endswith(b"ok"))
+    bench.answer = OK
+    bench.exchange(client, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", b"ok")
+
+
+def test_hint_brings_a_streams_next_part(make_bench: MakeBench) -> None:
+    bench = make_bench(update_on_first_subscription=False)
+    client = bench.client(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    link = b"Grip-Link: </next>; rel=next"
+    bench.origin().send(instruct(b"stream", b"one", link))
+    bench.until(lambda: bench.core.holds.streams_count == 1)
+    for part in (b"two", b"three"):
+        bench.origins[0].received.clear()
+        bench.publish(HINT)
+        assert bench.origin().received.startswith(b"GET /next HTTP/1.1\r\nHost: h\r\n")
+        bench.origins[0].send(instruct(b"stream", part, link))
+        bench.until(lambda part=part: client.received.endswith(b"%x\r\n%s\r\n" % (len(part), part)))  # type: ignore[misc]
+        bench.until(lambda: not bench.driver.links)
+    bench.publish(stream_item(b"", Action.CLOSE))
+    bench.until(lambda: client.received.endswith(b"\r\n0\r\n\r\n"))
