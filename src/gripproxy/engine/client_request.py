@@ -86,7 +86,9 @@ class ClientRequest:
 
     def answer_text(self, status: int, text: str) -> tuple[bytes, bool]:
         """Write one of gripproxy's own plain-text answers; the body ends in one newline."""
-        return self.answer(status, reason_phrase(status), PLAIN_TEXT, text.encode("utf-8", "replace") + b"\n")
+        body = text.encode("utf-8", "replace") + b"\n"
+        headers = PLAIN_TEXT if self.jsonp is None else [*PLAIN_TEXT, (b"Content-Length", b"%d" % len(body))]
+        return self.answer(status, reason_phrase(status), headers, body)
 
     def answer_error(self, debug_text: str) -> tuple[bytes, bool]:
         """Write the 502 for an origin's fault: what it was, the client hears only on a debug route."""

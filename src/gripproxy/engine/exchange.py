@@ -24,6 +24,7 @@ from gripproxy.protocol.http1 import (
     CHUNKED,
     LAST_CHUNK,
     NONE,
+    SIZED,
     UNTIL_CLOSE,
     Headers,
     ResponseHead,
@@ -244,6 +245,8 @@ class Exchange:
         if event.body is None:
             return self._answer_error(f"its response exceeds {SCRIPT_MAX_BYTES} bytes, too many for JSON-P", GENERIC)
         headers = origin_response_headers(response.headers, is_grip=False)
+        if response.framing is SIZED:  # the page is told
+            headers.append((b"Content-Length", b"%d" % response.content_length))
         return self._respond(response.status, response.reason, headers, event.body)
 
     def _refuse_large(self) -> list[Effect]:
