@@ -97,11 +97,11 @@ class _Hub:
         serving = [index for index, row in enumerate(worker_rows) if row[Field.STATE] == ProcessState.READY]
         outlet = Outlet(loop, zmq_context, settings.ipc_path("bus"), len(worker_rows), self._row)
         opened.callback(outlet.close)
-        opened.callback((await open_gateway(loop, zmq_context, settings.ipc_path("zhttp"), self._row)).close)
         sequencer = ItemSequencer(settings.message_wait_ms / 1000, LastIds(), self._row)
         forwarded = ForwardedChannels(loop, ChannelUnion(len(worker_rows)))
         channels = HostChannels(loop, outlet, sequencer, forwarded, settings.update_on_first_subscription)
-        opened.callback(channels.close)
+        opened.callback(channels.close)  # which takes the workers' notices: nothing may be awaited before it
+        opened.callback((await open_gateway(loop, zmq_context, settings.ipc_path("zhttp"), self._row)).close)
         missing = await outlet.wait_joined(serving, JOIN_MAX_S)
         if missing:
             log.warning("workers %s did not join the bus within %g s", sorted(missing), JOIN_MAX_S)
