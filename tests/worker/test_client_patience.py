@@ -47,6 +47,7 @@ def test_slow_head_keeps_its_deadline_when_more_of_it_comes(make_bench: MakeBenc
     client = bench.client(b"G")
     bench.until(lambda: busy(bench))
     (conn,) = busy(bench)
+    conn.active_at -= 5.0
     began_at, slot = conn.active_at, conn.slot
     for byte in b"ET / HTTP/1.1":
         client.send(bytes([byte]))
@@ -180,3 +181,15 @@ def test_client_between_two_requests_is_not_forgotten_for_its_last_body(make_ben
     bench.exchange(client, b"a", TEST_ANSWER)
     pass_time(bench, SHRINK_S + 0.5)
     assert not busy(bench)
+
+
+def test_head_behind_a_body_does_not_have_the_time_of_the_body(make_bench: MakeBench) -> None:
+    """A deadline that is too late is moved, one that is too early is looked at again."""
+    bench = make_bench("* test", client_header_timeout=30.0, client_body_timeout=1000.0)
+    client = bench.client(b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n")
+    bench.until(lambda: bench.driver.requests_count)
+    client.send(b"aGET / HT")
+    bench.until(lambda: client.received.endswith(TEST_ANSWER))
+    pass_time(bench, 31.0)
+    bench.until(lambda: client.is_closed)
+    assert b"HTTP/1.0 408 " in client.received
