@@ -48,6 +48,7 @@ def test_slow_head_keeps_its_deadline_when_more_of_it_comes(make_bench: MakeBenc
     bench.until(lambda: busy(bench))
     (conn,) = busy(bench)
     conn.active_at -= 5.0
+    bench.driver.wheel.schedule(conn, conn.active_at + 30.0)
     began_at, slot = conn.active_at, conn.slot
     for byte in b"ET / HTTP/1.1":
         client.send(bytes([byte]))
