@@ -34,6 +34,7 @@ from gripproxy.protocol.routes import parse_routes
 from gripproxy.settings import Settings
 
 STREAM: Headers = [(b"Content-Type", b"text/plain"), (b"Grip-Hold", b"stream"), (b"Grip-Channel", b"news")]
+LINK = (b"Grip-Link", b"</next?a=1>; rel=next; timeout=30")
 LONG_POLL: Headers = [(b"Content-Type", b"text/plain"), (b"Grip-Hold", b"response"), (b"Grip-Channel", b"news")]
 
 
@@ -71,6 +72,25 @@ def long_poll(conn_id: int, given: Instruct, head: RequestHead | None = None, is
     """Make a hold of an instruct."""
     asked = client(head, is_debug=is_debug)
     return ResponseHold(conn_id, (), asked, given.status, given.reason, given.headers, given.body)
+
+
+def stream(channel: bytes = b"news", *more: tuple[bytes, bytes]) -> Headers:
+    return [(b"Grip-Hold", b"stream"), (b"Grip-Channel", channel), *more]
+
+
+def poll(channel: bytes = b"news", *more: tuple[bytes, bytes]) -> Headers:
+    return [(b"Grip-Hold", b"response"), (b"Grip-Channel", channel), *more]
+
+
+def numbered(number: int, text: bytes | None = None, prev: int | None = None, channel: str = "news") -> PublishItem:
+    """Make an item of a sequence, for streams and long-polls."""
+    body = text or b"%d" % number
+    prev_id = str(number - 1 if prev is None else prev)
+    return PublishItem(channel, str(number), prev_id, HttpResponseFormat(body=body), HttpStreamFormat(content=body))
+
+
+def chunk(text: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(text), text)
 
 
 class Bystander:

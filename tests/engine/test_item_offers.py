@@ -1,9 +1,23 @@
-"""How many holds get an item at once, and what they share. What each of them gets is in test_sessions.py."""
+"""Items for holds with filters: what each of them gets, what they share, and how many are served at once."""
 
-from gripproxy.engine.effects import Continue, Deliver, Effect
+import pytest
+
+from gripproxy.engine.effects import Continue, Deliver, Effect, Finish, Park, Respond
 from gripproxy.engine.item_offers import OFFERS_MAX_COUNT
 from gripproxy.protocol.http1 import Headers
-from tests.engine.conversation import Conversation, content, request
+from gripproxy.protocol.publish_format import HttpResponseFormat, HttpStreamFormat
+from gripproxy.protocol.publish_item import PublishItem
+from tests.engine.conversation import (
+    LINK,
+    Conversation,
+    answer,
+    chunk,
+    content,
+    numbered,
+    poll,
+    request,
+    stream,
+)
 
 FILTERED: Headers = [(b"Grip-Hold", b"stream"), (b"Grip-Channel", b"news; filter=skip-users")]
 
@@ -40,3 +54,82 @@ def test_a_large_crowd_is_served_in_slices_and_in_order() -> None:
 def test_empty_content_is_not_sent() -> None:
     """An empty chunk would end the body."""
     assert crowd(2).publish(content(b"")) == []
+
+
+def test_filters_are_each_receivers_own() -> None:
+    talk = Conversation()
+    for conn_id, user in ((4, b"ann"), (5, b"bob"), (6, b"cy")):
+        talk.gets_held(conn_id, stream(b"news; filter=skip-self", (b"Grip-Set-Meta", b'user="%s"' % user)))
+    talk.gets_held(7, stream())
+    item = content(b"hi")
+    item.meta["sender"] = "bob"
+    assert talk.publish(item) == [Deliver(chunk(b"hi"), {7: None}.keys()), Deliver(chunk(b"hi"), [4, 6])]
+
+
+def test_a_filter_changes_what_a_long_poll_gets() -> None:
+    talk = Conversation()
+    talk.gets_held(4, poll(b"news; filter=var-subst", (b"Grip-Set-Meta", b"v=VAL")))
+    finish, _ = talk.publish(answer(b"a %(v)s"))
+    assert isinstance(finish, Finish)
+    assert finish.payload.endswith(b"a VAL")
+
+
+def test_content_that_fits_no_filter_is_not_sent() -> None:
+    """The client of a debug route hears why."""
+    for is_debug in (False, True):
+        talk = Conversation(routes="*,debug origin:80" if is_debug else "* origin:80")
+        talk.gets_held(4, stream(b"news; filter=var-subst"))
+        talk.gets_held(5, poll(b"news; filter=var-subst"))
+        item = PublishItem(
+            "news", http_response=HttpResponseFormat(body=b"100%"), http_stream=HttpStreamFormat(content=b"100%")
+        )
+        payloads = [effect.payload for effect in talk.publish(item) if isinstance(effect, Finish)]
+        assert [b"filter error: Expected directive after '%'" in payload for payload in payloads] == [
+            True
+        ] * 2 * is_debug
+
+
+@pytest.mark.parametrize(
+    "headers", [stream(), poll(), stream(b"news; filter=skip-self"), poll(b"news; filter=skip-self")]
+)
+def test_content_filters_must_be_the_subscriptions(headers: Headers) -> None:
+    talk = Conversation(routes="*,debug origin:80")
+    talk.gets_held(4, headers)
+    item = PublishItem(
+        "news",
+        http_response=HttpResponseFormat(body=b"x", content_filters=("build-id",)),
+        http_stream=HttpStreamFormat(content=b"x", content_filters=("build-id",)),
+    )
+    finish, *_ = talk.publish(item)
+    assert isinstance(finish, Finish)
+    assert b"content filter mismatch: subscription= message=build-id" in finish.payload
+
+
+def test_build_id_knows_the_items_own_id() -> None:
+    """As an event stream needs it, and as Pushpin 1.36 had it."""
+    talk = Conversation()
+    meta = (b"Grip-Set-Meta", b'id_format="X%(news)s%%"')
+    talk.gets_held(4, stream(b"news; prev-id=1; filter=build-id", LINK, meta))
+    assert talk.publish(numbered(2, b"id=%I h=%(ab)I")) == [Deliver(chunk(b"id=X2% h=ab"), [4])]
+
+
+def test_build_id_is_for_the_first_body_too() -> None:
+    talk = Conversation()
+    meta = (b"Grip-Set-Meta", b"id_format=x")
+    *_, park = talk.gets_held(4, stream(b"news; filter=build-id", meta), b"%(a)I 100%%")
+    assert isinstance(park, Park)
+    assert park.payload.endswith(chunk(b"a 100%"))
+    talk.asks(5)
+    talk.origin_answers(5, [(b"Grip-Channel", b"news; filter=build-id"), meta])
+    _, respond = talk.origin_sent(5, b"%I")
+    assert isinstance(respond, Respond)
+    assert respond.payload.startswith(b"HTTP/1.1 502 ")
+
+
+def test_a_patch_is_made_from_the_held_body() -> None:
+    talk = Conversation()
+    talk.gets_held(4, poll(), b'{"a":1}\n')
+    patch: list[object] = [{"op": "replace", "path": "/a", "value": 2}]
+    finish, _ = talk.publish(PublishItem("news", http_response=HttpResponseFormat(body_patch=patch)))
+    assert isinstance(finish, Finish)
+    assert finish.payload.endswith(b'\r\n\r\n{"a":2}\n')
