@@ -51,6 +51,10 @@ CONFIGURATIONS = {
             "builtin.test test",
         ],
     ),
+    # What Settle wants, with the times of the default configuration.
+    "ordered": Configuration(
+        routes=["plain.test {origin}", "debug.test,debug {origin}", "prefix.test,prefix=p- {origin}"]
+    ),
     # Times made short, for what is about time; ids may come again after a second.
     "short": Configuration(
         routes=["plain.test {origin}", "debug.test,debug {origin}", "prefix.test,prefix=p- {origin}"],

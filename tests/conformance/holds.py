@@ -7,6 +7,8 @@ from tests.integration.origin import answer
 
 HELLO = answer("200 OK", "Content-Type: text/plain", body=b"hello\n")
 TEXT = "Content-Type: text/plain"
+LINK = "Grip-Link: </next>; rel=next"
+FOUND = answer("200 OK", TEXT, body=b"found\n")
 
 
 def stream(channel: str, *headers: str, body: bytes = b"[open]\n", status: str = "200 OK") -> bytes:
@@ -27,3 +29,15 @@ def held(channel: str, target: str = "/hold", host: str = "plain.test", version:
 def close(channel: str) -> Publish:
     """Publish the end of a channel's streams."""
     return Publish([item(channel, action="close")])
+
+
+def numbered(channel: str, number: int | str, previous: int | str | None = None, **keys: object) -> dict[str, object]:
+    """Spell an item whose content is its id, for streams and long-polls alike."""
+    formats = {"http-stream": {"content": f"({number})\n"}, "http-response": {"body": f"({number})\n"}}
+    ids = {"id": str(number)} if previous is None else {"id": str(number), "prev-id": str(previous)}
+    return {"channel": channel, "formats": formats, **ids, **keys}
+
+
+def items(*values: dict[str, object]) -> Publish:
+    """Publish items in one request."""
+    return Publish(values)

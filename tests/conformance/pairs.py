@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.conformance.collection import SCENARIOS
+from tests.conformance.collection import ALL_SCENARIOS
 from tests.conformance.configurations import CONFIGURATIONS
 from tests.conformance.runner import Bench, Outcome
 from tests.conformance.scenario import Scenario
@@ -29,7 +29,7 @@ def running_origin() -> Iterator[ScriptedOrigin]:
 def running_bench(kind: ServerKind, name: str, directory: Path) -> Iterator[Bench]:
     """Start a server of a configuration with its warm channels held, and end it after the block."""
     configuration = CONFIGURATIONS[name]
-    warm = sorted({channel for scenario in SCENARIOS if scenario.config == name for channel in scenario.warm})
+    warm = sorted({channel for scenario in ALL_SCENARIOS if scenario.config == name for channel in scenario.warm})
     with running_origin() as origin, running_origin() as settling:
         settling.play({"/settle": SETTLED})
         plan = ServerPlan(

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from tests.conformance.scenario import (
     End,
     HalfClose,
     Leave,
+    Pause,
     Publish,
     Push,
     Receive,
@@ -29,7 +31,7 @@ from tests.conformance.scenario import (
 )
 from tests.conformance.transcript import methods_in, readable, readable_request
 from tests.integration.deadline import wait_until
-from tests.integration.origin import ScriptedOrigin
+from tests.integration.origin import Answer, ScriptedOrigin
 from tests.integration.raw_client import RawClient
 from tests.integration.server import Server
 from tests.integration.subscription_watch import SubscriptionWatch
@@ -65,6 +67,16 @@ class Bench:
         client.receive_until(b"opened]\n")
         return client
 
+    def _with_address(self, answer: Answer) -> Answer:
+        """Put the origin's address where an answer says {origin}; only headers may, for the length's sake."""
+        parts = [answer] if isinstance(answer, bytes) else answer
+        address = self.origin_address.encode()
+        return [part.replace(b"{origin}", address) if isinstance(part, bytes) else part for part in parts]
+
+    @property
+    def origin_address(self) -> str:
+        return f"127.0.0.1:{self.origin.port}"
+
     def settle(self) -> None:
         """Wait until the server has taken in every answer that its origin has sent so far."""
         self._open_stream("/settle", SETTLING_HOST).close()
@@ -83,7 +95,7 @@ class Bench:
         Raises:
             AssertionError: a step did not come true in time.
         """
-        self.origin.play(scenario.origin)
+        self.origin.play({path: self._with_address(answer) for path, answer in scenario.origin.items()})
         conversation = Conversation(self, scenario)
         try:
             for number, step in enumerate(scenario.steps, 1):
@@ -192,6 +204,9 @@ class Conversation:
         del step
         self.bench.origin.release()
 
+    def pause(self, step: Pause) -> None:
+        time.sleep(step.duration_s)
+
     def _readable(self, name: str) -> bytes:
         methods = methods_in(self.sent[name])
         return readable(self.clients[name].received, methods, self.scenario.is_framing_free)
@@ -199,14 +214,17 @@ class Conversation:
     def outcome(self) -> Outcome:
         """Give what was received, with the state in which the server has left each connection."""
         texts = {}
-        address = f"127.0.0.1:{self.bench.origin.port}"
         for name, client in self.clients.items():
             if name not in self.left:
                 client.receive_for(QUIET_S)
             state = "left" if name in self.left else "ended" if client.is_ended else "open"
-            texts[name] = self._readable(name).decode("latin-1").replace(address, "{origin}") + f"<{state}>"
+            texts[name] = self._readable(name).decode("latin-1") + f"<{state}>"
         texts.update({f"control {number}": data.decode("latin-1") for number, data in enumerate(self.controls, 1)})
-        return Outcome(texts, self._requests() if self.scenario.is_origin_compared else [])
+        requests = self._requests() if self.scenario.is_origin_compared else []
+        return Outcome(
+            {name: text.replace(self.bench.origin_address, "{origin}") for name, text in texts.items()},
+            [text.replace(self.bench.origin_address, "{origin}") for text in requests],
+        )
 
     def _requests(self) -> list[str]:
         requests: list[str] = []
@@ -214,7 +232,7 @@ class Conversation:
             text = readable_request(request)
             if not (self.scenario.is_repeat_free and text in requests):
                 requests.append(text)
-        return requests
+        return sorted(requests) if self.scenario.is_origin_order_free else requests
 
     def close(self) -> None:
         """End the clients' connections."""
@@ -238,4 +256,5 @@ _TAKE: dict[type[Step], Callable[..., None]] = {
     Answered: Conversation.answered,
     Settle: Conversation.settle,
     Release: Conversation.release,
+    Pause: Conversation.pause,
 }

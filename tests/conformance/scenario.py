@@ -109,6 +109,13 @@ class Release:
     """Let the origin go on where its answer stands at WAIT."""
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Let time pass, where a rule is about time and nothing tells that it has passed."""
+
+    duration_s: float
+
+
 Step = (
     Send
     | Receive
@@ -124,6 +131,7 @@ Step = (
     | Answered
     | Settle
     | Release
+    | Pause
 )
 
 
@@ -153,6 +161,7 @@ class Scenario:
     is_framing_free: bool = False  # sized or chunked, both are right: the reference decides by timing
     is_repeat_free: bool = False  # the reference may ask the origin again while it holds
     is_origin_compared: bool = True
+    is_origin_order_free: bool = False  # requests of several clients: which comes first is chance
 
 
 def get(target: str, *headers: str, host: str = "plain.test", version: str = "1.1", method: str = "GET") -> bytes:

@@ -1,6 +1,5 @@
 """Scenarios of streams, from the first byte to the last."""
 
-from tests.conformance.errors import sized
 from tests.conformance.holds import HELLO, TEXT, close, held, stream
 from tests.conformance.scenario import (
     Difference,
@@ -274,21 +273,6 @@ SCENARIOS = [
         why="an instruct without a hold is answered at once and subscribes to nothing",
         origin={"/hold": answer("200 OK", TEXT, "Grip-Channel: none", "Grip-Status: 201", body=b"plain\n")},
         steps=[Send(get("/hold")), Receive(b"plain\n")],
-    ),
-    Scenario(
-        name="stream-with-filter",
-        why="a filter decides who gets what, so a version without filters must not hold",
-        origin={"/hold": stream("f1; filter=skip-self")},
-        steps=[Send(get("/hold", host="debug.test")), Receive(b"\r\n\r\n")],
-        difference=Difference(
-            id="filters-are-refused",
-            reference="HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: Transfer-Encoding\r\n"
-            "Transfer-Encoding: chunked\r\n\r\n[open]\n",
-            ours="HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/plain\r\n"
-            + sized(
-                "Failed to parse accept instructions: filter is not supported by this version (value: 'skip-self')"
-            ),
-        ),
     ),
     Scenario(
         name="builtin-test-target",

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.conformance.collection import SCENARIOS
+from tests.conformance.collection import ALL_SCENARIOS, SCENARIOS
 from tests.conformance.differences import documented, in_scenarios, translate
 from tests.conformance.pairs import ServerPairs
-from tests.conformance.scenario import Scenario
+from tests.conformance.scenario import Scenario, Subscribed
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
@@ -22,5 +22,13 @@ def test_every_difference_is_documented_and_proved() -> None:
 
 def test_scenario_names_are_unique() -> None:
     """A name says which scenario failed."""
-    names = [scenario.name for scenario in SCENARIOS]
+    names = [scenario.name for scenario in ALL_SCENARIOS]
     assert len(names) == len(set(names))
+
+
+def test_warm_channels_belong_to_one_scenario() -> None:
+    """A channel that is held all the time tells no other scenario when its own hold is in place."""
+    warm = [channel for scenario in ALL_SCENARIOS for channel in scenario.warm]
+    awaited = [step.channel for each in ALL_SCENARIOS for step in each.steps if isinstance(step, Subscribed)]
+    assert len(warm) == len(set(warm))
+    assert not set(warm) & set(awaited)

@@ -12,6 +12,7 @@ import jwt
 from tests.integration.origin import OriginRequest
 
 SIG_KEY = "changeme-and-make-it-thirty-two-bytes-long"
+LAST_ID_HEADER = "Grip-Last"  # one a channel, in the order of a hash table in the reference
 REQUEST_LINE = re.compile(rb"^([A-Za-z]+) \S+ HTTP/1\.[01]\r\n", re.MULTILINE)
 BODILESS = re.compile(rb"HTTP/1\.[01] (1\d\d|204|304)")
 FRAMING_HEADER = re.compile(
@@ -85,7 +86,10 @@ def readable_request(request: OriginRequest) -> str:
         jwt.InvalidTokenError: Grip-Sig does not verify.
     """
     lines = [f"{request.method} {request.target} {request.version}"]
+    last_ids = iter(sorted(value for name, value in request.headers if name == LAST_ID_HEADER))
     for name, value in request.headers:
+        if name == LAST_ID_HEADER:
+            value = next(last_ids)
         if name == "Grip-Sig":
             claims = jwt.decode(value, SIG_KEY, algorithms=["HS256"])
             value = f"<token of {claims['iss']}>"

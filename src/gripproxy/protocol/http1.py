@@ -298,7 +298,7 @@ def check_response(status: int, reason: bytes, headers: Headers, is_head: bool) 
 
 def has_no_body(status: int) -> bool:
     """Say whether a response of this status never has a body, nor a Content-Length (1xx, 204, 304)."""
-    return status < 200 or status == 204 or status == 304
+    return 100 <= status < 200 or status == 204 or status == 304
 
 
 def encode_response_head(
@@ -308,10 +308,10 @@ def encode_response_head(
 
     `headers` come without framing headers. Their order is Pushpin's: the response's own, then Connection,
     Content-Length, Transfer-Encoding. A body of unknown length for an HTTP/1.0 client ends with the connection. So
-    does a status below 200, which an origin or a publisher may ask for: the client waits for the final response and
+    does a status of 1xx, which an origin or a publisher may ask for: the client waits for the final response and
     would take the next request's for it.
     """
-    is_persistent = head.is_keep_alive and framing is not UNTIL_CLOSE and status >= 200
+    is_persistent = head.is_keep_alive and framing is not UNTIL_CLOSE and not 100 <= status < 200
     lines = [b"HTTP/1.1 %d %s" % (status, reason) if head.is_http11 else b"HTTP/1.0 %d %s" % (status, reason)]
     lines += [name + b": " + value for name, value in headers]
     if head.is_http11:

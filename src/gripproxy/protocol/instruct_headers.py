@@ -142,6 +142,8 @@ def _decode_meta(instruct: Instruct, values: list[bytes]) -> None:
 
 
 def _decode_status(instruct: Instruct, values: list[bytes]) -> None:
+    if not values[0]:
+        return
     code_text, _, reason = values[0].partition(b" ")
     code = decode_int(code_text)
     if code is None or not 0 <= code <= STATUS_MAX:
