@@ -414,3 +414,16 @@ def test_answer_with_413_is_read_by_a_client_that_sends_on(make_bench: MakeBench
             bench.run(asyncio.sleep(0))
     bench.until(lambda: client.is_closed)
     assert client.received.endswith(b"exceeded limit of 1000 bytes.\n")
+
+
+def test_chunks_of_one_read_leave_as_one(bench: WorkerBench) -> None:
+    """A chunk of one byte costs a client six, and us a turn of the loop for a few ten thousand of them."""
+    client = bench.client(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    origin = bench.origin()
+    origin.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 5000)
+    bench.until(lambda: client.received.count(b"a") >= 5000)
+    assert len(client.received) < 6000
+    origin.send(b"1\r\nb\r\n")
+    bench.until(lambda: client.received.endswith(b"\r\n1\r\nb\r\n"))
+    origin.send(b"0\r\n\r\n")
+    bench.until(lambda: client.received.endswith(b"\r\nb\r\n0\r\n\r\n"))

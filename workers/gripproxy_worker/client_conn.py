@@ -80,6 +80,7 @@ class ClientConn:
         "_out",
         "_phase",
         "_relay_framing",
+        "_relay_head",
         "active_at",
         "client_ip",
         "fd",
@@ -109,6 +110,7 @@ class ClientConn:
         self._ask: Ask | None = None  # while it waits for a connection
         self._origin: Origin | None = None
         self._relay_framing: BodyFraming | None = None
+        self._relay_head = b""  # not written yet
         self._is_persistent = False
         self._is_asking = False  # the engine knows of the request
         self._is_opening = False
@@ -268,17 +270,23 @@ class ClientConn:
     def on_origin_body(self, part: bytes) -> None:
         if self._collected is not None:
             self._collect(part)
-        elif self._relay_framing is CHUNKED:
-            self._out.append(encode_chunk(part))
         elif self._relay_framing is not None:
             self._out.append(part)
 
     def on_origin_read(self) -> None:
-        """Write what one read from the origin brought, in one call; stop reading it while the client is behind."""
-        if not self._out:
-            return
-        payload = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+        """Write what one read from the origin brought, as one chunk; stop reading it while the client is behind."""
+        if self._out or self._relay_head:
+            self._write_out()
+
+    def _write_out(self, end: bytes = b"") -> None:
+        content = self._out[0] if len(self._out) == 1 else b"".join(self._out)
         self._out.clear()
+        if content and self._relay_framing is CHUNKED:
+            content = encode_chunk(content)
+        payload = self._relay_head + content + end
+        self._relay_head = b""
+        if not payload:
+            return
         self._driver.outbox.put(self.fd, payload)
         backlog = self._driver.sockets.backlogs.get(self.fd)
         if backlog is not None and backlog.bytes_count > BACKLOG_PAUSE_BYTES and self._origin is not None:
@@ -297,9 +305,7 @@ class ClientConn:
         if self._collected is not None:
             self._finish_collecting(b"".join(self._collected))
         elif self._relay_framing is not None:
-            if self._relay_framing is CHUNKED and not self._is_opening:
-                self._out.append(LAST_CHUNK)
-            self.on_origin_read()
+            self._write_out(LAST_CHUNK if self._relay_framing is CHUNKED and not self._is_opening else b"")
             is_opening = self._is_opening
             self._driver.dispatch(self, RelayDone(self.fd))
             if not is_opening:
@@ -333,7 +339,7 @@ class ClientConn:
         self._relay_framing = framing
         self._is_persistent = is_persistent
         self._is_opening = is_opening
-        self._out.append(head)
+        self._relay_head = head
 
     def collect(self, max_bytes: int) -> None:
         """Gather the origin's body for the engine."""

@@ -19,6 +19,8 @@ from gripproxy.protocol.http1 import (
 )
 from gripproxy_worker.outbox import Outbox
 
+HEADERS_MAX_COUNT = 1000  # of a response: each costs a call, and 50,000 fit into a head, which took 40 ms
+
 OriginKey = tuple[str | int | None, ...]  # what makes connections equal: see `origin_key`
 
 
@@ -73,6 +75,7 @@ class OriginConn(asyncio.Protocol):
         "_barren_bytes_count",
         "_framing",
         "_headers",
+        "_headers_count",
         "_is_ended",
         "_is_head",
         "_is_interim",
@@ -123,6 +126,7 @@ class OriginConn(asyncio.Protocol):
         self._framing: BodyFraming | None = None
         self._barren_bytes_count = 0
         self._headers: Headers = []
+        self._headers_count = 0  # with those of interim responses, and trailers
         self._reason = b""
         self.active_at = self._keeper.clock()
         self._keeper.outbox.put(self, payload)
@@ -207,6 +211,9 @@ class OriginConn(asyncio.Protocol):
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers_count += 1
+        if self._headers_count > HEADERS_MAX_COUNT:
+            raise OriginError(f"its response has more than {HEADERS_MAX_COUNT} headers")
         if self._framing is None:  # a trailer is not a header, least of all one of GRIP (RFC 9110 section 6.5.1)
             self._headers.append((name, value))
 
