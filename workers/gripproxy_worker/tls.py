@@ -8,25 +8,37 @@ a backlog, like anybody's.
 
 import contextlib
 import ssl
+from typing import Protocol
 
 RECORD_MAX_BYTES = 16_384  # of content in one record (RFC 8446 section 5.1)
 
 
-class TlsStreams(dict[int, ssl.SSLObject]):
-    """The TLS clients by fd. `ended` are those that said that nothing more comes, or broke the protocol.
+class Stream(Protocol):
+    """What `ssl.SSLObject` wraps: the same calls without its 164 bytes, which only a handshake needs."""
+
+    def read(self, size: int) -> bytes: ...
+    def write(self, content: bytes | memoryview) -> int: ...
+    def shutdown(self) -> object: ...
+
+
+class TlsStreams(dict[int, Stream]):
+    """The TLS clients by fd, also those in `handshakes`. `ended` are those that said that nothing more comes, or broke the protocol.
 
     After each call that takes the client's bytes, also one that raises, `take_output` gives what must be written to it.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.handshakes: dict[int, ssl.SSLObject] = {}
         self.ended: set[int] = set()
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
 
     def begin(self, fd: int, context: ssl.SSLContext) -> None:
         """Make a client a TLS client; the handshake is next."""
-        self[fd] = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        wrapped = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self.handshakes[fd] = wrapped
+        self[fd] = wrapped._sslobj  # type: ignore[attr-defined]
 
     def take_output(self) -> bytes:
         """Give what OpenSSL has to say: handshake, alerts, answers to key updates."""
@@ -40,12 +52,13 @@ class TlsStreams(dict[int, ssl.SSLObject]):
         """
         self._incoming.write(data)
         try:
-            self[fd].do_handshake()
+            self.handshakes[fd].do_handshake()
         except ssl.SSLWantReadError:
             return None
         except ssl.SSLError:
             self._incoming.read()  # of this client, and the next one must not get it
             raise
+        del self.handshakes[fd]
         return self.decrypt(fd, b"")
 
     def decrypt(self, fd: int, data: bytes | memoryview) -> bytes:
@@ -86,10 +99,11 @@ class TlsStreams(dict[int, ssl.SSLObject]):
     def encrypt_end(self, fd: int) -> bytes:
         """Give the record that tells the client that all has been sent. Nothing can be encrypted after it."""
         with contextlib.suppress(ssl.SSLError):  # it has not said so itself, or the connection is broken
-            self[fd].unwrap()
+            self[fd].shutdown()
         return self.take_output()
 
     def forget(self, fd: int) -> None:
         """Let go of a client, if it is one of these."""
         if self.pop(fd, None) is not None:
             self.ended.discard(fd)
+            self.handshakes.pop(fd, None)
