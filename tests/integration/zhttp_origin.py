@@ -67,8 +67,7 @@ def answer_to(path: str, body: bytes) -> Answer:
     if name == "poll":
         return Answer(headers=POLL_HEADERS, body=b"nothing yet\n")
     if name == "linked":
-        headers = [[b"Grip-Hold", b"stream"], [b"Grip-Channel", b"linked"], [b"Grip-Link", b"</after>; rel=next"]]
-        return Answer(headers=headers, body=b"[first]\n")
+        return Answer(headers=[[b"Grip-Link", b"</after>; rel=next"]], body=b"[first]\n")
     if name == "headers":
         return Answer(headers=[[b"X-A", b"1"], [b"x-a", b"2"]], body=b"h")
     if name == "length":
