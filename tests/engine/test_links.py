@@ -95,3 +95,16 @@ def test_the_test_target_has_no_next_parts() -> None:
     assert isinstance(ask, AskLink)
     effects = talk.link_fails(ask.link_id, OriginFailure.CONNECT)
     assert not any(isinstance(effect, AskLink | Finish) for effect in effects)
+
+
+def test_a_request_is_shared_by_so_many_only() -> None:
+    """Each part of its body is written to all of them at once."""
+    talk = Conversation()
+    asks = [
+        effect for conn_id in range(4, 254) for effect in talk.gets_held(conn_id, [LINK]) if isinstance(effect, AskLink)
+    ]
+    assert len(asks) == 3
+    for ask in asks:
+        talk.link_answers(ask.link_id, [LINK])
+    counts = [len(talk.link_sends(ask.link_id, b"x")[0].conn_ids) for ask in asks]  # type: ignore[union-attr]
+    assert counts == [100, 100, 50]

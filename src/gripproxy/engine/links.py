@@ -19,6 +19,7 @@ from gripproxy.protocol.link_url import LinkUrl
 from gripproxy.protocol.routes import Target
 
 RETRIES_MAX_COUNT = 5  # after 1, 2, 4, 8 and 16 seconds and up to one more, same as Pushpin
+STREAMS_MAX_COUNT = 100  # that share one request: each part of its body is written to all of them in one turn
 LOG_WARNING = 1
 
 NOT_RETRIEVED = "Failed to retrieve next link."
@@ -90,7 +91,7 @@ class Links:
         last_ids = tuple(sorted(stream.tracking.ids.items())) if stream.tracking is not None else ()
         key = (str(stream.link), last_ids, id(stream.request.route))
         fetch = self._by_key.get(key)
-        if fetch is not None:
+        if fetch is not None and len(fetch.streams) < STREAMS_MAX_COUNT:
             self._join(fetch, stream)
             return []
         path, targets = way_to(stream.request, stream.link)
@@ -110,7 +111,18 @@ class Links:
     def say_gone(self, request: ClientRequest, url: LinkUrl, now: float) -> list[Effect]:
         """Tell the origin that a hold is over: one POST, whatever comes of it."""
         path, targets = way_to(request, url)
-        return [self._requests.send(_on_farewell, url, request, url, (path, targets[0]), now, b"POST")]
+        return [self._requests.send(self._on_farewell, url, request, url, (path, targets[0]), now, b"POST")]
+
+    def _on_farewell(self, url: LinkUrl, event: Any, now: float) -> list[Effect]:
+        """Nobody waits for the answer; the log says when it was no success."""
+        if isinstance(event, LinkFailed):
+            return [Log(LOG_WARNING, f"gone link {url}: {event.detail}")]
+        assert isinstance(event, LinkAnswered)
+        self._requests.forget(event.link_id)
+        drop = DropLink(event.link_id)  # its body says nothing
+        if 200 <= event.head.status < 300:
+            return [drop]
+        return [drop, Log(LOG_WARNING, f"gone link {url}: status {event.head.status}")]
 
     def _on_event(self, fetch: Fetch, event: Any, now: float) -> list[Effect]:
         if isinstance(event, LinkAnswered):
@@ -156,7 +168,7 @@ class Links:
         fetch.state = RELAYING
         fetch.instruct = instruct
         fetch.filter = response_filter([channel.filters for channel in instruct.channels], instruct.meta)
-        self._by_key.pop(fetch.key, None)
+        self._close(fetch)
         return []
 
     def _on_body(self, fetch: Fetch, part: bytes, now: float) -> list[Effect]:
@@ -221,10 +233,14 @@ class Links:
             effects += self._owner.fail(stream, text, now)
         return effects
 
-    def _take_streams(self, fetch: Fetch) -> list[TrackedStream]:
-        """Let go of a fetch that is over, and give its streams."""
+    def _close(self, fetch: Fetch) -> None:
+        """Let nobody join any more."""
         if self._by_key.get(fetch.key) is fetch:
             del self._by_key[fetch.key]
+
+    def _take_streams(self, fetch: Fetch) -> list[TrackedStream]:
+        """Let go of a fetch that is over, and give its streams."""
+        self._close(fetch)
         streams = list(fetch.streams.values())
         for stream in streams:
             del self._by_conn[stream.conn_id]
@@ -235,10 +251,3 @@ class Links:
         self._take_streams(fetch)
         self._wheel.cancel(fetch)
         return [DropLink(fetch.link_id)] if self._requests.forget(fetch.link_id) else []
-
-
-def _on_farewell(url: LinkUrl, event: Any, now: float) -> list[Effect]:
-    """Nobody waits for the answer; the log says when it was no success."""
-    if isinstance(event, LinkAnswered) and not 200 <= event.head.status < 300:
-        return [Log(LOG_WARNING, f"gone link {url}: status {event.head.status}")]
-    return [Log(LOG_WARNING, f"gone link {url}: {event.detail}")] if isinstance(event, LinkFailed) else []
