@@ -5,7 +5,7 @@ VENV := .venv
 
 # What the integration, conformance and browser tests drive, by Debian's package names.
 TEST_PACKAGES := \
-	chromium chromium-driver curl iproute2 libnginx-mod-nchan nginx php-fpm procps pushpin wrk
+	chromium chromium-driver curl iproute2 libnginx-mod-nchan nginx nodejs php-fpm procps pushpin wrk
 
 .PHONY: help run install test test-packages bench c1m clean
 
@@ -28,6 +28,8 @@ test: $(VENV)/.tox-installed
 
 test-packages:
 	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(TEST_PACKAGES)
+	@# Where nodejs is not Debian's, npm comes with it and refuses the package.
+	command -v npm || DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends npm
 
 bench: $(VENV)/.installed
 	$(VENV)/bin/python -m benchmarks --against pushpin,nchan,nginx $(ARGS)

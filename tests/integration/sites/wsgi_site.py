@@ -1,0 +1,83 @@
+"""A plain WSGI application with gripcontrol, without any framework. GRIP_URL and GRIP_KEY come from the environment."""
+
+import os
+from collections.abc import Callable, Iterable
+from urllib.parse import parse_qs
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from gripcontrol import (
+    Channel,
+    GripPubControl,
+    HttpResponseFormat,
+    HttpStreamFormat,
+    Response,
+    create_grip_channel_header,
+    create_hold_response,
+    parse_grip_uri,
+    validate_sig,
+)
+from pubcontrol import Item
+
+PUBLISHER = GripPubControl(parse_grip_uri(os.environ["GRIP_URL"]))
+KEY = os.environ["GRIP_KEY"].encode()
+
+Answer = tuple[list[tuple[str, str]], str]
+
+
+def hello(environ: WSGIEnvironment, channel: str) -> Answer:
+    """Tell whether the request came through the proxy that signs with our key."""
+    del channel
+    is_signed = validate_sig(environ.get("HTTP_GRIP_SIG", ""), KEY, iss="pushpin")
+    is_forged = validate_sig(environ.get("HTTP_GRIP_SIG", ""), b"another key of thirty-two bytes....")
+    return [], f"signed: {is_signed}, forged: {is_forged}\n"
+
+
+def poll(environ: WSGIEnvironment, channel: str) -> Answer:
+    """Hold by an instruct in the body."""
+    del environ
+    response = Response(headers={"Content-Type": "text/plain"}, body="nothing\n")
+    return [("Content-Type", "application/grip-instruct")], create_hold_response(
+        Channel(channel, prev_id="1"), response, timeout=20
+    )
+
+
+def stream(environ: WSGIEnvironment, channel: str) -> Answer:
+    """Hold by headers."""
+    del environ
+    return [("Grip-Hold", "stream"), ("Grip-Channel", create_grip_channel_header(channel))], "open\n"
+
+
+def linked(environ: WSGIEnvironment, channel: str) -> Answer:
+    """Hold a stream that asks its link for what it missed; the link knows where it stopped by Grip-Last."""
+    last = environ.get("HTTP_GRIP_LAST")
+    header = create_grip_channel_header(Channel(channel, prev_id="7" if last else "5"))
+    headers = [
+        ("Grip-Hold", "stream"),
+        ("Grip-Channel", header),
+        ("Grip-Link", f"</linked?channel={channel}>; rel=next"),
+    ]
+    return headers, f"missed after {last}\n" if last else "open\n"
+
+
+def publish(environ: WSGIEnvironment, channel: str) -> Answer:
+    """Publish through gripcontrol."""
+    query = parse_qs(environ["QUERY_STRING"])
+    text, item_id, prev_id = (query.get(key, [None])[0] for key in ("text", "id", "prev"))
+    formats = [HttpResponseFormat(code=203, body=f"{text}\n"), HttpStreamFormat(f"{text}\n".encode())]
+    PUBLISHER.publish(channel, Item(formats, id=item_id, prev_id=prev_id), blocking=True)
+    return [], "published\n"
+
+
+PATHS: dict[str, Callable[[WSGIEnvironment, str], Answer]] = {
+    f"/{handler.__name__}": handler for handler in (hello, poll, stream, linked, publish)
+}
+
+
+def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer by path; the channel is in the query."""
+    channel = parse_qs(environ["QUERY_STRING"]).get("channel", [""])[0]
+    headers, body = PATHS[environ["PATH_INFO"]](environ, channel)
+    if not any(name == "Content-Type" for name, _ in headers):
+        headers.append(("Content-Type", "text/plain"))
+    start_response("200 OK", headers)
+    return [body.encode()]
