@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gripproxy.protocol.tnetstring import DEPTH_MAX_COUNT, decode, encode
+from gripproxy.protocol.tnetstring import DEPTH_MAX_COUNT, decode, encode, nested_size
 
 _SCALARS = (
     st.none()
@@ -120,3 +120,28 @@ def test_any_bytes_give_a_value_or_a_value_error(wire: bytes) -> None:
     """Whatever arrives on the socket, no other exception comes out."""
     with contextlib.suppress(ValueError):
         decode(wire)
+
+
+@given(st.dictionaries(st.text(), _VALUES, max_size=5))
+def test_nested_size_is_of_lists_and_maps(values: dict[str, object]) -> None:
+    """Only what is in them takes long to decode."""
+    size = sum(len(encode(value).partition(b":")[2]) - 1 for value in values.values() if isinstance(value, list | dict))
+    assert nested_size(encode(values), 5) == size
+
+
+@given(st.binary(max_size=60))
+def test_nested_size_of_damage_is_refused_as_damage(data: bytes) -> None:
+    """What it lets pass is a map at this level; the rest is for `decode` to say."""
+    with contextlib.suppress(ValueError):
+        assert nested_size(data, 10) >= 0
+
+
+def test_map_of_too_many_keys_is_not_looked_through() -> None:
+    """Each costs something, even unread."""
+    data = encode({str(number): number for number in range(6)})
+    assert nested_size(data, 6) == 0
+    with pytest.raises(ValueError, match="more than 5 keys"):
+        nested_size(data, 5)
+    for damaged in (data[:-1], b"0:]", b"3:abc}", b"6:1:a,3:}"):
+        with pytest.raises(ValueError):
+            nested_size(damaged, 6)

@@ -17,6 +17,7 @@ from gripproxy.protocol.zhttp import (
     ERROR,
     IDS_MAX_COUNT,
     KEEP_ALIVE,
+    KEYS_MAX_COUNT,
     RequestId,
     ResponsePacket,
     ZhttpRequest,
@@ -124,6 +125,9 @@ def test_specification_s_examples_are_read() -> None:
         packet(id=b"a", content_type=1),
         packet(id=b"a", condition=1),
         packet(id=b"a", **{"from": 1}),
+        packet(id=b"a", **{f"x{number}": 0 for number in range(KEYS_MAX_COUNT)}),
+        packet(id=b"a", headers=[[b"a", b"b"]] * 50_000),
+        packet(id=b"a", body=[b""] * 200_000),
     ],
 )
 def test_packet_with_a_wrong_type_is_refused_whole(message: bytes) -> None:

@@ -249,6 +249,7 @@ def test_what_is_not_for_us_is_a_sign_of_life(packet_type: PacketType) -> None:
         ({"code": 200, "headers": [(b"Content-Length", b"3")], "body": b"four"}, None),
         ({"code": 200, "headers": [(b"Content-Length", b"3")], "body": b"2."}, None),
         ({"code": 200, "headers": [(b"Transfer-Encoding", b"gzip")]}, None),
+        ({"code": 200, "headers": [(b"A", b"")] * 1001}, "its response has more than 1000 headers"),
         ({"code": 200, "headers": [(b"A", b"x" * 1000)] * 262}, "its headers have 262262 bytes, more than 262144"),
     ],
 )

@@ -13,6 +13,7 @@ INT_MIN, INT_MAX = -(2**63), 2**64 - 1  # what msgpack carries on the bus
 _SHORT: Final = {b"%d:" % length: length for length in range(100)}
 
 _COMMA, _HASH, _CARET, _BANG, _TILDE, _BRACE, _BRACKET = b",#^!~}]"
+_CONTAINERS = b"}]"
 
 
 def encode(value: object) -> bytes:
@@ -54,6 +55,31 @@ def decode(data: bytes) -> object:
             64 bits, or more than DEPTH_MAX_COUNT levels.
     """
     return _decode_at(data, 0, len(data), 0)[0]
+
+
+def nested_size(data: bytes, keys_max_count: int) -> int:
+    """Give the bytes of those of a map's values that are lists or maps: what makes it slow to decode.
+
+    Raises:
+        ValueError: it is not a map, is damaged at this level, or has more than `keys_max_count` keys.
+    """
+    size, start = _decode_length(data, 0)
+    end = start + size
+    if data[end : end + 1] != b"}":
+        raise ValueError("tnetstring is not a map, or cut off")
+    nested_bytes = keys_count = 0
+    while start < end:
+        keys_count += 1
+        if keys_count > keys_max_count:
+            raise ValueError(f"tnetstring map has more than {keys_max_count} keys")
+        for _ in range(2):  # the key and its value
+            size, begin = _decode_length(data, start)
+            start = begin + size + 1
+            if start > end:
+                raise ValueError(f"tnetstring at byte {begin} is cut off")
+        if data[start - 1] in _CONTAINERS:
+            nested_bytes += size
+    return nested_bytes
 
 
 def _decode_at(data: bytes, start: int, limit: int, depth: int) -> tuple[object, int]:

@@ -6,15 +6,18 @@ The proxy is the protocol's client, the origin its server. A packet is one frame
 import re
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any, cast
 
 from gripproxy.errors import OriginError
-from gripproxy.protocol.http1 import Headers
+from gripproxy.protocol.http1 import RESPONSE_HEAD_MAX_BYTES, Headers
 from gripproxy.protocol.route_target import Target
-from gripproxy.protocol.tnetstring import decode, encode
+from gripproxy.protocol.tnetstring import decode, encode, nested_size
 
 CREDITS_BYTES = 200_000  # of a response that an origin may send before it hears from us; same as Pushpin
 REQ_BODY_MAX_BYTES = 1_000_000  # in either direction of a zhttpreq target; same as Pushpin
 IDS_MAX_COUNT = 128  # of requests that one packet may be for
+KEYS_MAX_COUNT = 100  # of a packet: some thirty are known
+NESTED_MAX_BYTES = 2 * RESPONSE_HEAD_MAX_BYTES  # of headers, ids and the like: many small ones would stop all others
 
 _MARK = b"T"
 _CHUNK = re.compile(rb"([0-9a-f]+)\r\n")
@@ -118,11 +121,12 @@ def decode_response_packet(message: bytes) -> ResponsePacket:
     if message[:1] != _MARK:
         raise OriginError(f"zhttp packet does not begin with {_MARK!r}: {message[:20]!r}")
     try:
-        values = decode(message[1:])
+        nested_bytes = nested_size(message[1:], KEYS_MAX_COUNT)
+        if nested_bytes > NESTED_MAX_BYTES:
+            raise OriginError(f"zhttp packet's headers and the like have {nested_bytes} bytes")
+        values = cast(dict[str, Any], decode(message[1:]))
     except ValueError as error:
         raise OriginError(f"zhttp packet cannot be read: {error}") from None
-    if not isinstance(values, dict):
-        raise OriginError(f"zhttp packet is not a map: {message[:20]!r}")
     for key, value in values.items():
         known_type = _KNOWN_KEYS.get(key)
         if known_type is not None and type(value) is not known_type:

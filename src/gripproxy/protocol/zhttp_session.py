@@ -32,6 +32,7 @@ from gripproxy.protocol.zhttp import (
 
 GRANT_MIN_BYTES = 20_000  # less is not worth a packet: an origin has most of its credits then
 EXCESS_MAX_BYTES = CREDITS_BYTES  # beyond the credits: logged, as in Pushpin; but past this it is memory without end
+HEADERS_MAX_COUNT = 1000  # of a response, as over HTTP
 SILENT_MAX_S = 60.0  # without a packet from the origin
 KEEP_ALIVE_S = 45.0  # without a packet from us
 
@@ -116,6 +117,8 @@ def _read_head(packet: ResponsePacket, is_head: bool) -> ResponseHead:
     if breaks_lines(packet.reason):
         raise OriginError(f"its reason would break its line: {packet.reason[:100]!r}")
     headers = packet.headers or []
+    if len(headers) > HEADERS_MAX_COUNT:
+        raise OriginError(f"its response has more than {HEADERS_MAX_COUNT} headers")
     head_bytes = sum(len(name) + len(value) for name, value in headers)
     if head_bytes > RESPONSE_HEAD_MAX_BYTES:
         raise OriginError(f"its headers have {head_bytes} bytes, more than {RESPONSE_HEAD_MAX_BYTES}")
