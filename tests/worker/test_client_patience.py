@@ -194,3 +194,26 @@ def test_head_behind_a_body_does_not_have_the_time_of_the_body(make_bench: MakeB
     pass_time(bench, 31.0)
     bench.until(lambda: client.is_closed)
     assert b"HTTP/1.0 408 " in client.received
+
+
+def test_body_behind_a_slow_head_has_its_own_time(make_bench: MakeBench) -> None:
+    """What the head took of its time is not the body's."""
+    bench = make_bench("* test", client_header_timeout=30.0, client_body_timeout=30.0)
+    client = bench.client(b"POST / HTTP/1.1\r\n")
+    bench.until(lambda: busy(bench))
+    (conn,) = busy(bench)
+    conn.active_at -= 29.0
+    client.send(b"Content-Length: 1\r\n\r\n")
+    bench.until(lambda: bench.driver.requests_count)
+    pass_time(bench, 29.0)
+    bench.exchange(client, b"a", TEST_ANSWER)
+
+
+def test_client_that_sends_without_a_pause_is_never_late(make_bench: MakeBench) -> None:
+    """Its turn is due again and again, and it is not waited for."""
+    bench = make_bench("* test")
+    client = bench.client(b"GET / HTTP/1.1\r\n\r\n" * 1000)
+    bench.until(lambda: busy(bench) and busy(bench)[0]._is_turn_due)
+    (conn,) = busy(bench)
+    conn.on_deadline(bench.loop.time() + 10_000.0)
+    bench.until(lambda: client.received.count(TEST_ANSWER) == 1000)

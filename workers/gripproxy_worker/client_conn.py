@@ -71,6 +71,7 @@ class ClientConn:
         "_head",
         "_is_advancing",
         "_is_asking",
+        "_is_head_awaited",
         "_is_input_waiting",
         "_is_opening",
         "_is_persistent",
@@ -91,7 +92,7 @@ class ClientConn:
         self.fd = fd
         self.client_ip = client_ip
         self.slot: Slot | None = None
-        self.active_at = driver.clock()  # when the present wait for the client began
+        self.active_at = 0.0  # when the present wait for the client began
         self._driver = driver
         self._buffer = buffer
         self._is_input_waiting = False
@@ -113,6 +114,7 @@ class ClientConn:
         self._relay_head = b""  # not written yet
         self._is_persistent = False
         self._is_asking = False  # the engine knows of the request
+        self._is_head_awaited = False  # the rest of it
         self._is_opening = False
         self._collected: list[bytes] | None = None
         self._collected_bytes = 0
@@ -170,8 +172,6 @@ class ClientConn:
             self.on_gone()
             return False
         self._is_input_waiting = self._driver.sockets.has_more
-        if self._phase is not HEAD or not self._buffer:  # a head's time counts from its first byte
-            self.active_at = self._driver.clock()
         self._buffer = self._buffer + data if self._buffer else data
         return True
 
@@ -184,7 +184,8 @@ class ClientConn:
         """Take a request head off the buffer and begin with it; False while it is not whole."""
         settings = self._driver.settings
         max_bytes = settings.client_buffer_size
-        self._buffer = without_empty_lines(self._buffer)
+        if self._buffer[0] < 0x20:
+            self._buffer = without_empty_lines(self._buffer)
         ends = head_end(self._buffer)
         if ends is None or ends[1] > max_bytes:
             if len(self._buffer) > max_bytes or ends is not None:
@@ -375,8 +376,6 @@ class ClientConn:
             self._driver.close_gently(self, is_input_unread=not is_request_done or self._is_input_waiting)
             return
         self._reset()
-        if self._buffer:
-            self.active_at = self._driver.clock()  # what came of the next head came early
         if self.fd in self._driver.sockets.backlogs:
             self._phase = DONE  # the next request has to wait until this response is read
             self._await_reader()
@@ -427,12 +426,15 @@ class ClientConn:
     def _wait(self) -> None:
         """Nothing more can be done until the client does something: it has so long for that."""
         driver = self._driver
-        if self._phase is not HEAD or not self._buffer:
+        is_idle = self._phase is HEAD and not self._buffer
+        if not self._is_head_awaited or self._phase is not HEAD:  # a head's time counts from its first bytes
             self.active_at = driver.clock()
-        is_idle = self.is_idle
-        at = self.active_at + (driver.shrink_s if is_idle else self._patience_s() or 0.0)
+            self._is_head_awaited = self._phase is HEAD and not is_idle
+        patience_s = driver.shrink_s if is_idle else self._patience_s()
+        assert patience_s is not None
+        at = self.active_at + patience_s
         # Moving an entry costs more than a look at it that came too early.
-        if self.slot is None or self.slot.tick * TICK_S > at + (driver.shrink_s if is_idle else TICK_S):
+        if self.slot is None or self.slot.tick * TICK_S > at + (patience_s if is_idle else TICK_S):
             driver.wheel.schedule(self, at)
 
     def _patience_s(self) -> float | None:
@@ -451,7 +453,7 @@ class ClientConn:
     def on_deadline(self, now: float) -> None:
         """Look whether the client's time is up; if not, look again when it would be."""
         patience_s = self._patience_s()
-        if patience_s is None:
+        if patience_s is None or self._is_turn_due:
             return  # it gets a new deadline with the next wait for the client
         if self._is_reader_awaited and self._phase is not HEAD:
             backlog = self._driver.sockets.backlogs.get(self.fd)

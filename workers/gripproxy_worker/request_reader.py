@@ -115,8 +115,6 @@ def without_empty_lines(buffer: bytes) -> bytes:
 
     As long as there is nothing else they stay: who sends only such lines sends a head that never ends.
     """
-    if buffer[:1] not in b"\r\n":
-        return buffer
     match = _EMPTY_LINES.match(buffer)
     return buffer if match is None else buffer[match.end() :]
 
