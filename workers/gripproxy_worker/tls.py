@@ -22,7 +22,7 @@ class Stream(Protocol):
 
 
 class TlsStreams(dict[int, Stream]):
-    """The TLS clients by fd, also those in `handshakes`. `ended` are those that said that nothing more comes, or broke the protocol.
+    """The TLS clients by fd, also those in `handshakes`. `ended` are those that said their end, or broke the protocol.
 
     After each call that takes the client's bytes, also one that raises, `take_output` gives what must be written to it.
     """
