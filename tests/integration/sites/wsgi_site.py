@@ -36,9 +36,7 @@ def poll(environ: WSGIEnvironment, channel: str) -> Answer:
     """Hold by an instruct in the body."""
     del environ
     response = Response(headers={"Content-Type": "text/plain"}, body="nothing\n")
-    return [("Content-Type", "application/grip-instruct")], create_hold_response(
-        Channel(channel, prev_id="1"), response, timeout=20
-    )
+    return [("Content-Type", "application/grip-instruct")], create_hold_response(channel, response, timeout=20)
 
 
 def stream(environ: WSGIEnvironment, channel: str) -> Answer:
