@@ -3,7 +3,7 @@
 import socket
 
 from gripproxy_worker.client_conn import SHRINK_S, ClientConn
-from gripproxy_worker.idle_conn import CLOSING_MAX_S, ClosingConn, IdleConn, client_ip_of
+from gripproxy_worker.idle_conn import CLOSING_MAX_S, LINGER_MAX_S, ClosingConn, IdleConn, client_ip_of
 from tests.worker.bench import WorkerBench
 from tests.worker.conftest import MakeBench
 
@@ -109,3 +109,26 @@ def test_slow_reader_gets_its_last_answer_whole(bench: WorkerBench) -> None:
     client.is_reading = True
     bench.until(lambda: client.is_closed)
     assert client.received.endswith(body)
+
+
+def test_refused_client_may_send_for_a_while(bench: WorkerBench) -> None:
+    """An upload is not over at once because we do not want it; but it must be over some time."""
+    client = bench.client(b"bad\r\n\r\n")
+    bench.until(lambda: any(isinstance(record, ClosingConn) for record in bench.driver.sockets.records))
+    rest = bytes(8_000_000)
+    while rest:
+        try:
+            rest = rest[client.sock.send(rest) :]
+        except BlockingIOError:
+            bench.turn()
+    conn = next(record for record in bench.driver.sockets.records if isinstance(record, ClosingConn))
+    began_at = bench.loop.time()
+    while bench.loop.time() < began_at + 0.02:
+        bench.turn()
+    client.send(b"more")
+    bench.until(lambda: conn._active_at > began_at)
+    conn.on_deadline(began_at + CLOSING_MAX_S)
+    assert bench.driver.sockets.count == 1
+    conn._active_at = began_at + LINGER_MAX_S
+    conn.on_deadline(began_at + LINGER_MAX_S + 1)
+    assert bench.driver.sockets.count == 0

@@ -10,8 +10,9 @@ from gripproxy_worker.client_conn import ClientConn
 if TYPE_CHECKING:
     from gripproxy_worker.driver import Driver
 
-CLOSING_MAX_S = 2.0  # for a client to stop sending, once our last answer is with the kernel
-DISCARD_MAX_BYTES = 1_048_576  # of unread input that we read for that
+CLOSING_MAX_S = 2.0  # without a byte from a client that has not closed, once our last answer is with the kernel
+LINGER_MAX_S = 30.0  # for one that sends on: large uploads end within it, as in nginx
+READS_MAX_COUNT = 16  # of what it sends, 1 MB, before the others' turn
 
 
 def client_ip_of(fd: int) -> str:
@@ -70,13 +71,15 @@ class ClosingConn:
     (RFC 9112 section 9.6).
     """
 
-    __slots__ = ("_discarded_bytes", "_driver", "fd", "slot")
+    __slots__ = ("_active_at", "_driver", "_is_turn_due", "_until", "fd", "slot")
 
     def __init__(self, driver: "Driver", fd: int) -> None:
         self.slot: Slot | None = None
         self._driver = driver
         self.fd = fd
-        self._discarded_bytes = 0
+        self._active_at = 0.0  # of its last byte
+        self._until = 0.0  # whatever it sends; 0: not all is written yet
+        self._is_turn_due = False
 
     def start(self) -> None:
         """Take the place of the connection's record."""
@@ -94,23 +97,39 @@ class ClosingConn:
         with contextlib.suppress(OSError):
             client.shutdown(socket.SHUT_WR)
         client.detach()
-        self._driver.wheel.schedule(self, self._driver.clock() + CLOSING_MAX_S)
+        self._active_at = now = self._driver.clock()
+        self._until = now + LINGER_MAX_S
+        self._driver.wheel.schedule(self, now + CLOSING_MAX_S)
         self.on_readable()
 
     def on_readable(self) -> None:
-        sockets = self._driver.sockets
-        while True:
-            data = sockets.read(self.fd)
+        if self._until and not self._is_turn_due:
+            self._discard()
+
+    def _discard(self) -> None:
+        driver = self._driver
+        for _ in range(READS_MAX_COUNT):
+            data = driver.sockets.read(self.fd)
             if data is None:
                 return
-            self._discarded_bytes += len(data)
-            if not data or self._discarded_bytes > DISCARD_MAX_BYTES:
+            if not data:
                 self.on_gone()
                 return
+            self._active_at = driver.clock()
+        self._is_turn_due = True
+        driver.call_soon(self._on_turn)
+
+    def _on_turn(self) -> None:
+        self._is_turn_due = False
+        if self._driver.sockets.records[self.fd] is self:
+            self._discard()
 
     def on_gone(self) -> None:
         self._driver.wheel.cancel(self)
         self._driver.sockets.close(self.fd)
 
     def on_deadline(self, now: float) -> None:
-        self.on_gone()
+        if now < min(self._active_at + CLOSING_MAX_S, self._until):
+            self._driver.wheel.schedule(self, self._active_at + CLOSING_MAX_S)
+        else:
+            self.on_gone()
