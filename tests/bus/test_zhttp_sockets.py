@@ -37,6 +37,20 @@ class StreamOrigin:
         assert self.pub.recv() == b"\x01proxy "
 
 
+def listen_behind_free_ports() -> tuple[socket.socket, int]:
+    """Listen on a port; the two before it are free."""
+    while True:
+        taken = socket.create_server(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        try:
+            for neighbour in (port - 2, port - 1):
+                socket.create_server(("127.0.0.1", neighbour)).close()
+        except OSError:
+            taken.close()
+        else:
+            return taken, port
+
+
 def arrives(bench: BusBench, zmq_socket: AnySocket) -> list[bytes]:
     bench.run_until(lambda: bool(zmq_socket.poll(0)))
     return zmq_socket.recv_multipart()
@@ -183,8 +197,7 @@ def test_file_mode_is_of_all_three_sockets(bench: BusBench) -> None:
 
 def test_address_that_is_taken_is_named_and_nothing_stays_open(bench: BusBench) -> None:
     """The next attempt must not fail for what this one has left."""
-    taken = socket.create_server(("127.0.0.1", 0))
-    last_port = taken.getsockname()[1]
+    taken, last_port = listen_behind_free_ports()
     use = SpecUse(f"tcp://127.0.0.1:{last_port - 2}", False)
 
     def open_sockets() -> StreamSockets:

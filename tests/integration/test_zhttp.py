@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.deadline import wait_until
 from tests.integration.load_clients import body_of as body_of_chunked
-from tests.integration.ports import free_ports
+from tests.integration.ports import can_connect, free_ports
 from tests.integration.raw_client import RawClient, fetch
 from tests.integration.server import PUSHPIN, Server, ServerKind, ServerPlan
 from tests.integration.zhttp_origin import ReqOrigin, StreamOrigin, ZmqThread
@@ -31,6 +31,14 @@ def body_of(received: bytes) -> bytes:
 def post(target: str, body: bytes, host: str) -> bytes:
     head = f"POST {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
+
+
+def free_ports_in_a_row() -> int:
+    """Give the first of three free ports."""
+    while True:
+        first = free_ports(1)[0]
+        if not any(can_connect(first + number) for number in (1, 2)):
+            return first
 
 
 class Bed:
@@ -64,7 +72,7 @@ class Bed:
 @pytest.fixture
 def bed(start_server: StartServer, short_path: object) -> Bed:
     """One target of each kind."""
-    first_port = free_ports(1)[0]
+    first_port = free_ports_in_a_row()
     specs = {
         "stream": f"ipc://{short_path}/str",
         "tcp": f"tcp://127.0.0.1:{first_port}",
