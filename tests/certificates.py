@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def make_pair(directory: Path, name: str, host_name: str | None = None) -> Path:
+def make_pair(directory: Path, name: str, host_name: str | None = None, password: bytes | None = None) -> Path:
     """Write ``NAME.crt`` and ``NAME.key`` for a host (the pair's own name by default); give the certificate's path."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host_name or name)])

@@ -1,7 +1,9 @@
 """Certificates by name: which one is taken, when it is read again, and what is said about a bad one."""
 
+import contextlib
 import logging
 import os
+import pty
 import ssl
 import sys
 from pathlib import Path
@@ -168,11 +170,23 @@ def test_fault_names_the_file(tmp_path: Path) -> None:
 
 def test_key_with_a_password_asks_nobody(tmp_path: Path) -> None:
     """OpenSSL would ask on the terminal, and stop everything until somebody answers."""
-    path = make_pair(tmp_path, "a")
-    text = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIHjME4GCSqGSIb3DQEFDTBBMCkGCSqGSIb3DQEFDDAcBAgAAAAAAAAAAAICCAAw\n"
-    path.with_suffix(".key").write_text(text + "-----END ENCRYPTED PRIVATE KEY-----\n")
-    with pytest.raises(ValueError, match="without password"):
-        load_pair(str(tmp_path), "a")
+    path = make_pair(tmp_path, "a", password=b"secret")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        try:
+            load_pair(str(tmp_path), "a")
+        except ValueError as error:
+            os.write(1, str(error).encode())
+        finally:
+            os._exit(0)
+    said = b""
+    with contextlib.suppress(OSError):  # how a terminal says that nobody is left
+        while data := os.read(terminal, 1000):
+            said += data
+            assert b"pass phrase" not in said
+    os.close(terminal)
+    os.waitpid(pid, 0)
+    assert b"without password" in said and str(path).encode() in said
 
 
 def test_check_tells_good_pairs_from_bad_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

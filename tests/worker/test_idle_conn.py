@@ -28,6 +28,13 @@ def test_address_of_a_client_is_read_off_its_descriptor() -> None:
         assert client.fileno() >= 0
 
 
+def test_client_on_a_unix_socket_has_no_address() -> None:
+    """The kernel's answer has another shape there."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert client_ip_of(ours.fileno()) == ""
+
+
 def test_client_that_says_nothing_is_closed(bench: WorkerBench) -> None:
     client = bench.client()
     pass_time(bench, bench.settings.keepalive_timeout - 2)
