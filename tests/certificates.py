@@ -27,9 +27,8 @@ def make_pair(directory: Path, name: str, host_name: str | None = None, password
     )
     directory.mkdir(parents=True, exist_ok=True)
     key_path = directory / f"{name}.key"
-    key_path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    key_path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
     path = directory / f"{name}.crt"
     path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     return path
