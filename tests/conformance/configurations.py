@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.conformance.transcript import SIG_KEY
+from tests.conformance.transcript import ROUTE_ISSUER, ROUTE_KEY, SIG_KEY, UPSTREAM_ISSUER, UPSTREAM_KEY
 
 REFUSING = "127.0.0.1:1"  # nobody listens there
 WARM_HOST, SETTLING_HOST = "warm.test", "settle.test"
@@ -50,6 +50,81 @@ CONFIGURATIONS = {
             "only.test,path_beg=/only {origin}",
             "builtin.test test",
         ],
+    ),
+    "routes": Configuration(
+        routes=[
+            "plain.test {origin}",
+            *(f"choice.test,path_beg={path},header=X-Route:{path} {{origin}}" for path in ("/abcd", "/abc", "/")),
+            "order-1.test,path_beg=/abc,header=X-Route:path {origin}",
+            "order-1.test,ssl=no,header=X-Route:plain {origin}",
+            "order-2.test,ssl=no,header=X-Route:plain {origin}",
+            "order-2.test,path_beg=/abc,header=X-Route:path {origin}",
+            "proto.test,path_beg=/abc,header=X-Route:path {origin}",
+            "proto.test,proto=http,header=X-Route:http {origin}",
+            "only.test,path_beg=/only {origin}",
+            "*,header=X-Route:star {origin}",
+            "CAPITALS.test,header=X-Route:capitals {origin}",
+            "*.wild.test,header=X-Route:wild {origin}",
+            r'quoted.test,header="X-Route: a, b # \"c\" \\" {origin}',
+            "twice.test,header=X-Route:first {origin}",
+            "twice.test,header=X-Route:second {origin}",
+            "many.test,header=X-1:a,header=X-2:b,header=X-1:c,header=X-3:d {origin}",
+            "comment.test,header=X-Route:a {origin} # {refusing}",
+            "rem.test,path_rem=4 {origin}",
+            "replace.test,path_beg=/q,replace_beg= {origin}",
+            "longer.test,path_beg=/old,replace_beg=/new/old {origin}",
+            "as.test,as_host=inner.test:81 {origin}",
+            "targethost.test,as_host=inner.test {origin},host=target.test",
+            "headers.test,header=X-Gone:,header=x-set:new {origin}",
+            "forced.test,header=Host:forced,header=Grip-X:1,header=X-A:1 {origin}",
+            "orig.test,orig_headers {origin}",
+            f"signed.test,sig_iss={ROUTE_ISSUER},sig_key={ROUTE_KEY} {{origin}}",
+            "failover2.test {refusing} {refusing} {origin}",
+            "unresolved.test no-such-host.invalid:80 {origin}",
+            "two.test {origin} {origin}",
+            "builtin-path.test,path_beg=/t test",
+            "aco.test,aco {origin}",
+            "aco-refused.test,aco {refusing}",
+            "aco-basic.test,aco,jsonp_mode=basic,jsonp_cb=cb,jsonp_body=data {origin}",
+            "aco-default.test,aco,jsonp_defcb=dcb,jsonp_body=data {origin}",
+        ],
+        sections={"proxy": {"orig_headers_need_mark": "X-Marked"}},
+    ),
+    "trusting": Configuration(
+        routes=[
+            "plain.test {origin}",
+            "tls.test,ssl=yes,header=X-Route:tls {origin}",
+            "tls.test,ssl=no,header=X-Route:plain {origin}",
+            "chosen.test,id=chosen,header=X-Route:chosen {origin}",
+            "one.test,id=shared,header=X-Route:one {origin}",
+            "two.test,id=shared,header=X-Route:two {origin}",
+            "orig.test,orig_headers {origin}",
+            "overhttp.test {origin},over_http",
+        ],
+        sections={
+            "proxy": {
+                "upstream_key": UPSTREAM_KEY,
+                "x_forwarded_for": "truncate:2,append",
+                "x_forwarded_for_trusted": "truncate:1",
+                "accept_x_forwarded_protocol": "true",
+                "set_x_forwarded_protocol": "true",
+                "accept_pushpin_route": "true",
+            }
+        },
+    ),
+    "limited": Configuration(
+        routes=["plain.test {origin}", "refused.test {refusing}"],
+        sections={
+            "runner": {"client_buffer_size": 16_384},
+            "proxy": {
+                "debug": "true",
+                "upstream_key": "",
+                "auto_cross_origin": "true",
+                "sig_iss": UPSTREAM_ISSUER,
+                "sig_key": UPSTREAM_KEY,
+            },
+            "handler": {"connection_subscription_max": 2},
+        },
     ),
     # What Settle wants, with the times of the default configuration.
     "ordered": Configuration(

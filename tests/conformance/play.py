@@ -24,7 +24,7 @@ def show(scenario: Scenario, outcomes: dict[ServerKind, Outcome | BaseException]
     reference = spelled(outcomes[PUSHPIN])
     ours = spelled(outcomes[GRIPPROXY]) if GRIPPROXY in outcomes else None
     try:
-        expected = translate(reference, scenario.difference)
+        expected = translate(reference, scenario)
     except AssertionError as error:
         print(error)
         expected = reference

@@ -160,6 +160,7 @@ class Scenario:
     difference: Difference | None = None
     is_framing_free: bool = False  # sized or chunked, both are right: the reference decides by timing
     is_repeat_free: bool = False  # the reference may ask the origin again while it holds
+    is_accept_ours: bool = False  # the proxy makes the request's Accept itself, so both send it
     is_origin_compared: bool = True
     is_origin_order_free: bool = False  # requests of several clients: which comes first is chance
 
