@@ -12,6 +12,7 @@ import pytest
 
 from tests.certificates import make_pair
 from tests.conftest import StartServer
+from tests.installed import require
 from tests.integration.deadline import wait_until
 from tests.integration.ports import free_ports
 from tests.integration.process_view import is_gone
@@ -205,6 +206,7 @@ def test_plain_request_on_the_tls_port_is_told_so(site: TlsSite) -> None:
 
 def test_curl_verifies_the_certificate(site: TlsSite) -> None:
     """A client that is not Python's, with its own idea of TLS."""
+    require("curl")
     command = ["curl", "-sS", "--http1.1", "--cacert", str(site.certificates / "a.test.crt")]
     command += ["--resolve", f"a.test:{site.port}:127.0.0.1", f"https://a.test:{site.port}/"]
     result = subprocess.run(command, capture_output=True, timeout=20)
