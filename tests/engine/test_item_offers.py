@@ -133,3 +133,20 @@ def test_a_patch_is_made_from_the_held_body() -> None:
     finish, _ = talk.publish(PublishItem("news", http_response=HttpResponseFormat(body_patch=patch)))
     assert isinstance(finish, Finish)
     assert finish.payload.endswith(b'\r\n\r\n{"a":2}\n')
+
+
+def test_only_what_a_stream_got_puts_its_keep_alive_off() -> None:
+    """Proxies in between count on it, also where filters leave nothing of a busy channel."""
+    talk = Conversation()
+    ping = (b"Grip-Keep-Alive", b"~; timeout=20")
+    for conn_id, user in ((4, b"ann"), (5, b"bob")):
+        talk.gets_held(conn_id, stream(b"news; filter=skip-self", (b"Grip-Set-Meta", b"user=" + user), ping))
+    talk.gets_held(6, stream(b"news; filter=var-subst", ping))
+    talk.passes(15.0)
+    item = content(b"x")
+    item.meta["sender"] = "bob"
+    talk.publish(item)
+    fitting = HttpStreamFormat(content=b"y", content_filters=("var-subst",))
+    talk.publish(PublishItem("news", http_stream=fitting))
+    assert talk.passes(6.0) == [Deliver(chunk(b"~"), [5], is_keep_alive=True)]
+    assert talk.passes(15.0) == [Deliver(chunk(b"~"), [4, 6], is_keep_alive=True)]

@@ -1,10 +1,11 @@
 """Requests for next parts: who shares one, and what a filter makes of its body. The rest is in test_sessions.py."""
 
-from gripproxy.engine.effects import AskLink, Finish, Forward, OpenChannel
+from gripproxy.engine.effects import AskLink, Deliver, Finish, Forward, OpenChannel
 from gripproxy.engine.events import OriginFailure
 from gripproxy.engine.links import RETRIES_MAX_COUNT
 from gripproxy.protocol.http1 import Headers
-from tests.engine.conversation import Conversation, request
+from gripproxy.protocol.publish_format import Action
+from tests.engine.conversation import Conversation, chunk, content, request, stream
 
 LINK = (b"Grip-Link", b"</two>; rel=next")
 BUILT: Headers = [
@@ -108,3 +109,33 @@ def test_a_request_is_shared_by_so_many_only() -> None:
         talk.link_answers(ask.link_id, [LINK])
     counts = [len(talk.link_sends(ask.link_id, b"x")[0].conn_ids) for ask in asks]  # type: ignore[union-attr]
     assert counts == [100, 100, 50]
+
+
+def test_keep_alives_go_on_until_the_next_part_comes() -> None:
+    """An origin may be slow or away for a minute; but nothing may come between the bytes of a part."""
+    talk = Conversation()
+    ping = (b"Grip-Keep-Alive", b"~; timeout=20")
+    talk.gets_held(4, stream(b"news", LINK, ping))
+    sent = Deliver(chunk(b"~"), [4], is_keep_alive=True)
+    (ask,) = talk.publish(content(b"", action=Action.HINT))
+    assert isinstance(ask, AskLink)
+    assert sent in talk.passes(20.5)
+    talk.link_answers(ask.link_id, stream(b"news", LINK, ping))
+    assert sent in talk.passes(20.5)
+    talk.link_sends(ask.link_id, b"half of a ")
+    assert sent not in talk.passes(20.5)
+    talk.link_ends(ask.link_id)
+    assert sent not in talk.passes(19.0)
+    assert sent in talk.passes(1.5)
+
+
+def test_a_part_without_a_body_leaves_the_keep_alive_its_time() -> None:
+    """A stream that polls more often than it is kept alive would have no keep-alive at all."""
+    talk = Conversation()
+    headers = stream(b"news", (b"Grip-Link", b"</next>; rel=next; timeout=15"), (b"Grip-Keep-Alive", b"~; timeout=20"))
+    talk.gets_held(4, headers)
+    talk.passes(15.5)
+    *_, ask = talk.updates()
+    assert isinstance(ask, AskLink)
+    talk.links_to(ask.link_id, headers)
+    assert talk.passes(5.0) == [Deliver(chunk(b"~"), [4], is_keep_alive=True)]

@@ -7,7 +7,7 @@ from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.delivery import answer_responses, end_streams, refuse_responses
 from gripproxy.engine.effects import CloseChannel, Deliver, Effect, Finish, OpenChannel, Park
 from gripproxy.engine.fan_out import SLICE_MAX_BYTES, FanOuts
-from gripproxy.engine.holds import FETCHING, Hold, ResponseHold, StreamHold, StreamShape, StreamShapes, TrackedStream
+from gripproxy.engine.holds import RECEIVING, Hold, ResponseHold, StreamHold, StreamShape, StreamShapes, TrackedStream
 from gripproxy.engine.subscriptions import Channel, Subscriptions
 from gripproxy.engine.timer_wheel import TimerWheel
 from gripproxy.engine.tracking import mismatch_text
@@ -108,6 +108,7 @@ class HoldTable:
         for channel in former:
             if channel not in channels:
                 channel.remove_tracked(stream.conn_id)
+                stream.sent_at.pop(channel.name, None)
                 self._drop_if_empty(channel, effects)
         return effects
 
@@ -280,10 +281,15 @@ class HoldTable:
     def _is_keep_alive_due(self, hold: StreamHold, now: float) -> bool:
         """Schedule the next keep-alive; say whether this one is due, or put off by traffic in the meantime."""
         shape = hold.shape
-        if isinstance(hold, TrackedStream) and hold.state is FETCHING:
-            self._schedule_keep_alive(hold, now)
-            return False  # it would come between the bytes of its next part
-        sent_at = 0.0 if shape.is_interval else max([channel.sent_at for channel in hold.channels], default=0.0)
+        if isinstance(hold, TrackedStream):
+            if hold.state is RECEIVING:
+                self._schedule_keep_alive(hold, now)
+                return False
+            sent_at = max(hold.sent_at.values(), default=0.0)
+        else:
+            sent_at = max([channel.sent_at for channel in hold.channels], default=0.0)
+        if shape.is_interval:
+            sent_at = 0.0
         if sent_at + shape.keep_alive_s - 1 > now:
             self._schedule_keep_alive(hold, sent_at)
             return False
@@ -308,11 +314,12 @@ class HoldTable:
         if stream.shape.keep_alive:
             self._schedule_keep_alive(stream, now)
 
-    def reshape(self, stream: StreamHold, shape: StreamShape, now: float) -> None:
-        """Give a stream another keep-alive, or none."""
+    def reshape(self, stream: StreamHold, shape: StreamShape, is_quiet: bool, now: float) -> None:
+        """Give a stream another keep-alive, or none. If it has been quiet until now, the time of the old one counts."""
         stream.shape = shape
-        self.wheel.cancel(stream)
-        if shape.keep_alive:
+        if not shape.keep_alive:
+            self.wheel.cancel(stream)
+        elif stream.slot is None or not is_quiet:
             self._schedule_keep_alive(stream, now)
 
     def _add(self, hold: Hold) -> None:

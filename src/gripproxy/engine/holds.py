@@ -69,16 +69,18 @@ class StreamState(IntEnum):
     HOLDING = 0  # items go out as they come
     STALLED = 1  # an item is missing: others wait until the origin has been asked for the next part
     FETCHING = 2  # it was asked
+    RECEIVING = 3  # the next part is coming: nothing else may stand between its bytes
 
 
-HOLDING, STALLED, FETCHING = StreamState
+HOLDING, STALLED, FETCHING, RECEIVING = StreamState
 
 
 @dataclass(slots=True, eq=False)
 class TrackedStream(StreamHold):
     """A stream that is more than its channels: it follows ids or links, has filters, or tells when it ends.
 
-    `url` is where its last part came from: what the next link is relative to. `queue` are items that wait.
+    `url` is where its last part came from: what the next link is relative to. `queue` are items that wait. `sent_at`
+    is when an item of each channel was last sent to this client, filters permitting, in monotonic seconds.
     """
 
     request: ClientRequest = field(kw_only=True)
@@ -90,6 +92,7 @@ class TrackedStream(StreamHold):
     state: StreamState = HOLDING
     queue: deque[PublishItem] = field(default_factory=deque)
     group: PollGroup | None = None
+    sent_at: dict[str, float] = field(default_factory=dict)
 
     @property
     def bucket(self) -> str:

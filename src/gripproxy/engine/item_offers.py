@@ -101,11 +101,12 @@ class ItemOffers:
             return self._owner.fail(stream, _error_text(error), now) if stream.request.is_debug else []
         if isinstance(content, FilterRun):
             return self.checks.start(stream, item, content, now)
-        return self._act_on_stream(stream, published.action, content, parts, now)
+        return self._act_on_stream(stream, item.channel, published.action, content, parts, now)
 
     def _act_on_stream(
         self,
         stream: TrackedStream,
+        channel: str,
         action: Action,
         content: bytes | None,
         parts: dict[tuple[bool, bytes], list[int]],
@@ -115,6 +116,7 @@ class ItemOffers:
         if content is None:
             return []
         if action is Action.SEND:
+            stream.sent_at[channel] = now
             if content:
                 parts.setdefault((stream.shape.is_chunked, content), []).append(stream.conn_id)
         elif action is Action.CLOSE:
@@ -205,7 +207,7 @@ class ItemOffers:
         else:
             assert item.http_stream is not None
             parts: dict[tuple[bool, bytes], list[int]] = {}
-            effects = self._act_on_stream(hold, item.http_stream.action, content, parts, now)
+            effects = self._act_on_stream(hold, item.channel, item.http_stream.action, content, parts, now)
             effects = _delivered(parts) + effects
         for later in check.queue:
             if self._holds.holds[hold.conn_id] is hold:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.effects import DropLink, Effect, Forward, Log
 from gripproxy.engine.events import LinkAnswered, LinkBodyCame, LinkDone, LinkFailed, OriginFailure
-from gripproxy.engine.holds import TrackedStream
+from gripproxy.engine.holds import StreamState, TrackedStream
 from gripproxy.engine.link_requests import LinkRequests, way_to
 from gripproxy.engine.timer_wheel import Slot, TimerWheel
 from gripproxy.errors import FilterError, OriginError
@@ -182,7 +182,10 @@ class Links:
     def _forward(self, fetch: Fetch, part: bytes) -> list[Effect]:
         if not part:
             return []
-        fetch.has_forwarded = True
+        if not fetch.has_forwarded:
+            fetch.has_forwarded = True
+            for stream in fetch.streams.values():
+                stream.state = StreamState.RECEIVING
         chunked = [conn_id for conn_id, stream in fetch.streams.items() if stream.shape.is_chunked]
         raw = [conn_id for conn_id, stream in fetch.streams.items() if not stream.shape.is_chunked]
         effects: list[Effect] = []

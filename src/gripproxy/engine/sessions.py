@@ -8,7 +8,7 @@ from gripproxy.engine.delivery import end_streams
 from gripproxy.engine.effects import Effect, ForgetId, WakeUpdates
 from gripproxy.engine.filter_checks import Check
 from gripproxy.engine.hold_table import HoldTable
-from gripproxy.engine.holds import FETCHING, HOLDING, STALLED, ResponseHold, TrackedStream
+from gripproxy.engine.holds import FETCHING, HOLDING, RECEIVING, STALLED, ResponseHold, StreamShape, TrackedStream
 from gripproxy.engine.item_offers import ItemOffers
 from gripproxy.engine.link_requests import LinkRequests
 from gripproxy.engine.links import Fetch, Links
@@ -105,7 +105,7 @@ class Sessions:
             return self._holds.hold_stream(conn_id, names, instruct, request, payload, now)
         stream = TrackedStream(
             conn_id,
-            self._holds.shape(request, instruct.keep_alive),
+            self._shape(request, instruct),
             (),
             request=request,
             url=request.url,
@@ -126,7 +126,7 @@ class Sessions:
             _set_link(stream, instruct)
         except OriginError as error:
             return self.fail(stream, f"Failed to parse accept instructions: {error}", now)
-        self._holds.reshape(stream, self._holds.shape(request, instruct.keep_alive), now)
+        self._holds.reshape(stream, self._shape(request, instruct), stream.state is not RECEIVING, now)
         effects = self._holds.subscribe(stream, self._names(request, instruct))
         effects += self._settle(stream, instruct, now, is_first=False)
         return effects + self.offers.drain(stream, now) if stream.state is HOLDING else effects
@@ -151,6 +151,10 @@ class Sessions:
         stream.state = HOLDING
         if stream.link is not None:
             stream.group = self._groups.join(stream.conn_id, stream.bucket, stream.link_timeout_s, now)
+
+    def _shape(self, request: ClientRequest, instruct: Instruct) -> StreamShape:
+        """Give a stream's shape. There are no keep-alives between the parts of one body."""
+        return self._holds.shape(request, None if instruct.hold is HoldMode.NONE else instruct.keep_alive)
 
     def _names(self, request: ClientRequest, instruct: Instruct) -> list[str]:
         """Name what to subscribe: the target's own channels, then the instruct's behind the route's prefix."""
@@ -201,7 +205,7 @@ class Sessions:
             hold = self._holds.holds[conn_id]
             if isinstance(hold, ResponseHold):
                 effects += self._update(conn_id, RESPONSES)
-            elif isinstance(hold, TrackedStream) and hold.link is not None and hold.state is not FETCHING:
+            elif isinstance(hold, TrackedStream) and hold.link is not None and hold.state in (HOLDING, STALLED):
                 effects += self._update(conn_id, hold.bucket)
         return effects
 
@@ -228,7 +232,7 @@ class Sessions:
         effects: list[Effect] = []
         for conn_id, since in list(record.members.items()):
             stream = self._streams[conn_id]
-            if stream.channels and all(channel.sent_at >= since for channel in stream.channels):
+            if stream.channels and all(stream.sent_at.get(channel.name, -1.0) >= since for channel in stream.channels):
                 record.members[conn_id] = now  # it was not quiet
             else:
                 self._leave_group(stream)
