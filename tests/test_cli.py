@@ -10,6 +10,7 @@ from gripproxy import __version__
 from gripproxy.cli import COMMANDS, _report_start, main, new_parser
 from gripproxy.errors import ConfigError
 from gripproxy.settings import Settings
+from gripproxy_worker.certificates import CertificateStore
 
 
 @pytest.mark.parametrize(
@@ -65,11 +66,11 @@ def test_command_line_loads_nothing_that_only_the_proxy_needs() -> None:
 
 def test_start_warns_of_a_route_whose_key_is_unusable(caplog: pytest.LogCaptureFixture) -> None:
     """Its requests go unsigned from the first one on; nobody runs `gripproxy check` to find out."""
-    _report_start(Settings(routes=("*,id=api,sig_key=base64:! localhost:80",)), [])
+    _report_start(Settings(routes=("*,id=api,sig_key=base64:! localhost:80",)), [], CertificateStore(""))
     assert "route api: sig_key: key is not valid base64 behind base64:; its requests go without Grip-Sig" in caplog.text
 
 
 def test_start_refuses_a_key_of_the_settings_that_is_gone(tmp_path: Path) -> None:
     """Before anything is forked, so that it is said once and not by every worker."""
     with pytest.raises(ConfigError, match="cannot read the key file"):
-        _report_start(Settings(sig_key=f"file:{tmp_path}/none"), [])
+        _report_start(Settings(sig_key=f"file:{tmp_path}/none"), [], CertificateStore(""))

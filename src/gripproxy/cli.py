@@ -18,6 +18,7 @@ from gripproxy.errors import ConfigError
 if TYPE_CHECKING:
     from gripproxy.config_file import Overrides
     from gripproxy.settings import Settings
+    from gripproxy_worker.certificates import CertificateStore
 
 FAILURE_STATUS = 1
 INTERRUPTED_STATUS = 130  # as a shell gives it for SIGINT
@@ -128,16 +129,15 @@ def _serve(options: argparse.Namespace) -> int:
     with contextlib.closing(InstanceLock(settings)) as lock:
         lock.acquire()
         with contextlib.closing(SharedListeners(settings)) as shared:
-            _report_start(settings, warnings)
+            _report_start(settings, warnings, shared.certificates)
             return Supervisor(settings, hub_main, functools.partial(worker_main, shared=shared)).run()
 
 
-def _report_start(settings: "Settings", warnings: list[str]) -> None:
+def _report_start(settings: "Settings", warnings: list[str], certificates: "CertificateStore") -> None:
     from gripproxy.fd_limit import raise_fd_limit
     from gripproxy.routes_file import read_routes
     from gripproxy.signing_keys import read_signing_keys, read_upstream_key
     from gripproxy.start_report import address_lines, capacity_lines, certificate_lines, config_lines, routes_lines
-    from gripproxy_worker.certificates import check_certificates
 
     lines = config_lines(settings, warnings)
     table, route_warnings = read_routes(settings, is_keeper=True)
@@ -145,7 +145,7 @@ def _report_start(settings: "Settings", warnings: list[str]) -> None:
     read_upstream_key(settings)
     lines += routes_lines(settings, table.count, route_warnings + key_warnings)
     lines += address_lines(settings)
-    names, problems = check_certificates(settings.certificates_directory()) if settings.https_ports else ([], [])
+    names, problems = certificates.load_all() if settings.https_ports else ([], [])
     lines += certificate_lines(settings, names, problems)
     lines += capacity_lines(settings, raise_fd_limit())
     for level, text in lines:

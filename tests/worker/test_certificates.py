@@ -14,7 +14,6 @@ from gripproxy_worker import certificates
 from gripproxy_worker.certificates import (
     CertificateStore,
     candidates,
-    check_certificates,
     hush_odd_names,
     is_valid_name,
     load_pair,
@@ -189,17 +188,27 @@ def test_key_with_a_password_asks_nobody(tmp_path: Path) -> None:
     assert b"without password" in said and str(path).encode() in said
 
 
-def test_check_tells_good_pairs_from_bad_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_tells_good_pairs_from_bad_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_pair(tmp_path, "good")
     make_pair(tmp_path, "broken").write_text("x")
     (tmp_path / "alone.key").write_text("x")
     (tmp_path / "README").write_text("x")
-    names, problems = check_certificates(str(tmp_path))
+    names, problems = CertificateStore(str(tmp_path)).load_all()
     assert names == ["good"]
     assert [problem.split(":")[0].split("/")[-1] for problem in problems] == ["alone.crt", "broken.key"]
-    assert check_certificates(None) == check_certificates(str(tmp_path / "none")) == ([], [])
-    monkeypatch.setattr(certificates, "CHECKED_MAX_COUNT", 0)
-    assert check_certificates(str(tmp_path)) == (["alone", "broken", "good"], [])
+    assert CertificateStore(str(tmp_path / "none")).load_all() == ([], [])
+    monkeypatch.setattr(certificates, "LOADED_MAX_COUNT", 0)
+    assert CertificateStore(str(tmp_path)).load_all() == (["alone", "broken", "good"], [])
+
+
+def test_pair_of_the_start_serves_while_the_new_one_is_bad(tmp_path: Path) -> None:
+    """In a worker, too, that nobody has asked for it yet."""
+    path = make_pair(tmp_path, "a.test")
+    store = CertificateStore(str(tmp_path))
+    store.load_all()
+    path.write_text("half of it")
+    touch(path)
+    assert offered(store, "a.test") == "a.test"
 
 
 def test_context_offers_what_browsers_need_and_no_more() -> None:

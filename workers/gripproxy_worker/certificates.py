@@ -9,7 +9,7 @@ from dataclasses import dataclass
 log = logging.getLogger(__name__)
 
 NAME_MAX_BYTES = 253  # of a host name (RFC 1035), same as Pushpin
-CHECKED_MAX_COUNT = 200  # at the start: half a second
+LOADED_MAX_COUNT = 200  # at the start: half a second
 PAIRS_MAX_COUNT = 1000  # kept; the one that was kept longest makes room
 # Mozilla's "intermediate" list for TLS 1.2, without those that need Diffie-Hellman parameters; TLS 1.3 has its own.
 CIPHERS = ":".join(
@@ -39,32 +39,6 @@ def new_context() -> ssl.SSLContext:
     context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # a phone without AES in hardware knows what is fast for it
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def check_certificates(directory: str | None) -> tuple[list[str], list[str]]:
-    """Give the names of the pairs in a directory that can be used, and what is wrong with the others.
-
-    Beyond `CHECKED_MAX_COUNT` they are taken as good: a start should take no minutes.
-    """
-    if directory is None:
-        return [], []
-    try:
-        files = os.listdir(directory)
-    except FileNotFoundError:
-        return [], []
-    except OSError as error:
-        return [], [f"{directory}: {error.strerror}"]
-    names = sorted({file.rpartition(".")[0] for file in files if file.endswith((".crt", ".key"))})
-    good: list[str] = []
-    problems: list[str] = []
-    for name in names[:CHECKED_MAX_COUNT]:
-        try:
-            load_pair(directory, name)
-        except ValueError as error:
-            problems.append(str(error))
-        else:
-            good.append(name)
-    return good + names[CHECKED_MAX_COUNT:], problems
 
 
 def load_pair(directory: str, name: str) -> ssl.SSLContext:
@@ -135,6 +109,31 @@ class CertificateStore:
         self._directory = directory
         self._pairs: dict[str, _Pair] = {}
 
+    def load_all(self) -> tuple[list[str], list[str]]:
+        """Read the pairs there are; give the names of those that can be used, and what is wrong with the others.
+
+        Done before the workers are forked, they all have the old pair should a new one be bad. Pairs beyond
+        `LOADED_MAX_COUNT` are read when they are asked for, and taken as good here: a start should take no minutes.
+        """
+        try:
+            files = os.listdir(self._directory)
+        except FileNotFoundError:
+            return [], []
+        except OSError as error:
+            return [], [f"{self._directory}: {error.strerror}"]
+        names = sorted({file.rpartition(".")[0] for file in files if file.endswith((".crt", ".key"))})
+        good: list[str] = []
+        problems: list[str] = []
+        for name in names[:LOADED_MAX_COUNT]:
+            states = self._states(name)
+            try:
+                self._pairs[name] = _Pair(states, load_pair(self._directory, name))
+            except ValueError as error:
+                problems.append(str(error))
+            else:
+                good.append(name)
+        return good + names[LOADED_MAX_COUNT:], problems
+
     def serve(self, context: ssl.SSLContext, port: int) -> None:
         """Let the context of a listener pick its certificates here, for each handshake."""
 
@@ -158,8 +157,7 @@ class CertificateStore:
         return None
 
     def _get(self, name: str) -> ssl.SSLContext | None:
-        certificate, key = _paths(self._directory, name)
-        states = (_state(certificate), _state(key))
+        states = self._states(name)
         if states == (None, None):
             self._pairs.pop(name, None)
             return None
@@ -167,6 +165,10 @@ class CertificateStore:
         if known is not None and known.states == states:
             return known.context
         return self._read(name, known, states)
+
+    def _states(self, name: str) -> PairState:
+        certificate, key = _paths(self._directory, name)
+        return _state(certificate), _state(key)
 
     def _read(self, name: str, known: _Pair | None, states: PairState) -> ssl.SSLContext | None:
         context = None if known is None else known.context

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from gripproxy.child import ChildContext
 from gripproxy.settings import ListenAddress, LocalAddress
 from gripproxy_worker.acceptor import ACCEPT_MAX_COUNT, BUSY, Acceptor, ListenerLimit, WorkerLimit
-from gripproxy_worker.certificates import CertificateStore, hush_odd_names
+from gripproxy_worker.certificates import hush_odd_names
 from gripproxy_worker.driver import Driver
 from gripproxy_worker.handshakes import Handshakes
 from gripproxy_worker.listener import bind
@@ -48,9 +48,8 @@ class FrontDoor:
             self._add(address, bind(address), driver.accept)
         if settings.https_ports:
             hush_odd_names()
-        store = CertificateStore(settings.certificates_directory() or "")
         for address, tls_context in zip(settings.https_ports, shared.contexts, strict=True):
-            store.serve(tls_context, address.port)
+            shared.certificates.serve(tls_context, address.port)
             self._add(address, bind(address, "https_ports"), Handshakes(driver, tls_context).accept, busy_answer=b"")
         for local_address, listener in zip(settings.local_ports, shared.local, strict=True):
             self._add(local_address, listener, driver.accept, LOCAL_ACCEPT_MAX_COUNT)

@@ -7,7 +7,7 @@ import socket
 import ssl
 
 from gripproxy.settings import Settings
-from gripproxy_worker.certificates import new_context
+from gripproxy_worker.certificates import CertificateStore, new_context
 from gripproxy_worker.listener import check_free, open_local
 
 
@@ -30,8 +30,8 @@ class ListenerCounts:
 
 
 class SharedListeners:
-    """Unix sockets, which one process must bind; the TLS listeners' contexts, so that a client that comes back finishes
-    its handshake without a signature, whichever worker gets it; and the counts of clients.
+    """Unix sockets, which one process must bind; the certificates; the TLS listeners' contexts, so that a client that
+    comes back finishes its handshake without a signature, whichever worker gets it; and the counts of clients.
 
     Raises:
         ConfigError: a unix socket cannot be opened, or somebody listens on a port already.
@@ -43,6 +43,7 @@ class SharedListeners:
         for address in settings.https_ports:
             check_free(address, "https_ports")
         self.counts = ListenerCounts(settings.workers, len(settings.listeners))
+        self.certificates = CertificateStore(settings.certificates_directory() or "")
         self.contexts: list[ssl.SSLContext] = [new_context() for _ in settings.https_ports]
         self.local: list[socket.socket] = []
         self._paths = [address.path for address in settings.local_ports]
