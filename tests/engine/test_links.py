@@ -1,11 +1,12 @@
 """Requests for next parts: who shares one, and what a filter makes of its body. The rest is in test_sessions.py."""
 
-from gripproxy.engine.effects import AskLink, Deliver, Finish, Forward, OpenChannel
+from gripproxy.engine.effects import AskLink, Deliver, Finish, Forward, OpenChannel, WakeUpdates
 from gripproxy.engine.events import OriginFailure
 from gripproxy.engine.links import RETRIES_MAX_COUNT
 from gripproxy.protocol.http1 import Headers
-from gripproxy.protocol.publish_format import Action
-from tests.engine.conversation import Conversation, chunk, content, request, stream
+from gripproxy.protocol.publish_format import Action, HttpStreamFormat
+from gripproxy.protocol.publish_item import PublishItem
+from tests.engine.conversation import Conversation, chunk, content, numbered, request, stream
 
 LINK = (b"Grip-Link", b"</two>; rel=next")
 BUILT: Headers = [
@@ -139,3 +140,50 @@ def test_a_part_without_a_body_leaves_the_keep_alive_its_time() -> None:
     assert isinstance(ask, AskLink)
     talk.links_to(ask.link_id, headers)
     assert talk.passes(5.0) == [Deliver(chunk(b"~"), [4], is_keep_alive=True)]
+
+
+def test_a_hint_that_comes_with_the_next_part_asks_for_another() -> None:
+    """The origin may have written the one that is coming before it had what the hint is about."""
+    talk = Conversation()
+    talk.gets_held(4, stream(b"news", LINK))
+    (first,) = talk.publish(content(b"", action=Action.HINT))
+    assert isinstance(first, AskLink)
+    talk.publish(content(b"known to whoever is asked later"))
+    assert talk.publish(content(b"", action=Action.HINT)) == []
+    (second,) = talk.links_to(first.link_id, stream(b"news", LINK))
+    assert isinstance(second, AskLink)
+    assert talk.links_to(second.link_id, stream(b"news", LINK)) == []
+
+
+def test_what_went_stale_while_the_next_part_came_is_asked_for_in_its_turn() -> None:
+    talk = Conversation()
+    talk.gets_held(4, stream(b"news", LINK))
+    (first,) = talk.publish(content(b"", action=Action.HINT))
+    assert isinstance(first, AskLink)
+    assert talk.is_told_to_update(None) == []
+    talk.publish(content(b"x"))
+    assert talk.links_to(first.link_id, stream(b"news", LINK)) == [Deliver(chunk(b"x"), [4]), WakeUpdates(0.1)]
+
+
+def test_items_wait_through_parts_that_hold_nothing() -> None:
+    """The channels stay, and where each stands, until another hold names others."""
+    talk = Conversation(routes="* origin:80,sub=own")
+    *_, ask = talk.gets_held(4, [LINK], b"first")
+    assert isinstance(ask, AskLink)
+    talk.publish(content(b"1", "own"))
+    followed = stream(b"news; prev-id=1", LINK)
+    assert talk.links_to(ask.link_id, followed)[-1] == Deliver(chunk(b"1"), [4])
+    (ask,) = talk.publish(PublishItem("news", "2", "1", http_stream=HttpStreamFormat(Action.HINT)))
+    assert isinstance(ask, AskLink)
+    (ask,) = talk.links_to(ask.link_id, [LINK])
+    assert isinstance(ask, AskLink)
+    assert b"Grip-Last: news; last-id=2\r\n" in ask.head
+    talk.publish(numbered(3))
+    assert talk.links_to(ask.link_id, stream(b"news; prev-id=2", LINK)) == [Deliver(chunk(b"3"), [4])]
+
+
+def test_channels_of_what_holds_nothing_are_not_followed() -> None:
+    talk = Conversation()
+    *_, ask = talk.gets_held(4, [LINK, (b"Grip-Channel", b"news; prev-id=1")])
+    assert isinstance(ask, AskLink)
+    assert b"Grip-Last" not in ask.head

@@ -130,7 +130,10 @@ class ItemOffers:
         assert item.http_stream is not None
         if item.http_stream.action is Action.HINT:
             stream.queue.clear()
-            return self._owner.fetch(stream, now) if stream.state is STALLED else []
+            if stream.state is STALLED:
+                return self._owner.fetch(stream, now)
+            stream.is_hinted = True
+            return []
         if len(stream.queue) < QUEUE_MAX_COUNT:
             stream.queue.append(item)
         else:

@@ -13,7 +13,7 @@ from gripproxy.engine.item_offers import ItemOffers
 from gripproxy.engine.link_requests import LinkRequests
 from gripproxy.engine.links import Fetch, Links
 from gripproxy.engine.subscriptions import Channel
-from gripproxy.engine.tracking import track
+from gripproxy.engine.tracking import Tracking, track
 from gripproxy.engine.updates import BATCH_S, RESPONSES, PollGroup, PollGroups, UpdateQueue
 from gripproxy.errors import OriginError
 from gripproxy.protocol.instruct import HoldMode, Instruct
@@ -86,7 +86,7 @@ class Sessions:
             instruct.reason,
             instruct.headers,
             instruct.body,
-            track(instruct, request.route.prefix, _subs(request), self._channels_max_count),
+            self._track(request, instruct),
             _resolve(request.url, instruct.gone_link),
         )
         return self._holds.hold_response(hold, self._names(request, instruct), instruct.timeout_s, now)
@@ -100,7 +100,7 @@ class Sessions:
             OriginError: a link leads nowhere.
         """
         names = self._names(request, instruct)
-        tracking = track(instruct, request.route.prefix, _subs(request), self._channels_max_count)
+        tracking = self._track(request, instruct)
         if tracking is None and instruct.next_link is None and instruct.gone_link is None:
             return self._holds.hold_stream(conn_id, names, instruct, request, payload, now)
         stream = TrackedStream(
@@ -121,15 +121,29 @@ class Sessions:
         """Go on with a stream that has got its next part: what came with it replaces all that was said before."""
         request = stream.request
         stream.url = url
-        stream.tracking = track(instruct, request.route.prefix, _subs(request), self._channels_max_count)
         try:
             _set_link(stream, instruct)
         except OriginError as error:
             return self.fail(stream, f"Failed to parse accept instructions: {error}", now)
         self._holds.reshape(stream, self._shape(request, instruct), stream.state is not RECEIVING, now)
+        if instruct.hold is HoldMode.NONE:  # until something is held again, items of the channels wait
+            return self._settle(stream, instruct, now, is_first=False)
+        stream.tracking = self._track(request, instruct)
         effects = self._holds.subscribe(stream, self._names(request, instruct))
         effects += self._settle(stream, instruct, now, is_first=False)
-        return effects + self.offers.drain(stream, now) if stream.state is HOLDING else effects
+        return effects + self._go_on(stream, now) if stream.state is HOLDING else effects
+
+    def _go_on(self, stream: TrackedStream, now: float) -> list[Effect]:
+        """Send what waited for a stream's next part, or ask for another part that has it."""
+        is_hinted, is_stale = stream.is_hinted, stream.is_stale
+        stream.is_hinted = stream.is_stale = False
+        if is_hinted and stream.link is not None:
+            stream.queue.clear()
+            return self.fetch(stream, now)
+        effects = self.offers.drain(stream, now)
+        if is_stale and stream.link is not None and stream.state is HOLDING:
+            effects += self._update(stream.conn_id, stream.bucket)
+        return effects
 
     def fail(self, stream: TrackedStream, text: str, now: float) -> list[Effect]:
         """End a stream because of an error, which a debug route's client is told."""
@@ -156,10 +170,15 @@ class Sessions:
         """Give a stream's shape. There are no keep-alives between the parts of one body."""
         return self._holds.shape(request, None if instruct.hold is HoldMode.NONE else instruct.keep_alive)
 
+    def _track(self, request: ClientRequest, instruct: Instruct) -> Tracking | None:
+        if instruct.hold is HoldMode.NONE:
+            return None
+        return track(instruct, request.route.prefix, _subs(request), self._channels_max_count)
+
     def _names(self, request: ClientRequest, instruct: Instruct) -> list[str]:
         """Name what to subscribe: the target's own channels, then the instruct's behind the route's prefix."""
         if instruct.hold is HoldMode.NONE:
-            return []
+            return [*_subs(request)]
         allowed = instruct.channels[: self._channels_max_count]
         return [*_subs(request), *[request.route.prefix + channel.name for channel in allowed]]
 
@@ -205,7 +224,9 @@ class Sessions:
             hold = self._holds.holds[conn_id]
             if isinstance(hold, ResponseHold):
                 effects += self._update(conn_id, RESPONSES)
-            elif isinstance(hold, TrackedStream) and hold.link is not None and hold.state in (HOLDING, STALLED):
+            elif isinstance(hold, TrackedStream) and hold.state in (FETCHING, RECEIVING):
+                hold.is_stale = True
+            elif isinstance(hold, TrackedStream) and hold.link is not None:
                 effects += self._update(conn_id, hold.bucket)
         return effects
 
@@ -261,6 +282,7 @@ class Sessions:
         self._leave_group(stream)
         self._updates.discard(stream.conn_id)
         stream.state = FETCHING
+        stream.is_hinted = stream.is_stale = False
         return self._links.fetch(stream, now)
 
     def _leave_group(self, stream: TrackedStream) -> None:
