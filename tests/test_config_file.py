@@ -300,7 +300,7 @@ def test_any_kind_of_listener_is_enough(directory: Path, key: str) -> None:
 def test_port_of_the_command_line_replaces_every_listener(directory: Path) -> None:
     """As in Pushpin: a second instance from the same file gets in nobody's way."""
     text = "[runner]\nhttp_port=8000\nhttps_ports=8001\nlocal_ports=/x\n[proxy]\nroutesfile=r\n"
-    settings, _ = load(directory, text, Overrides(port="8002"))
+    settings, _ = load(directory, text, port="8002")
     assert settings.listeners == (ListenAddress(port=8002),)
 
 
