@@ -1,4 +1,4 @@
-"""Every scenario there is."""
+"""Every scenario there is, by what it is about."""
 
 from tests.conformance import (
     cross_origin,
@@ -11,6 +11,7 @@ from tests.conformance import (
     instructs_json,
     limits,
     links,
+    patches,
     polls,
     proxying,
     publishing,
@@ -31,25 +32,27 @@ PENDING = frozenset(
         "filter-error-id-encoding",
     ]
 )
-ALL_SCENARIOS = [
-    *proxying.SCENARIOS,
-    *framing.SCENARIOS,
-    *errors.SCENARIOS,
-    *instructs.SCENARIOS,
-    *instruct_answers.SCENARIOS,
-    *instructs_json.SCENARIOS,
-    *streams.SCENARIOS,
-    *polls.SCENARIOS,
-    *publishing.SCENARIOS,
-    *sequencing.SCENARIOS,
-    *tracking.SCENARIOS,
-    *repolls.SCENARIOS,
-    *links.SCENARIOS,
-    *filters_.SCENARIOS,
-    *filter_errors.SCENARIOS,
-    *cross_origin.SCENARIOS,
-    *routing.SCENARIOS,
-    *trust.SCENARIOS,
-    *limits.SCENARIOS,
-]
+AREAS = {
+    "Requests and answers relayed": proxying.SCENARIOS,
+    "Framing and connections": framing.SCENARIOS,
+    "Errors of clients and origins": errors.SCENARIOS,
+    "Instructs in headers: channels, keep-alive, streams": instructs.SCENARIOS,
+    "Instructs in headers: answers, sizes, refusals": instruct_answers.SCENARIOS,
+    "Instructs in JSON": instructs_json.SCENARIOS,
+    "Streams": streams.SCENARIOS,
+    "Long-polls": polls.SCENARIOS,
+    "Long-polls asked for again": repolls.SCENARIOS,
+    "Next links": links.SCENARIOS,
+    "Streams that track ids": tracking.SCENARIOS,
+    "Order and duplicates of items": sequencing.SCENARIOS,
+    "Filters and meta": filters_.SCENARIOS,
+    "Filters that fail": filter_errors.SCENARIOS,
+    "Publishing: inputs, formats, refusals": publishing.SCENARIOS,
+    "Publishing: patches and hints": patches.SCENARIOS,
+    "CORS and JSON-P": cross_origin.SCENARIOS,
+    "Routes": routing.SCENARIOS,
+    "Trust and forwarded headers": trust.SCENARIOS,
+    "Global settings": limits.SCENARIOS,
+}
+ALL_SCENARIOS = [scenario for scenarios in AREAS.values() for scenario in scenarios]
 SCENARIOS = [scenario for scenario in ALL_SCENARIOS if scenario.name not in PENDING]

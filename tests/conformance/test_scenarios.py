@@ -2,8 +2,9 @@
 
 import pytest
 
+from tests.conformance.agreement import with_table
 from tests.conformance.collection import ALL_SCENARIOS, SCENARIOS
-from tests.conformance.differences import documented, in_scenarios, translate
+from tests.conformance.differences import COMPATIBILITY_PATH, documented, in_scenarios, translate
 from tests.conformance.pairs import ServerPairs
 from tests.conformance.scenario import Scenario, Subscribed
 
@@ -32,3 +33,9 @@ def test_warm_channels_belong_to_one_scenario() -> None:
     awaited = [step.channel for each in ALL_SCENARIOS for step in each.steps if isinstance(step, Subscribed)]
     assert len(warm) == len(set(warm))
     assert not set(warm) & set(awaited)
+
+
+def test_table_of_agreement_is_up_to_date() -> None:
+    """The document says how much is shown; `python -m tests.conformance.agreement` writes it."""
+    document = COMPATIBILITY_PATH.read_text()
+    assert document == with_table(document)
