@@ -438,6 +438,22 @@ def test_instruct_for_too_large_a_request_is_a_400() -> None:
     assert status_and_body(effects) == (400, b"Request too large to accept GRIP instruct.\n")
 
 
+@pytest.mark.parametrize(
+    ("headers", "is_awaited"),
+    [
+        (LONG_POLL, True),
+        ([(b"Content-Type", b"application/grip-instruct")], True),
+        (STREAM, False),
+        ([(b"Grip-Status", b"413")], False),
+    ],
+)
+def test_a_request_that_may_be_asked_again_must_be_whole(headers: Headers, is_awaited: bool) -> None:
+    """Others are answered as soon as the origin has."""
+    talk = Conversation()
+    talk.asks(1, request(method=b"POST", framing=BodyFraming.SIZED, content_length=9), is_done=False)
+    assert talk.origin_answers(1, headers, is_done=False) == [Collect(1, INSTRUCT_MAX_BYTES, is_awaited)]
+
+
 def test_instruct_that_breaks_off_is_a_502() -> None:
     """Half an instruct is none, and the client has seen nothing yet."""
     talk = Conversation()

@@ -154,3 +154,35 @@ def test_hint_brings_a_streams_next_part(make_bench: MakeBench) -> None:
         bench.until(lambda: not bench.driver.links)
     bench.publish(stream_item(b"", Action.CLOSE))
     bench.until(lambda: client.received.endswith(b"\r\n0\r\n\r\n"))
+
+
+def test_request_is_whole_before_it_is_held(make_bench: MakeBench) -> None:
+    """Its origin answers before it has read all; when it is asked again, it gets all."""
+    bench = make_bench(update_on_first_subscription=False)
+    head = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 20000\r\n\r\n"
+    client = bench.client(head + bytes(15_000))
+    bench.origin(ends=bytes(15_000)).send(instruct(b"response", b"timed out"))
+    bench.until(lambda: bench.origins[0].is_closed)
+    assert bench.core.holds.responses_count == 0
+    client.send(bytes(5_000))
+    bench.until(lambda: bench.core.holds.responses_count == 1)
+    bench.publish(HINT)
+    again = bench.origin(1, ends=bytes(20_000))
+    again.send(OK)
+    bench.until(lambda: client.received.endswith(b"ok"))
+
+
+@pytest.mark.parametrize("rest", [bytes(100_000), None])
+def test_request_that_does_not_become_whole_is_not_held(make_bench: MakeBench, rest: bytes | None) -> None:
+    """It gets too large to be kept, or its client leaves."""
+    bench = make_bench()
+    client = bench.client(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 200000\r\n\r\n" + bytes(15_000))
+    bench.origin(ends=bytes(15_000)).send(instruct(b"response", b"timed out"))
+    bench.until(lambda: bench.origins[0].is_closed)
+    if rest is None:
+        client.close()
+        bench.until(lambda: bench.driver.sockets.count == 0 and not bench.core.exchanges)
+    else:
+        client.send(rest)
+        bench.until(lambda: b"Request too large to accept GRIP instruct." in client.received)
+    assert not bench.core.holds.responses_count

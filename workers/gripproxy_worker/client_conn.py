@@ -71,6 +71,7 @@ class ClientConn:
         "_head",
         "_is_advancing",
         "_is_asking",
+        "_is_body_awaited",
         "_is_head_awaited",
         "_is_input_waiting",
         "_is_opening",
@@ -116,6 +117,7 @@ class ClientConn:
         self._is_asking = False  # the engine knows of the request
         self._is_head_awaited = False  # the rest of it
         self._is_opening = False
+        self._is_body_awaited = False  # the request has to be whole before the engine hears of the response's end
         self._collected: list[bytes] | None = None
         self._collected_bytes = 0
         self._collect_max = 0
@@ -218,7 +220,7 @@ class ClientConn:
 
     def _is_body_wanted(self) -> bool:
         """Whether the origin takes body bytes now. Before it is connected all but the first wait in the kernel."""
-        return not self._is_asking or (self._origin is not None and self._origin.is_writable)
+        return not self._is_asking or self._is_body_awaited if self._origin is None else self._origin.is_writable
 
     def _take_body(self, body: RequestBody) -> None:
         content, self._buffer = body.take(self._buffer)
@@ -235,6 +237,8 @@ class ClientConn:
             self._phase is DONE or self._kept_body is None or len(self._kept_body) >= PREFETCH_BYTES
         ):
             self._announce()
+        elif self._is_body_awaited and (self._phase is DONE or self._kept_body is None):
+            self._finish_collecting()
 
     # The origin.
 
@@ -304,7 +308,11 @@ class ClientConn:
         if self._phase is not DONE and origin is not None:
             origin.abandon()  # it would take the next request for the rest of this one's body
         if self._collected is not None:
-            self._finish_collecting(b"".join(self._collected))
+            self._is_body_awaited &= self._phase is BODY and self._kept_body is not None
+            if self._is_body_awaited:
+                self._advance()
+            else:
+                self._finish_collecting()
         elif self._relay_framing is not None:
             self._write_out(LAST_CHUNK if self._relay_framing is CHUNKED and not self._is_opening else b"")
             is_opening = self._is_opening
@@ -342,9 +350,10 @@ class ClientConn:
         self._is_opening = is_opening
         self._relay_head = head
 
-    def collect(self, max_bytes: int) -> None:
-        """Gather the origin's body for the engine."""
+    def collect(self, max_bytes: int, is_request_awaited: bool) -> None:
+        """Gather the origin's body for the engine, and then the rest of the request if it is awaited."""
         self._collected = []
+        self._is_body_awaited = is_request_awaited
         self._collect_max = max_bytes
 
     def _collect(self, part: bytes) -> None:
@@ -353,13 +362,14 @@ class ClientConn:
         self._collected.append(part)
         if self._collected_bytes > self._collect_max:
             parts = self._collected
-            self._finish_collecting(None)
+            self._finish_collecting(is_whole=False)
             if self._relay_framing is not None:
                 for gathered in parts:
                     self.on_origin_body(gathered)
 
-    def _finish_collecting(self, body: bytes | None) -> None:
-        self._collected = None
+    def _finish_collecting(self, is_whole: bool = True) -> None:
+        parts, self._collected, self._is_body_awaited = self._collected or [], None, False
+        body = b"".join(parts) if is_whole else None
         self._driver.dispatch(self, OriginBodyCollected(self.fd, body, self._kept_body))
 
     def respond(self, payload: bytes, is_persistent: bool) -> None:

@@ -289,7 +289,7 @@ class Driver:
         self._conn(effect.conn_id).relay(effect.head, effect.framing, effect.is_persistent, effect.is_opening)
 
     def _collect(self, effect: Collect) -> None:
-        self._conn(effect.conn_id).collect(effect.max_bytes)
+        self._conn(effect.conn_id).collect(effect.max_bytes, effect.is_request_awaited)
 
     def _respond(self, effect: Respond) -> None:
         self._conn(effect.conn_id).respond(effect.payload, effect.is_persistent)

@@ -39,10 +39,14 @@ class Relay:
 
 @dataclass(slots=True)
 class Collect:
-    """Gather the origin's body, at most `max_bytes` of it, and come back with `OriginBodyCollected`."""
+    """Gather the origin's body, at most `max_bytes` of it, and come back with `OriginBodyCollected`.
+
+    With `is_request_awaited` the request has to be whole by then: it may be asked again.
+    """
 
     conn_id: int
     max_bytes: int
+    is_request_awaited: bool = False
 
 
 @dataclass(slots=True)

@@ -76,11 +76,19 @@ def is_large_stream(headers: Headers) -> bool:
 
     Source: Pushpin, which hands such a body on before it subscribes.
     """
-    content_type = header_value(headers, b"content-type") or b""
-    if content_type.partition(b";")[0].strip() == b"application/grip-instruct":
+    if _is_json(headers):
         return False
     hold = header_value(headers, b"grip-hold")
     return hold == b"stream" or (hold is None and header_value(headers, b"grip-link") is not None)
+
+
+def _may_hold_response(headers: Headers) -> bool:
+    return _is_json(headers) or header_value(headers, b"grip-hold") == b"response"
+
+
+def _is_json(headers: Headers) -> bool:
+    content_type = header_value(headers, b"content-type") or b""
+    return content_type.partition(b";")[0].strip() == b"application/grip-instruct"
 
 
 class Exchange:
@@ -186,7 +194,7 @@ class Exchange:
         if not request.is_uninterpreted and is_instruct(response.headers):
             self._response = response
             self._enter(COLLECTING)
-            return [Collect(self.conn_id, INSTRUCT_MAX_BYTES)]
+            return [Collect(self.conn_id, INSTRUCT_MAX_BYTES, _may_hold_response(response.headers))]
         if request.jsonp is not None:
             self._response = response
             self._enter(WRAPPING)
