@@ -26,6 +26,7 @@ from gripproxy.engine.timer_wheel import TICK_S
 from gripproxy.protocol.bus_message import pack_item
 from gripproxy.protocol.http1 import BodyFraming, RequestHead
 from gripproxy.protocol.instruct import HoldMode, Instruct, KeepAlive
+from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.publish_format import HttpResponseFormat, HttpStreamFormat
 from gripproxy.protocol.publish_item import PublishItem
@@ -56,7 +57,7 @@ class Parked:
         settings = Settings()
         routes, _ = parse_routes("* test", "benchmark")
         self.row = Scoreboard(1).row(1)
-        core = Core(settings, routes, OriginRequests(settings, {}, time.time), self.loop.time(), lambda: 0.5)
+        core = Core(settings, routes, OriginRequests(settings, {}, time.time), self.loop.time(), lambda: 0.5, LastIds())
         self.driver = Driver(settings, core, self.loop, self.row, 1)
         self.holds = core.holds
         self._fds, self.reader_pid = _connections(sockets)
