@@ -21,7 +21,9 @@ import uvloop
 
 from benchmarks.machine import describe_machine, raise_file_limit
 from benchmarks.report import OURS, Column, Figure, Report
+from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.core import Core
+from gripproxy.engine.holds import ResponseHold
 from gripproxy.engine.timer_wheel import TICK_S
 from gripproxy.protocol.bus_message import pack_item
 from gripproxy.protocol.http1 import BodyFraming, RequestHead
@@ -60,6 +62,8 @@ class Parked:
         core = Core(settings, routes, OriginRequests(settings, {}, time.time), self.loop.time(), lambda: 0.5, LastIds())
         self.driver = Driver(settings, core, self.loop, self.row, 1)
         self.holds = core.holds
+        head = RequestHead(b"GET", b"/", True, [], b"bench", BodyFraming.NONE, 0, True)
+        self._request = ClientRequest(head, "127.0.0.1", False, routes.routes[0], is_debug=False)
         self._fds, self.reader_pid = _connections(sockets)
         count = streams + sockets + max(self._fds) + 1
         if streams:
@@ -83,7 +87,8 @@ class Parked:
         for conn_id in range(streams):
             channel = CROWD if conn_id < crowd else f"c{conn_id % CHANNEL_COUNT}"
             at = started - KEEP_ALIVE_S * conn_id / streams  # as if they had come evenly
-            self.holds.hold_stream(conn_id, [channel], instruct, _request(), b"", max(at, started - KEEP_ALIVE_S + 2))
+            since = max(at, started - KEEP_ALIVE_S + 2)
+            self.holds.hold_stream(conn_id, [channel], instruct, self._request, b"", since)
 
     def measure(self, case: str, act: Callable[["Parked"], None], seconds: float) -> Figure:
         """Let the loop call `act`, turn it for `seconds` and until all is done, and time each turn."""
@@ -122,10 +127,10 @@ class Parked:
 
     def hold_polls(self) -> None:
         """Hold a long-poll on each real connection; without streams they are their own."""
-        instruct = Instruct(200, b"OK", [], b"", HoldMode.RESPONSE, [], 55)
         for fd in self._fds:
             self.driver.sockets.add(fd, HELD)
-            self.holds.hold_response(fd, ["polls"], instruct, _request(), self.loop.time())
+            hold = ResponseHold(fd, (), self._request, 200, b"OK", [], b"")
+            self.holds.hold_response(hold, ["polls"], 55, self.loop.time())
         _write_through(os)
 
     def close(self) -> None:
@@ -140,10 +145,6 @@ class Parked:
 def _write_through(module: Any) -> None:
     """Let the worker's client sockets use this module in place of `os`, whose `write` knows real fds only."""
     vars(client_sockets)["os"] = module
-
-
-def _request() -> RequestHead:
-    return RequestHead(b"GET", b"/", True, [], b"bench", BodyFraming.NONE, 0, True)
 
 
 def _connections(count: int) -> tuple[list[int], int]:
