@@ -65,6 +65,24 @@ def test_proxy_says_itself_who_it_is(routes: str) -> None:
     assert label(admitted(head, routes)).startswith("200 gripproxy")
 
 
+def test_answers_without_a_route_are_for_pages_of_other_origins_too() -> None:
+    """The setting is about all routes, so it is about none as well; the parameters of a script are looked at first."""
+    settings = Settings(auto_cross_origin=True)
+    origin = (b"Origin", b"http://page.test")
+    answer = admitted(request(headers=[origin]), "", settings)
+    script = admitted(request(b"/?callback=cb"), "", settings)
+    check = request(b"/?callback=", headers=[origin])
+    check.is_check = True
+    assert isinstance(answer, Respond) and isinstance(script, Respond)
+    assert b"\r\nAccess-Control-Allow-Origin: http://page.test\r\n" in answer.payload
+    assert b'\r\n\r\n/**/cb({"code": 502, "reason": "Bad Gateway"' in script.payload
+    assert label(admitted(check, "", settings)) == "400 Invalid callback parameter.\n"
+    check.target = b"/"
+    answer = admitted(check, "", settings)
+    assert label(answer) == "200 gripproxy, a GRIP proxy in place of Pushpin. License: Apache 2.0.\n"
+    assert isinstance(answer, Respond) and b"\r\nAccess-Control-Allow-Origin: http://page.test\r\n" in answer.payload
+
+
 def test_signed_request_is_trusted() -> None:
     """Its answer is for the proxy in front."""
     rules = Conversation().core._rules  # whose clock stands at 0

@@ -8,8 +8,10 @@ from gripproxy.errors import ClientError
 from gripproxy.protocol.http1 import encode_text_response
 from gripproxy.protocol.jsonp import decode_jsonp
 from gripproxy.protocol.origin_request import is_forbidden_events
+from gripproxy.protocol.routes import Route
 
 CHECK_NOTICE = "gripproxy, a GRIP proxy in place of Pushpin. License: Apache 2.0."  # what Pushpin-Check asks for
+NO_ROUTE = Route(domain="", id="", targets=())  # of a request that is answered for want of one
 
 
 def admit(event: RequestArrived, rules: ProxyRules) -> ClientRequest | Respond:
@@ -20,19 +22,20 @@ def admit(event: RequestArrived, rules: ProxyRules) -> ClientRequest | Respond:
     is_https = event.is_https or rules.requests.is_marked_https(head, event.client_ip)
     route_id = rules.requests.wanted_route(head)
     route = rules.routes.find(head.host_name, is_https, head.path, is_websocket=False, route_id=route_id)
-    if head.is_check:
-        return _refuse(event, 200, CHECK_NOTICE)
-    if route is None:
-        return _refuse(event, 502, f"No route for host: {head.host_name}")
-    is_cross_origin = route.aco or settings.auto_cross_origin
+    settled = NO_ROUTE if route is None else route
+    is_cross_origin = settled.aco or settings.auto_cross_origin
+    is_debug = settings.debug or settled.debug
     is_trusted = rules.requests.is_trusted(head)
-    is_debug = settings.debug or route.debug
-    request = ClientRequest(head, event.client_ip, is_https, route, is_debug, is_cross_origin, is_trusted)
+    request = ClientRequest(head, event.client_ip, is_https, settled, is_debug, is_cross_origin, is_trusted)
     if is_cross_origin:
         try:
-            request.jsonp = decode_jsonp(head, route.jsonp)
+            request.jsonp = decode_jsonp(head, settled.jsonp)
         except ClientError as error:
             return _refuse(event, error.status, str(error), request)
+    if head.is_check:
+        return _refuse(event, 200, CHECK_NOTICE, request)
+    if route is None:
+        return _refuse(event, 502, f"No route for host: {head.host_name}", request)
     if any(is_forbidden_events(request.meant, target, is_trusted) for target in route.targets):
         return _refuse(event, 403, "Client not allowed to send WebSocket events directly.", request)
     return request
