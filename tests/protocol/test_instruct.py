@@ -79,6 +79,17 @@ def test_defaults() -> None:
     )
 
 
+def test_an_origin_without_a_phrase_is_lent_the_usual_one() -> None:
+    assert decode_instruct(404, b"", [(b"Grip-Foo", b"x")], b"").reason == b"Not Found"
+
+
+def test_a_keep_alive_may_be_half_header_and_half_json() -> None:
+    """Only the header has a mode; what the JSON leaves out stays."""
+    headers = [(b"Content-Type", b"application/grip-instruct"), (b"Grip-Keep-Alive", b"x; timeout=20")]
+    body = b'{"hold":{"mode":"stream","channels":[],"keep-alive":{"timeout":30}}}'
+    assert decode_instruct(200, b"OK", headers, body).keep_alive == KeepAlive(b"x", 30, is_interval=False)
+
+
 def test_json_overrides_and_extends_the_headers() -> None:
     """Both forms may be used at once; the JSON has the last word and none of the origin's headers stay."""
     headers = [

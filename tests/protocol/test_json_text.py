@@ -69,3 +69,15 @@ def test_what_is_not_strict_json_is_refused(text: bytes) -> None:
     """orjson's strictness is what we rely on; this fails if it changes."""
     with pytest.raises(ValueError, match="."):
         decode_json(text)
+
+
+@pytest.mark.parametrize("text", [b'\xef\xbb\xbf{"a:":"b"}', b'{"a:":"b\n"}', b'\xef\xbb\xbf{"a:":"\t\\u003a"}'])
+def test_control_characters_may_stand_as_they_are(text: bytes) -> None:
+    """Scripts that put JSON together by hand publish lines with their ends, and editors write byte order marks."""
+    assert decode_json(text) == json.loads(text, strict=False)
+
+
+def test_equal_keys_are_seen_behind_control_characters() -> None:
+    for text in (b'{"a":"\n","a":1}', b'{"a":"\n\\u003a","a":1}'):
+        with pytest.raises(ValueError, match="twice"):
+            decode_json(text)

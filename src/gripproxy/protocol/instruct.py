@@ -13,6 +13,7 @@ from gripproxy.protocol.instruct_parts import (
     merge_channels,
 )
 from gripproxy.protocol.origin_response import origin_response_headers
+from gripproxy.protocol.reason_phrase import reason_phrase
 
 __all__ = ["ChannelInstruct", "HoldMode", "Instruct", "KeepAlive", "NextLink", "decode_instruct", "is_instruct"]
 
@@ -64,7 +65,7 @@ def decode_instruct(status: int, reason: bytes, headers: list[tuple[bytes, bytes
             grip.setdefault(lower, []).append(value)
         elif lower == b"content-type" and content_type is None:
             content_type = value.partition(b";")[0].strip()
-    instruct = Instruct(status, reason, origin_response_headers(headers, is_grip=True), body)
+    instruct = Instruct(status, reason or reason_phrase(status), origin_response_headers(headers, is_grip=True), body)
     for name, rule in HEADER_RULES.items():
         if name in grip:
             rule(instruct, grip[name])

@@ -3,7 +3,6 @@
 A rule gets the values of all lines of its header, in order, and changes the `Instruct`; it raises `OriginError`.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from urllib.parse import quote, urlsplit
 
@@ -38,8 +37,7 @@ Rule = Callable[[Instruct, list[bytes]], None]
 FILTERS_MAX_COUNT = 5  # per channel; same as Pushpin 1.41, which does not apply it to the JSON form either
 
 _HOLD_MODES = {b"response": HoldMode.RESPONSE, b"stream": HoldMode.STREAM}
-_URI = re.compile(r"[\x21-\x7e]+")
-_ASCII = "".join(map(chr, range(0x80)))
+_VISIBLE = bytes(range(0x21, 0x7F))
 
 
 def _valued_elements(values: list[bytes]) -> Iterator[tuple[bytes, list[Param]]]:
@@ -135,8 +133,10 @@ def _decode_meta(instruct: Instruct, values: list[bytes]) -> None:
             params = decode_params(part)
             if params is None:
                 continue
-            if not params:
+            if not part:
                 raise instruct_error("Grip-Set-Meta cannot be empty", value)
+            if not params:
+                continue
             name, text = params[0]
             instruct.meta[decode_text("Grip-Set-Meta", name)] = decode_text("Grip-Set-Meta", text or b"")
 
@@ -171,17 +171,13 @@ def _decode_links(instruct: Instruct, values: list[bytes]) -> None:
 
 
 def _decode_uri(value: bytes) -> str:
-    """Read an absolute or relative URL; characters outside ASCII are percent-encoded.
-
-    Stricter than Pushpin, which encodes blanks and control characters too.
-    """
+    """Read an absolute or relative URL; what cannot stand in one is percent-encoded."""
+    uri = quote(value, safe=_VISIBLE)
     try:
-        uri = quote(value.decode(), safe=_ASCII)
-        if _URI.fullmatch(uri):
-            parts = urlsplit(uri)
-            if parts.port is None or parts.port > 0:
-                return uri
-    except ValueError:  # not UTF-8, or brackets or a port that are none
+        parts = urlsplit(uri)
+        if parts.port is None or parts.port > 0:
+            return uri
+    except ValueError:  # brackets or a port that are none
         pass
     raise instruct_error("Grip-Link contains invalid link", value)
 

@@ -19,6 +19,7 @@ from gripproxy.protocol.instruct_parts import (
     KeepAlive,
     instruct_error,
 )
+from gripproxy.protocol.json_text import decode_loose_json
 from gripproxy.protocol.origin_response import origin_response_headers
 from gripproxy.protocol.reason_phrase import reason_phrase
 from gripproxy.protocol.text_codec import decode_base64
@@ -45,8 +46,8 @@ def apply_json_instruct(instruct: Instruct, status: int, body: bytes) -> None:
     if status != 200:
         raise instruct_error("response code for application/grip-instruct content must be 200", str(status))
     try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        value = decode_loose_json(body)
+    except ValueError:
         value = None
     if not isinstance(value, (dict, list)):
         raise instruct_error("failed to parse application/grip-instruct content as JSON", body)
@@ -76,7 +77,7 @@ def _apply_hold(instruct: Instruct, hold: JsonObject) -> None:
         instruct.timeout_s = max(timeout_s, HOLD_TIMEOUT_MIN_S)
     keep_alive = _member(hold, "keep-alive", dict, "hold")
     if keep_alive is not None:
-        instruct.keep_alive = _decode_keep_alive(keep_alive)
+        instruct.keep_alive = _decode_keep_alive(keep_alive, instruct.keep_alive)
     for name, text in (_member(hold, "meta", dict, "hold") or {}).items():
         if not isinstance(text, str):
             raise _wrong_type("'meta'", name, text)
@@ -96,16 +97,18 @@ def _decode_channel(channel: object) -> ChannelInstruct:
     return ChannelInstruct(name, _member(channel, "prev-id", str, "channel"), tuple(filters))
 
 
-def _decode_keep_alive(keep_alive: JsonObject) -> KeepAlive | None:
+def _decode_keep_alive(keep_alive: JsonObject, in_header: KeepAlive | None) -> KeepAlive | None:
+    """Read a keep-alive; its content may stand in the header instead, and only there its mode."""
     content = _bytes_member(keep_alive, "content", "keep-alive")
-    if content is None:
-        raise instruct_error("keep-alive does not contain 'content'", _shown(keep_alive))
+    if content is None and in_header is not None:
+        content = in_header.content
     timeout_s = _loose_int(keep_alive, "timeout", "keep-alive", INT_MAX)
     if timeout_s is None:
         timeout_s = KEEP_ALIVE_TIMEOUT_DEFAULT_S
     if not content:
         return None
-    return KeepAlive(content, max(timeout_s, KEEP_ALIVE_TIMEOUT_MIN_S), is_interval=True)
+    is_interval = in_header is None or in_header.is_interval
+    return KeepAlive(content, max(timeout_s, KEEP_ALIVE_TIMEOUT_MIN_S), is_interval)
 
 
 def _apply_response(instruct: Instruct, response: JsonObject) -> None:

@@ -1,4 +1,4 @@
-"""JSON text to values, strictly: one meaning per text, or it is refused."""
+"""JSON text to values: one meaning per text, or it is refused."""
 
 import json
 
@@ -13,10 +13,34 @@ def decode_json(text: bytes) -> object:
             than about 250 levels, or a key that occurs twice in one object. Pushpin takes the last of equal keys;
             we refuse, since two readers of such an item may see two different channels.
     """
-    value = orjson.loads(text)
+    value = decode_loose_json(text)
     if has_equal_keys(text, value):
         raise ValueError("a key occurs twice in one object")
     return value
+
+
+def decode_loose_json(text: bytes) -> object:
+    """Decode one JSON document (UTF-8), of equal keys the last.
+
+    Unlike RFC 8259, but like Pushpin, it may begin with a byte order mark, and line ends and other control characters
+    may stand in strings as they are: scripts that write JSON by hand leave them there.
+
+    Raises:
+        ValueError: as in `decode_json`.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        try:
+            value = json.loads(text.decode("utf-8-sig"), strict=False, parse_constant=_refuse)
+            orjson.dumps(value)  # knows no lone surrogate, nor a number of more than 64 bits
+        except (ValueError, TypeError, RecursionError):
+            raise error from None
+        return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number in JSON")
 
 
 def has_equal_keys(text: bytes, value: object) -> bool:
@@ -48,7 +72,7 @@ def _has_equal_keys_slowly(text: bytes) -> bool:
         return fields
 
     try:
-        json.loads(text, object_pairs_hook=on_object)
+        json.loads(text, strict=False, object_pairs_hook=on_object)
     except _EqualKeysError:
         return True
     return False
