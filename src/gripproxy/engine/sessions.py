@@ -127,6 +127,7 @@ class Sessions:
             return self.fail(stream, f"Failed to parse accept instructions: {error}", now)
         self._holds.reshape(stream, self._shape(request, instruct), stream.state is not RECEIVING, now)
         if instruct.hold is HoldMode.NONE:  # until something is held again, items of the channels wait
+            stream.tracking = None  # the part may have had some of them: where the client stands, only the link says
             return self._settle(stream, instruct, now, is_first=False)
         stream.tracking = self._track(request, instruct)
         effects = self._holds.subscribe(stream, self._names(request, instruct))
