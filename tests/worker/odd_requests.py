@@ -33,6 +33,7 @@ CATEGORIES = {
     "zeros": "leading zeros of a chunk's size; h11 takes 20 digits",
     # Both take it.
     "absolute": "we bring the target into origin form (RFC 9112 section 3.2.2)",
+    "escapes": "a path is percent-encoded no more than it must be, as in Pushpin (RFC 3986 section 6.2.2)",
     "kept-1.0": "HTTP/1.0 connections persist when the client asks for it, as in Pushpin; h11 ends them",
     "fragment": "is the client's own business and goes no further, as in Pushpin",
 }

@@ -10,6 +10,7 @@ from enum import IntEnum
 from functools import lru_cache
 
 from gripproxy.errors import ClientError, OriginError
+from gripproxy.protocol.path_escapes import normalize_escapes
 from gripproxy.protocol.reason_phrase import reason_phrase
 
 Headers = list[tuple[bytes, bytes]]
@@ -45,8 +46,9 @@ NONE, SIZED, CHUNKED, UNTIL_CLOSE = BodyFraming
 class RequestHead:
     """A request head that passed every check.
 
-    `target` is in origin form (or ``*``), without a fragment. `host` is what the client asked for, ``localhost``
-    where it did not say. `is_keep_alive` is what the client wants, not yet what it gets.
+    `target` is in origin form (or ``*``), without a fragment, its path with no more escapes than it needs. `host` is
+    what the client asked for, ``localhost`` where it did not say. `is_keep_alive` is what the client wants, not yet
+    what it gets.
     """
 
     method: bytes
@@ -67,7 +69,7 @@ class RequestHead:
 
     @property
     def path(self) -> bytes:
-        """The target without its query, percent-encoded as received."""
+        """The target without its query, percent-encoded."""
         return self.target.partition(b"?")[0]
 
     @property
@@ -180,6 +182,7 @@ def check_request(method: bytes, target: bytes, is_http11: bool, headers: Header
         _resolve_target(head)
     elif b"#" in target:
         head.target = target.partition(b"#")[0]
+    head.target = normalize_escapes(head.target)
     if len(head.target) + len(head.host) + len(b"http://") > TARGET_MAX_BYTES:
         raise ClientError(f"Failed to parse request: URL exceeds {TARGET_MAX_BYTES} bytes", 414)
     if head.framing is CHUNKED and not is_http11:

@@ -51,7 +51,7 @@ class RouteTable:
 
         Args:
             host: in lower case, without port or brackets; ``localhost`` for a request without one.
-            path: percent-encoded as received; a query behind it does no harm.
+            path: percent-encoded; a query behind it does no harm.
             route_id: what the request itself asks for. Only the route with this id will do then, if the path begins
                 as its `path_beg`; its other conditions do not count. An id of several routes asks for nothing.
 
