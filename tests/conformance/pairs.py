@@ -6,13 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.conformance.collection import ALL_SCENARIOS
-from tests.conformance.configurations import CONFIGURATIONS
+from tests.conformance.configurations import CONFIGURATIONS, SETTLING_HOST
 from tests.conformance.runner import Bench, Outcome
 from tests.conformance.scenario import Scenario
 from tests.conftest import new_server
+from tests.integration.deadline import wait_until
 from tests.integration.origin import ScriptedOrigin, answer
 from tests.integration.server import GRIPPROXY, PUSHPIN, ServerKind, ServerPlan
 
+AFTER_WARMING = "/after-warming"
+WARMING = answer(
+    "200 OK", "Grip-Hold: stream", "Grip-Channel: warming", f"Grip-Link: <{AFTER_WARMING}>; rel=next", body=b"opened]\n"
+)
 SETTLED = answer("200 OK", "Content-Type: text/plain", "Grip-Hold: stream", body=b"[settling stream opened]\n")
 
 
@@ -25,13 +30,22 @@ def running_origin() -> Iterator[ScriptedOrigin]:
     origin.stop()
 
 
+def wait_for_updates(bench: Bench, settling: ScriptedOrigin) -> None:
+    """Wait until the servers have updated what is held on the warm channels, as they do for first subscriptions.
+
+    A stream that is opened after them asks its link for the same reason, and so after them.
+    """
+    bench.hold_open("/warming", SETTLING_HOST)
+    wait_until(lambda: any(request.target == AFTER_WARMING for request in settling.requests), "the first updates")
+
+
 @contextlib.contextmanager
 def running_bench(kind: ServerKind, name: str, directory: Path) -> Iterator[Bench]:
     """Start a server of a configuration with its warm channels held, and end it after the block."""
     configuration = CONFIGURATIONS[name]
     warm = sorted({channel for scenario in ALL_SCENARIOS if scenario.config == name for channel in scenario.warm})
     with running_origin() as origin, running_origin() as settling:
-        settling.play({"/settle": SETTLED})
+        settling.play({"/settle": SETTLED, "/warming": WARMING, AFTER_WARMING: SETTLED})
         plan = ServerPlan(
             kind=kind,
             routes=configuration.route_lines(origin.port, settling.port),
@@ -42,6 +56,8 @@ def running_bench(kind: ServerKind, name: str, directory: Path) -> Iterator[Benc
         try:
             server.start()
             bench = Bench(server, origin, warm)
+            if warm:
+                wait_for_updates(bench, settling)
             yield bench
             bench.close()
         finally:

@@ -3,7 +3,7 @@
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import zmq
@@ -40,11 +40,6 @@ SUBSCRIPTION_MAX_COUNT = 20  # of one connection, with the servers' default sett
 QUIET_S = 0.12  # after the last step: bytes that should not come would come within it
 
 
-def batched(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    """Cut a list into pieces of at most `size`."""
-    return (names[start : start + size] for start in range(0, len(names), size))
-
-
 class Bench:
     """A running server with what the scenarios need around it; used for one scenario after another."""
 
@@ -56,10 +51,14 @@ class Bench:
         self.push = self._context.socket(zmq.PUSH)
         self.push.setsockopt(zmq.LINGER, 0)
         self.push.connect(f"tcp://127.0.0.1:{server.push_port}")
-        self._warmers = [
-            self._open_stream("/stream?channel=" + "&channel=".join(group), WARM_HOST)
-            for group in batched(warm_channels, SUBSCRIPTION_MAX_COUNT)
-        ]
+        self._held: list[RawClient] = []  # for as long as the server runs
+        for start in range(0, len(warm_channels), SUBSCRIPTION_MAX_COUNT):
+            group = warm_channels[start : start + SUBSCRIPTION_MAX_COUNT]
+            self.hold_open("/stream?channel=" + "&channel=".join(group), WARM_HOST)
+
+    def hold_open(self, target: str, host: str) -> None:
+        """Open a stream that stays for as long as the server runs."""
+        self._held.append(self._open_stream(target, host))
 
     def _open_stream(self, target: str, host: str) -> RawClient:
         client = RawClient(self.server.http_port)
@@ -83,7 +82,7 @@ class Bench:
 
     def close(self) -> None:
         """End the publishers' sockets and what was held."""
-        for client in self._warmers:
+        for client in self._held:
             client.close()
         self.watch.close()
         self.push.close()

@@ -142,9 +142,13 @@ SCENARIOS = [
     Scenario(
         name="order-id-seen-without-clients",
         why="an id published to nobody is seen all the same",
-        origin={"/hold": stream("o13")},
+        origin={"/hold": stream("o13"), "/other": stream("o13b")},
         steps=[
-            items(numbered("o13", 1)),
+            Send(get("/other"), client="b"),
+            Subscribed("o13b"),
+            Receive(b"[open]\n", client="b"),
+            items(numbered("o13", 1), numbered("o13b", 1)),
+            Receive(b"(1)\n", client="b"),
             *held("o13"),
             Receive(b"[open]\n"),
             items(numbered("o13", 1), numbered("o13", 2, 0)),

@@ -17,20 +17,21 @@ from tests.integration.origin import WAIT, answer
 
 
 def tracked(
-    name: str, why: str, channel: str, *steps: Step, next_answer: bytes, prev_id: str = "10", count: int = 1
+    name: str, why: str, channel: str, *steps: Step, next_answer: bytes, prev_id: str = "10", config: str = "plain"
 ) -> Scenario:
     """Make the scenario of a stream that tracks ids and follows a link when one is missing.
 
     Args:
         next_answer: what the origin answers to the link.
-        count: requests for the link, which must have come before the end.
+        config: "short" where an item waits for another that does not come.
     """
     return Scenario(
         name=f"tracked-{name}",
         why=why,
+        config=config,
         warm=[channel],
         origin={"/hold": stream(f"{channel}; prev-id={prev_id}", LINK), "/next": next_answer},
-        steps=[Send(get("/hold")), Receive(b"[open]\n"), *steps, Asked("/next", count)],
+        steps=[Send(get("/hold")), Receive(b"[open]\n"), *steps, Asked("/next")],
     )
 
 
@@ -43,6 +44,7 @@ SCENARIOS = [
         Receive(b"(11)\n"),
         items(numbered("v1", 12, 11), numbered("v1", 14, 13)),
         next_answer=stream("v1; prev-id=14", body=b"found\n"),
+        config="short",
     ),
     tracked(
         "gap",
@@ -84,6 +86,7 @@ SCENARIOS = [
         Receive(b"found\n"),
         next_answer=answer("200 OK", TEXT, body=b"found\n"),
         prev_id="",
+        config="short",
     ),
     Scenario(
         name="tracked-conflict-at-the-first-hold",
