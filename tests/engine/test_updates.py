@@ -20,10 +20,15 @@ def test_whoever_waits_already_keeps_his_place() -> None:
     queue = UpdateQueue()
     queue.add(1, "a")
     assert not queue.add(1, "b")
-    assert 1 in queue
+    queue.add(2, "b")
+    assert [queue.take(), queue.take()] == [([1], True), ([2], True)]
+
+
+def test_nobody_is_asked_for_who_has_left() -> None:
+    queue = UpdateQueue()
+    queue.add(1, "a")
     queue.discard(1)
     queue.discard(1)
-    assert 1 not in queue
     assert queue.take() == ([], False)
 
 

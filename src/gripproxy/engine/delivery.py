@@ -48,9 +48,9 @@ def answer_responses(holds: Iterable[ResponseHold], published: HttpResponseForma
 def _equality_key(hold: ResponseHold, published: HttpResponseFormat) -> object:
     """Give what holds have in common that get the same bytes."""
     head = hold.request.head
-    key = (head.is_http11, head.is_keep_alive, head.is_head, tuple(hold.headers))
     if hold.request.is_cross_origin:
         return hold.conn_id
+    key = (head.is_http11, head.is_keep_alive, head.is_head, tuple(hold.headers))
     return key if published.body_patch is None else (key, hold.request.is_debug, hold.body)
 
 

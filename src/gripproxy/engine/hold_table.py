@@ -138,16 +138,18 @@ class HoldTable:
         self.wheel.cancel(hold)
         self.fan_outs.forget(conn_id)
         effects: list[Effect] = []
+        if isinstance(hold, TrackedStream):
+            self.streams_count -= 1
+            for channel in hold.channels:
+                channel.remove_tracked(conn_id)
+                self._drop_if_empty(channel, effects)
+            return effects + self.follower.on_release(hold, now)
         if isinstance(hold, StreamHold):
             self.streams_count -= 1
-            is_tracked = isinstance(hold, TrackedStream)
             for channel in hold.channels:
-                if is_tracked:
-                    channel.remove_tracked(conn_id)
-                else:
-                    channel.remove_stream(conn_id, hold.shape.is_chunked)
+                channel.remove_stream(conn_id, hold.shape.is_chunked)
                 self._drop_if_empty(channel, effects)
-            return effects + self.follower.on_release(hold, now) if isinstance(hold, TrackedStream) else effects
+            return effects
         self.responses_count -= 1
         for channel in hold.channels:
             if hold.tracking is None:

@@ -19,9 +19,6 @@ class UpdateQueue:
         self._bucket_of: dict[int, str] = {}
         self._is_awake = False
 
-    def __contains__(self, conn_id: int) -> bool:
-        return conn_id in self._bucket_of
-
     def add(self, conn_id: int, bucket: str) -> bool:
         """Let a hold wait; say whether `take` must be called after BATCH_S. Twice is as good as once."""
         if conn_id in self._bucket_of:
