@@ -40,4 +40,3 @@ def test_the_default_port_is_the_same_server() -> None:
         443,
         "::1",
     )
-    assert LinkUrl(False, "d.test", "/p?q").path == "/p"

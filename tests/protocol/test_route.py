@@ -38,8 +38,8 @@ def test_condition_properties_are_read() -> None:
     """Everything a condition can say ends up on the route."""
     line = (
         "a.example,proto=ws,ssl=no,path_beg=/x,id=main,prefix=p-,sig_iss=i,sig_key=base64:YQ==,as_host=b:81,"
-        'header=X-A:1,header="X-B:  2, 3",orig_headers,no_grip,debug=false,session,aco=no,jsonp_mode=basic,jsonp_cb=c,'
-        "jsonp_body=b,jsonp_defcb=d,jsonp_defmethod=PUT,log_level=1 test"
+        'header=X-A:1,header="X-B:  2, 3",orig_headers,no_grip,debug=false,aco=no,jsonp_mode=basic,jsonp_cb=c,'
+        "jsonp_body=b,jsonp_defcb=d,jsonp_defmethod=PUT test"
     )
     assert route(line) == Route(
         domain="a.example",
@@ -56,12 +56,10 @@ def test_condition_properties_are_read() -> None:
         orig_headers=True,
         no_grip=True,
         debug=True,
-        session=True,
         aco=True,
         jsonp=JsonpRules(
             is_extended=False, callback_param=b"c", body_param=b"b", default_callback=b"d", default_method=b"PUT"
         ),
-        log_level=1,
         targets=(Target(is_test=True),),
     )
 
@@ -172,14 +170,6 @@ def test_route_out_of_reach_is_remarked() -> None:
         "path_beg can never match, it must be percent-encoded as in requests: /%C3%A9"
     ]
     assert remarks("*,path_beg=/%C3%A9 test") == []
-
-
-@pytest.mark.parametrize(
-    ("text", "level"), [("", None), (",log_level=-1", -1), (",log_level=high", 0), (",log_level", 0)]
-)
-def test_log_level_of_a_route(text: str, level: int | None) -> None:
-    """What is no number is 0, as in the reference."""
-    assert route(f"*{text} test").log_level == level
 
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "routes"

@@ -21,7 +21,6 @@ from gripproxy.protocol.format_directives import (
 MESSAGE_CONTENT = frozenset(["build-id", "var-subst", "http-modify"])
 RESPONSE_CONTENT = frozenset(["build-id"])
 NETWORK_FILTERS = frozenset(["http-check", "http-modify"])  # see network_filter.py
-FILTER_NAMES = ("skip-self", "skip-users", "require-sub", "build-id", "var-subst", "http-check", "http-modify")
 
 DIRECTIVE_MAX_BYTES = 4096  # that wait for the rest of a directive; an id is never as long
 CACHED_MAX_BYTES = 16_384  # of a content that is kept taken apart for its next receiver

@@ -27,11 +27,6 @@ class LinkUrl:
         port = urlsplit(f"//{self.host}").port
         return (443 if self.is_https else 80) if port is None else port
 
-    @property
-    def path(self) -> str:
-        """The target without its query."""
-        return self.target.partition("?")[0]
-
     def is_same_origin(self, other: "LinkUrl") -> bool:
         """Whether scheme, host and port are equal."""
         return (self.is_https, self.name, self.port) == (other.is_https, other.name, other.port)

@@ -20,7 +20,6 @@ SUPPORTED_CONDITION = MATCHING_PROPERTIES | REWRITING_PROPERTIES | GRIP_PROPERTI
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _NOT_IN_PATHS = re.compile(rb"[^\x21-\x7e]|[?#]")
-_INTEGER = re.compile(r"[+-]?[0-9]{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +46,8 @@ class Route:
     orig_headers: bool = False
     no_grip: bool = False
     debug: bool = False
-    session: bool = False
     aco: bool = False  # CORS headers for all responses, and JSON-P where it is asked for
     jsonp: JsonpRules = JsonpRules()
-    log_level: int | None = None
     targets: tuple[Target, ...]
 
     @property
@@ -132,10 +129,8 @@ def _decode_condition(section: Section, targets: tuple[Target, ...]) -> Route:
         orig_headers=section.has("orig_headers"),
         no_grip=section.has("no_grip"),
         debug=section.has("debug"),
-        session=section.has("session"),
         aco=section.has("aco"),
         jsonp=_decode_jsonp(section),
-        log_level=_log_level(section),
         targets=targets,
     )
 
@@ -177,14 +172,6 @@ def _count(section: Section, name: str) -> int:
     if not (argument.isascii() and argument.isdigit() and len(argument) <= 9):
         raise RouteLineError(f"{name} must be a whole number")
     return int(argument)
-
-
-def _log_level(section: Section) -> int | None:
-    """Read the highest level of the route's request lines: -1 for that of the settings, 0 for what is no number."""
-    argument = section.last("log_level")
-    if argument is None:
-        return None
-    return int(argument) if _INTEGER.fullmatch(argument) else 0
 
 
 def _encoded_path(text: str) -> bytes:

@@ -69,20 +69,12 @@ _KNOWN_KEYS: dict[str, type] = {
 }
 
 
+@dataclass(slots=True)
 class RequestId:
     """A request's id in a packet, with the packet's number in this request's own sequence."""
 
-    __slots__ = ("name", "seq")
-
-    def __init__(self, name: bytes, seq: int | None) -> None:
-        self.name = name
-        self.seq = seq
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, RequestId) and (self.name, self.seq) == (other.name, other.seq)
-
-    def __repr__(self) -> str:
-        return f"RequestId({self.name!r}, {self.seq})"
+    name: bytes
+    seq: int | None
 
 
 @dataclass(slots=True)
