@@ -215,10 +215,10 @@ def test_workers_do_not_take_the_last_places_twice(bench: WorkerBench) -> None:
     object.__setattr__(bench.driver.settings, "client_maxconn", 200)
     limit = WorkerLimit(bench.driver, scoreboard, 1000)
     others[Field.CONNECTIONS] = 200 - 4 * TOTAL_CHECK_COUNT
-    assert limit.has_room()
+    assert limit.take_place()
     others[Field.CONNECTIONS] = 200 - TOTAL_CHECK_COUNT
-    assert [limit.has_room() for _ in range(TOTAL_CHECK_COUNT)] == [True] * TOTAL_CHECK_COUNT
+    assert [limit.take_place() for _ in range(TOTAL_CHECK_COUNT)] == [True] * TOTAL_CHECK_COUNT
     others[Field.CONNECTIONS] = 199
-    assert limit.has_room()
+    assert limit.take_place()
     others[Field.CONNECTIONS] = 200
-    assert not limit.has_room()
+    assert not limit.take_place()

@@ -40,8 +40,8 @@ class WorkerLimit:
         self._budget = 0  # clients that may be accepted before all workers' numbers are added up again
         self._said_at = -LOG_PERIOD_S
 
-    def has_room(self) -> bool:
-        """Take a place for one more client, if there is one."""
+    def take_place(self) -> bool:
+        """Take a place for one more client; say whether there was one."""
         count = self.driver.sockets.count
         if count >= self._worker_max:
             return False
@@ -141,7 +141,7 @@ class Acceptor:
                 self._pause(error)
                 return
             os.set_blocking(fd, False)
-            if (self._own_limit is not None and not self._own_limit.has_room()) or not self._limit.has_room():
+            if (self._own_limit is not None and not self._own_limit.has_room()) or not self._limit.take_place():
                 self._refuse(fd)
                 continue
             try:
