@@ -53,6 +53,18 @@ def test_what_a_start_would_warn_of_is_a_warning(
     assert output.endswith("errors: 0, warnings: 1\n")
 
 
+def test_tls_port_that_nobody_can_use_is_a_warning(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Certificates are files that a deployment forgets."""
+    config.write_text(config.read_text() + "[runner]\nhttps_ports=8443\n")
+    assert main(["--config", str(config)]) == 0
+    directory = config.parent / "runner" / "certs"
+    assert f"warning: no certificates in {directory}: nobody can connect by https\n" in capsys.readouterr().err
+    directory.mkdir(parents=True)
+    (directory / "d.test.crt").touch()
+    assert main(["--config", str(config)]) == 0
+    assert f"warning: certificate not used: {directory}/d.test.key: No such file" in capsys.readouterr().err
+
+
 def test_line_that_is_no_route_is_an_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A start would only warn; who runs the check wants to know before."""
     (config.parent / "routes").write_text("* a:1\nh a\n")

@@ -13,7 +13,7 @@ from gripproxy.protocol.routes import RouteTable
 from gripproxy.routes_file import read_routes
 from gripproxy.settings import Settings
 from gripproxy.signing_keys import read_signing_keys, read_upstream_key
-from gripproxy.start_report import address_lines, capacity_lines, config_lines, routes_lines
+from gripproxy.start_report import Line, address_lines, capacity_lines, certificate_lines, config_lines, routes_lines
 
 EPILOG = """\
 Warnings and errors go to standard error, with file and line; what would listen where and
@@ -90,14 +90,23 @@ def _route_errors(table: RouteTable, warnings: list[str]) -> list[str]:
 
 def _print_effective(settings: Settings, table: RouteTable) -> list[str]:
     """Print what a start would report, and each route; give what it would warn of besides."""
-    lines = config_lines(settings, []) + address_lines(settings) + capacity_lines(settings, raise_fd_limit())
-    lines += routes_lines(settings, table.count, [])
+    lines = config_lines(settings, []) + address_lines(settings) + _certificates(settings)
+    lines += capacity_lines(settings, raise_fd_limit()) + routes_lines(settings, table.count, [])
     for level, text in lines:
         if level < logging.WARNING:
             print(text)
     for route in table.routes:
         print(f"  {_condition(route)} -> {', '.join(target.label for target in route.targets)}")
     return [text for level, text in lines if level >= logging.WARNING]
+
+
+def _certificates(settings: Settings) -> list[Line]:
+    if not settings.https_ports:
+        return []
+    from gripproxy_worker.certificates import CertificateStore  # only now: it loads all of TLS
+
+    names, problems = CertificateStore(settings.certificates_directory() or "").load_all()
+    return certificate_lines(settings, names, problems)
 
 
 def _condition(route: Route) -> str:
