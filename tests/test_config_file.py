@@ -169,9 +169,18 @@ def test_included_file_fills_in_what_the_main_file_lacks(directory: Path) -> Non
 def test_missing_include_refuses_a_start(directory: Path) -> None:
     """Only the reference's internal.conf may be missing: nothing in it counts here."""
     assert refusal(directory, "[global]\ninclude=more.conf\n" + MINIMAL) == (
-        "failed to open config file: more.conf (No such file or directory)"
+        "a.conf:2: include=more.conf: failed to open config file: more.conf (No such file or directory)"
     )
     load(directory, "[global]\ninclude=internal.conf\n" + MINIMAL)
+
+
+@pytest.mark.parametrize("value", ["secret,1", '"secret', "base64:secret!"])
+def test_bad_key_is_not_shown(directory: Path, value: str) -> None:
+    """The line goes to terminals and logs that more people read than may know the key."""
+    error = refusal(directory, MINIMAL + f"[proxy]\nsig_key={value}\n")
+    assert error.startswith("a.conf:6: sig_key=...: ")
+    assert "secret" not in error
+    assert "sig_key=file:gone: " in refusal(directory, MINIMAL + "[proxy]\nsig_key=file:gone\n")
 
 
 def test_keys_of_internal_conf_are_not_remarked(directory: Path) -> None:

@@ -153,7 +153,11 @@ class _Reader:
         # Nothing in Pushpin's own included file matters here, so it may be missing where Pushpin is not installed.
         if not name or (os.path.basename(path) == INTERNAL_FILE and not os.path.exists(path)):
             return
-        self._values = self._read_file(path) | self._values
+        try:
+            self._values = self._read_file(path) | self._values
+        except ConfigError as error:
+            value = self._values["global", "include"]
+            raise ConfigError(f"include={value.text}: {error}", value.path, value.line) from error
 
     def _text(self, section: str, name: str) -> str:
         value = self._values.get((section, name))
@@ -187,7 +191,8 @@ class _Reader:
         try:
             return convert(key, split_value(value.text), self._surroundings)
         except ValueError as error:
-            reason = f"{value.key}={value.text}: {error}"
+            is_secret = key.kind is Kind.SIGNING_KEY and not value.text.startswith("file:")
+            reason = f"{value.key}={'...' if is_secret else value.text}: {error}"
             self._report.errors.append(ConfigError(reason, value.path, value.line))
             return None
 
