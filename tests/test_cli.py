@@ -31,7 +31,7 @@ def test_bad_option_is_refused_in_words(arguments: list[str], message: str, caps
     """A typing mistake must not look like a crash."""
     with pytest.raises(SystemExit) as ended:
         main(arguments)
-    assert ended.value.code == 2
+    assert ended.value.code == 1
     assert message in capsys.readouterr().err
 
 
@@ -39,6 +39,15 @@ def test_bad_option_is_refused_in_words(arguments: list[str], message: str, caps
 def test_loglevel_takes_the_references_lists(text: str, level: int) -> None:
     """Unit files that carry such a list keep working."""
     assert new_parser().parse_args(["--loglevel", text]).loglevel == level
+
+
+@pytest.mark.parametrize("option", ["-config", "--config"])
+@pytest.mark.parametrize("is_apart", [True, False])
+def test_one_dash_will_do(option: str, is_apart: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """Pushpin's own unit files and scripts may have them so."""
+    arguments = [option, "/none"] if is_apart else [f"{option}=/none"]
+    assert main(["-merge-output", *arguments]) == 1
+    assert "error: failed to open config file: /none" in capsys.readouterr().err
 
 
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

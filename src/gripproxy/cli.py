@@ -10,7 +10,7 @@ import importlib
 import logging
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from gripproxy import __version__
 from gripproxy.errors import ConfigError
@@ -62,14 +62,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments and arguments[0] in COMMANDS:
             status: int = importlib.import_module(COMMANDS[arguments[0]]).main(arguments[1:])
             return status
-        return _run_proxy(new_parser().parse_args(arguments))
+        parser = new_parser()
+        return _run_proxy(parser.parse_args(list(map(parser.with_two_dashes, arguments))))
     except KeyboardInterrupt:
         return INTERRUPTED_STATUS
 
 
-def new_parser() -> argparse.ArgumentParser:
+class ProxyParser(argparse.ArgumentParser):
+    """A parser with the manners of Pushpin's: one dash will do for a long option, and bad usage is status 1."""
+
+    def with_two_dashes(self, argument: str) -> str:
+        """Give ``--port`` for ``-port``, ``--id=1`` for ``-id=1``; anything else as it is."""
+        is_long = "-" + argument.partition("=")[0] in self._option_string_actions
+        return "-" + argument if is_long else argument
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(FAILURE_STATUS, f"{self.prog}: error: {message}\n")
+
+
+def new_parser() -> ProxyParser:
     """Make the parser of the command without a name, which runs the proxy."""
-    parser = argparse.ArgumentParser(
+    parser = ProxyParser(
         prog="gripproxy",
         description="GRIP push proxy: holds client connections open for an origin and pushes published items to them.",
         epilog=HELP_EPILOG,
