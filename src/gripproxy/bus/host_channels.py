@@ -88,8 +88,7 @@ class HostChannels:
 
     def _close_channels(self, gone: list[str]) -> None:
         known, released = self._sequencer.clear(gone)
-        for item in released:
-            self._outlet.publish_packed(item.channel, item.payload, len(item.payload[0]), item.noted_id)
+        self._outlet.publish_released(released)
         self._tell_forget(known)
 
     def _tell_forget(self, channels: list[str]) -> None:

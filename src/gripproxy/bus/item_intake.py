@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gripproxy.bus.channel_union import ChannelUnion
 from gripproxy.bus.id_cache import IdCache
-from gripproxy.bus.item_sequencer import ItemSequencer, ReleasedItem
+from gripproxy.bus.item_sequencer import ItemSequencer
 from gripproxy.bus.outlet import Outlet
 from gripproxy.bus.refusal_log import RefusalLog
 from gripproxy.protocol.publish_item import PublishItem
@@ -49,7 +49,7 @@ class ItemIntake:
             if item.id is not None and self._id_cache.is_duplicate(item.channel, item.id, now):
                 self._row[Field.ITEMS_DUPLICATE] += 1
             else:
-                self._publish(self._sequencer.accept(item, item.channel in self._subscribed, now))
+                self._outlet.publish_released(self._sequencer.accept(item, item.channel in self._subscribed, now))
 
     def accept_content(self, channel: str, content: bytes) -> None:
         """Put an item without an id on the bus that is nothing but content for streams.
@@ -71,7 +71,7 @@ class ItemIntake:
         if self._outlet.is_blocked:
             return False
         released = self._sequencer.due(time.monotonic(), LATE_MAX_COUNT)
-        self._publish(released)
+        self._outlet.publish_released(released)
         return len(released) >= LATE_MAX_COUNT
 
     def refuse(self, input_name: str, text: str) -> None:
@@ -87,10 +87,6 @@ class ItemIntake:
     def flush_log(self) -> None:
         """Log what was held back. To be called about every second."""
         self._warn(self._refusal_log.flush(time.monotonic()))
-
-    def _publish(self, released: list[ReleasedItem]) -> None:
-        for item in released:
-            self._outlet.publish_packed(item.channel, item.payload, len(item.payload[0]), item.noted_id)
 
     def _warn(self, line: str | None) -> None:
         if line is not None:

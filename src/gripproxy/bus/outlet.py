@@ -4,11 +4,12 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import ClassVar
 
 import zmq
 
+from gripproxy.bus.item_sequencer import ReleasedItem
 from gripproxy.bus.watched_socket import BATCH_MAX_COUNT, WatchedSocket, bind
 from gripproxy.bus.worker_notice import (
     AllChannelsTold,
@@ -108,6 +109,11 @@ class Outlet:
         """Send an item to every worker, or queue it while one of them is full.
 
         It waits for the others of its batch or this turn of the loop.
+
+        Args:
+            payload: the content alone, or what `pack_item` gives.
+            size_bytes: of it, for the bounds on a message.
+            noted_id: what the item does to its channel's last id.
         """
         channels = self._channels
         if not channels and not self._is_batch:
@@ -121,6 +127,11 @@ class Outlet:
         self._gathered_bytes += size_bytes
         if len(channels) >= MESSAGE_MAX_COUNT or self._gathered_bytes >= MESSAGE_MAX_BYTES:
             self._send_gathered()
+
+    def publish_released(self, items: Iterable[ReleasedItem]) -> None:
+        """Send what the sequencer has released, in order, as `publish_packed` does."""
+        for item in items:
+            self.publish_packed(item.channel, item.payload, len(item.payload[0]), item.noted_id)
 
     def begin_batch(self) -> None:
         """Announce that items follow, and after them `end_batch`: they need not wait for the loop to turn."""
