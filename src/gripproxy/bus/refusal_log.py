@@ -4,7 +4,7 @@ INTERVAL_S = 1.0
 
 
 class RefusalLog:
-    """Turns a stream of refusals into lines; the caller logs what it gets. `now` is monotonic seconds."""
+    """Turns a stream of refusals of `noun` into lines; the caller logs what it gets. `now` is monotonic seconds."""
 
     def __init__(self, noun: str = "items") -> None:
         self._noun = noun
