@@ -142,8 +142,9 @@ SCENARIOS = [
         "%(abc",
         "Unterminated field starting at position 1",
     ),
-    *failed("id-format", "no format for ids", "f25; filter=build-id", "%I\n", "no sub meta 'id_format'", body=b""),
-    *failed(
+    # Without debug nothing at all comes of these two: every item fails.
+    failed("id-format", "no format for ids", "f25; filter=build-id", "%I\n", "no sub meta 'id_format'", body=b"")[1],
+    failed(
         "id-encoding",
         "an unknown encoding of ids",
         "f26; filter=build-id",
@@ -151,7 +152,7 @@ SCENARIOS = [
         "unsupported encoding: rot13",
         body=b"",
         headers=["Grip-Set-Meta: id_format=x, id_encoding=rot13"],
-    ),
+    )[1],
     streamed(
         "error-id-channel-debug",
         "a format with a channel that has no id",

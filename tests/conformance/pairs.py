@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.conformance.collection import ALL_SCENARIOS
+from tests.conformance.collection import SCENARIOS
 from tests.conformance.configurations import CONFIGURATIONS, SETTLING_HOST
 from tests.conformance.runner import Bench, Outcome
 from tests.conformance.scenario import Scenario
@@ -43,7 +43,7 @@ def wait_for_updates(bench: Bench, settling: ScriptedOrigin) -> None:
 def running_bench(kind: ServerKind, name: str, directory: Path) -> Iterator[Bench]:
     """Start a server of a configuration with its warm channels held, and end it after the block."""
     configuration = CONFIGURATIONS[name]
-    warm = sorted({channel for scenario in ALL_SCENARIOS if scenario.config == name for channel in scenario.warm})
+    warm = sorted({channel for scenario in SCENARIOS if scenario.config == name for channel in scenario.warm})
     with running_origin() as origin, running_origin() as settling:
         settling.play({"/settle": SETTLED, "/warming": WARMING, AFTER_WARMING: SETTLED})
         plan = ServerPlan(

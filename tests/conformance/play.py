@@ -6,7 +6,7 @@ import fnmatch
 import tempfile
 from pathlib import Path
 
-from tests.conformance.collection import ALL_SCENARIOS
+from tests.conformance.collection import SCENARIOS
 from tests.conformance.differences import translate
 from tests.conformance.pairs import ServerPairs
 from tests.conformance.runner import Outcome
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--reference", action="store_true", help="play on pushpin only")
     options = parser.parse_args()
     patterns, kinds = options.patterns, (PUSHPIN,) if options.reference else (PUSHPIN, GRIPPROXY)
-    chosen = [scenario for scenario in ALL_SCENARIOS if any(fnmatch.fnmatch(scenario.name, each) for each in patterns)]
+    chosen = [scenario for scenario in SCENARIOS if any(fnmatch.fnmatch(scenario.name, each) for each in patterns)]
     with tempfile.TemporaryDirectory(prefix="gp-c-", dir="/tmp") as directory:
         pairs = ServerPairs(Path(directory))
         try:

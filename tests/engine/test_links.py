@@ -29,9 +29,9 @@ def test_the_parts_own_filter_changes_its_body() -> None:
     talk = Conversation()
     ask = asked(talk)
     talk.link_answers(ask.link_id, BUILT)
-    assert talk.link_sends(ask.link_id, b"100%") == [Forward(ask.link_id, b"3\r\n100\r\n", [4])]
-    assert talk.link_sends(ask.link_id, b"% %(a") == [Forward(ask.link_id, b"2\r\n% \r\n", [4])]
-    assert talk.link_sends(ask.link_id, b")I") == [Forward(ask.link_id, b"2\r\n61\r\n", [4])]
+    assert talk.link_sends(ask.link_id, b"100%") == [Forward(ask.link_id, b"3\r\n100\r\n", [4], 1)]
+    assert talk.link_sends(ask.link_id, b"% %(a") == [Forward(ask.link_id, b"2\r\n% \r\n", [4], 1)]
+    assert talk.link_sends(ask.link_id, b")I") == [Forward(ask.link_id, b"2\r\n61\r\n", [4], 1)]
     assert talk.link_ends(ask.link_id) == [OpenChannel("news", is_update_wanted=True)]
 
 
@@ -55,7 +55,7 @@ def test_who_comes_after_the_answer_asks_for_himself() -> None:
     assert shared == []
     talk.link_answers(first.link_id, [LINK])
     assert asked(talk, 6).link_id != first.link_id
-    assert talk.link_sends(first.link_id, b"x") == [Forward(first.link_id, b"1\r\nx\r\n", [4, 5])]
+    assert talk.link_sends(first.link_id, b"x") == [Forward(first.link_id, b"1\r\nx\r\n", [4, 5], 2)]
 
 
 def test_a_repetition_can_be_joined() -> None:
@@ -68,7 +68,7 @@ def test_a_repetition_can_be_joined() -> None:
     (again,) = talk.passes(1.5)
     assert isinstance(again, AskLink)
     talk.link_answers(again.link_id, [LINK])
-    assert talk.link_sends(again.link_id, b"x") == [Forward(again.link_id, b"1\r\nx\r\n", [4, 5])]
+    assert talk.link_sends(again.link_id, b"x") == [Forward(again.link_id, b"1\r\nx\r\n", [4, 5], 2)]
 
 
 def test_a_repetition_nobody_waits_for_is_not_made() -> None:
@@ -143,14 +143,15 @@ def test_a_part_without_a_body_leaves_the_keep_alive_its_time() -> None:
 
 
 def test_a_hint_that_comes_with_the_next_part_asks_for_another() -> None:
-    """The origin may have written the one that is coming before it had what the hint is about."""
+    """The origin may have written the one that is coming before it had what the hint is about. Items go out first."""
     talk = Conversation()
     talk.gets_held(4, stream(b"news", LINK))
     (first,) = talk.publish(content(b"", action=Action.HINT))
     assert isinstance(first, AskLink)
-    talk.publish(content(b"known to whoever is asked later"))
+    talk.publish(content(b"one"))
     assert talk.publish(content(b"", action=Action.HINT)) == []
-    (second,) = talk.links_to(first.link_id, stream(b"news", LINK))
+    deliver, second = talk.links_to(first.link_id, stream(b"news", LINK))
+    assert deliver == Deliver(chunk(b"one"), [4])
     assert isinstance(second, AskLink)
     assert talk.links_to(second.link_id, stream(b"news", LINK)) == []
 

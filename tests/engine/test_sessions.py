@@ -80,7 +80,7 @@ def test_a_missing_item_is_fetched_and_the_rest_comes_behind_it() -> None:
     assert head.startswith(b"GET /next?a=1 HTTP/1.1\r\nHost: d.test\r\nGrip-Last: news; last-id=1\r\n")
     link = link_id(effects)
     assert talk.link_answers(link, stream(b"news; prev-id=4", LINK)) == []
-    assert talk.link_sends(link, b"2 3 4") == [Forward(link, chunk(b"2 3 4"), [4])]
+    assert talk.link_sends(link, b"2 3 4") == [Forward(link, chunk(b"2 3 4"), [4], 1)]
     assert talk.link_ends(link) == [Deliver(chunk(b"5"), [4])]
     assert talk.publish(numbered(6)) == [Deliver(chunk(b"6"), [4])]
 
@@ -266,9 +266,9 @@ def test_streams_that_want_the_same_share_one_request() -> None:
     assert len(asks) == 3
     link = asks[0].link_id
     talk.link_answers(link, stream(b"news; prev-id=2", LINK))
-    assert talk.link_sends(link, b"2") == [Forward(link, chunk(b"2"), [4, 5]), Forward(link, b"2", [8])]
+    assert talk.link_sends(link, b"2") == [Forward(link, chunk(b"2"), [4, 5], 3), Forward(link, b"2", [8], 3)]
     assert talk.leaves(5) == []
-    assert talk.link_sends(link, b"x") == [Forward(link, chunk(b"x"), [4]), Forward(link, b"x", [8])]
+    assert talk.link_sends(link, b"x") == [Forward(link, chunk(b"x"), [4], 2), Forward(link, b"x", [8], 2)]
     assert talk.leaves(4) == []
     (_, dropped) = (talk.leaves(8), talk.core.sessions.requests.count)
     assert dropped == 2, "nobody waits for it any more"

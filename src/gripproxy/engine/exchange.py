@@ -133,11 +133,6 @@ class Exchange:
         """Ask the route's first target."""
         return self._ask(now)
 
-    def refuse(self, status: int, text: str) -> list[Effect]:
-        """Answer without an origin."""
-        self._leave_body()
-        return self._answer_text(status, text)
-
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Advance. An event that the state does not expect is our bug."""
         handler = self._on.get(type(event))
@@ -296,7 +291,6 @@ class Exchange:
             check_links(request.url, instruct)
         except OriginError as error:
             return self._refuse_instruct(error)
-        is_bodiless = request.head.is_head or has_no_body(instruct.status)
         is_stream = instruct.hold is HoldMode.STREAM or (
             instruct.hold is HoldMode.NONE and instruct.next_link is not None
         )
@@ -304,10 +298,10 @@ class Exchange:
             return conflicts + self._ask_again(instruct, now)
         self._enter(CLOSED)
         filter_error = _filter_body(instruct)
-        if is_stream and not is_bodiless:
+        if is_stream and not has_no_body(instruct.status):
             return self._hold_stream(instruct, filter_error, now)
         if filter_error is not None:
-            return self._answer_error(f"bad instruct: {filter_error}", filter_error)
+            return self._refuse_instruct(OriginError(filter_error))
         if instruct.hold is HoldMode.RESPONSE:
             return self._rules.sessions.hold_response(self.conn_id, request, instruct, now)
         return self._respond(instruct.status, instruct.reason, instruct.headers, instruct.body)
@@ -315,6 +309,8 @@ class Exchange:
     def _hold_stream(self, instruct: Instruct, filter_error: str | None, now: float) -> list[Effect]:
         request = self.request
         payload, framing = request.begin_stream(instruct.status, instruct.reason, instruct.headers)
+        if request.head.is_head:  # nothing follows that could be held
+            return [Respond(self.conn_id, payload, framing is CHUNKED and request.head.is_keep_alive)]
         body = instruct.body if filter_error is None else request.stream_error(filter_error)
         if body:
             payload += encode_chunk(body) if framing is CHUNKED else body
@@ -343,7 +339,7 @@ class Exchange:
 def _filter_body(instruct: Instruct) -> str | None:
     """Put the instruct's body through its channels' filters for responses; give the error if that fails."""
     body_filter = response_filter([channel.filters for channel in instruct.channels], instruct.meta)
-    if body_filter is None:
+    if body_filter is None or not instruct.body:
         return None
     try:
         instruct.body = body_filter.feed(instruct.body) + body_filter.end()

@@ -6,7 +6,6 @@ from typing import Protocol
 
 from gripproxy.engine.delivery import encode_published, refuse_responses
 from gripproxy.engine.effects import Deliver, Effect, Finish
-from gripproxy.engine.fan_out import SLICE_MAX_BYTES
 from gripproxy.engine.filter_checks import Check, FilterChecks
 from gripproxy.engine.hold_table import HoldTable
 from gripproxy.engine.holds import HOLDING, QUEUE_MAX_COUNT, STALLED, ResponseHold, TrackedStream
@@ -68,8 +67,6 @@ class ItemOffers:
 
         assert channel.tracked is not None
         size = len(item.http_stream.content) if item.http_stream is not None else 0
-        if not self._holds.fan_outs.queue and len(channel.tracked) <= OFFERS_MAX_COUNT and size <= _SMALL_BYTES:
-            return offer(list(channel.tracked), now)
         return self._holds.fan_outs.start(offer, channel.tracked.keys(), size, OFFERS_MAX_COUNT, now)
 
     def _offer(self, conn_ids: Collection[int], item: PublishItem, now: float) -> list[Effect]:
@@ -129,8 +126,8 @@ class ItemOffers:
         """Let an item wait for the stream's next part, which tells whether it comes after it."""
         assert item.http_stream is not None
         if item.http_stream.action is Action.HINT:
-            stream.queue.clear()
             if stream.state is STALLED:
+                stream.queue.clear()
                 return self._owner.fetch(stream, now)
             stream.is_hinted = True
             return []
@@ -230,9 +227,6 @@ class ItemOffers:
         if assumed:
             raise Mismatch((), assumed)
         return content
-
-
-_SMALL_BYTES = SLICE_MAX_BYTES // OFFERS_MAX_COUNT
 
 
 def _delivered(parts: dict[tuple[bool, bytes], list[int]]) -> list[Effect]:

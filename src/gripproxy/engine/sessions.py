@@ -138,13 +138,12 @@ class Sessions:
         """Send what waited for a stream's next part, or ask for another part that has it."""
         is_hinted, is_stale = stream.is_hinted, stream.is_stale
         stream.is_hinted = stream.is_stale = False
-        if is_hinted and stream.link is not None:
-            stream.queue.clear()
-            return self.fetch(stream, now)
         effects = self.offers.drain(stream, now)
-        if is_stale and stream.link is not None and stream.state is HOLDING:
-            effects += self._update(stream.conn_id, stream.bucket)
-        return effects
+        if stream.link is None or stream.state is not HOLDING:
+            return effects
+        if is_hinted:
+            return effects + self.fetch(stream, now)
+        return effects + self._update(stream.conn_id, stream.bucket) if is_stale else effects
 
     def fail(self, stream: TrackedStream, text: str, now: float) -> list[Effect]:
         """End a stream because of an error, which a debug route's client is told."""
