@@ -8,6 +8,7 @@ from benchmarks.accept_hold import ACCEPT_HOLD
 from benchmarks.benchmark import RIVALS, Benchmark
 from benchmarks.fan_out import FAN_OUT
 from benchmarks.held_memory import HELD_MEMORY
+from benchmarks.hostile import HOSTILE
 from benchmarks.machine import describe_machine, raise_file_limit
 from benchmarks.plain_proxy import PLAIN_PROXY
 from benchmarks.publish_latency import PUBLISH_LATENCY
@@ -17,7 +18,7 @@ from benchmarks.waves import WAVES
 
 BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
-    for benchmark in (HELD_MEMORY, ACCEPT_HOLD, FAN_OUT, PLAIN_PROXY, PUBLISH_LATENCY, SLOW_READERS, WAVES)
+    for benchmark in (HELD_MEMORY, ACCEPT_HOLD, FAN_OUT, PLAIN_PROXY, PUBLISH_LATENCY, SLOW_READERS, HOSTILE, WAVES)
 }
 
 

@@ -62,6 +62,18 @@ class SlowReadersSize:
 
 
 @dataclass(frozen=True, slots=True)
+class HostileSize:
+    """Hostile clients of each kind, and good ones beside them for three times `load_s`."""
+
+    slow: int  # connections: slow heads, slow bodies, slow readers
+    pipelines: int  # connections with a thousand requests in each write
+    malformed: int  # requests
+    load_s: float
+    good_connections: int = 8
+    good_per_s: int = 200
+
+
+@dataclass(frozen=True, slots=True)
 class WavesSize:
     """Waves of streams that are opened, held and left."""
 
@@ -80,6 +92,7 @@ class Sizes:
     plain_proxy: PlainProxySize
     publish_latency: PublishLatencySize
     slow_readers: SlowReadersSize
+    hostile: HostileSize
     waves: WavesSize
     client_processes: int = 1
     # Before each reading: work put off until after a response, and memory that only a request needs, are done with.
@@ -101,6 +114,7 @@ SIZES = {
         plain_proxy=PlainProxySize(4, load_s=1.0),
         publish_latency=PublishLatencySize(channels=4, subscribers=10, search_s=0.3, load_s=0.3, percents=(10,)),
         slow_readers=SlowReadersSize(20, other_readers=5, same_readers=5, fill_items=30, load_s=0.3),
+        hostile=HostileSize(slow=30, pipelines=2, malformed=100, load_s=0.3),
         waves=WavesSize(40, waves=3, rival_waves=2),
         settle_s=0.1,
         limit_s=30.0,
@@ -112,6 +126,7 @@ SIZES = {
         plain_proxy=PlainProxySize(32, load_s=4.0),
         publish_latency=PublishLatencySize(channels=30, subscribers=100, search_s=2.0, load_s=4.0),
         slow_readers=SlowReadersSize(2000, other_readers=100, same_readers=20, fill_items=300, load_s=5.0),
+        hostile=HostileSize(slow=1000, pipelines=4, malformed=10_000, load_s=5.0),
         waves=WavesSize(3000, waves=5, rival_waves=2),
         limit_s=60.0,
     ),
@@ -122,6 +137,7 @@ SIZES = {
         plain_proxy=PlainProxySize(64, load_s=8.0),
         publish_latency=PublishLatencySize(channels=150, subscribers=100, search_s=5.0, load_s=20.0),
         slow_readers=SlowReadersSize(10_000, other_readers=100, same_readers=20, fill_items=400, load_s=20.0),
+        hostile=HostileSize(slow=10_000, pipelines=10, malformed=100_000, load_s=15.0),
         waves=WavesSize(15_000, waves=20, rival_waves=3),
         settle_s=2.0,
     ),

@@ -6,6 +6,7 @@ from benchmarks.item_mark import ITEM_BYTES
 from benchmarks.item_publisher import HttpPipePublisher, ItemPublisher
 from benchmarks.servers.server import CONNECTIONS_MAX_COUNT, Server
 
+LARGE_BYTES = 200_000
 NCHAN_MODULE = "/usr/lib/nginx/modules/ngx_nchan_module.so"
 
 
@@ -62,13 +63,18 @@ location = /ready {{ return 200 "ready\\n"; }}
 
 
 class Origin(NginxServer):
-    """Answers ``/hold?c=CHANNEL`` with GRIP headers that hold a stream, and ``/plain`` with a short text."""
+    """Answers ``/hold?c=CHANNEL`` with GRIP headers that hold, ``/plain`` with a text, ``/large`` with more."""
 
     name = "origin"
 
     def server_block(self) -> str:
         """Answer from the configuration, which is as little work as an origin can have."""
-        return """
+        (self.directory / "large").write_bytes(bytes(LARGE_BYTES))
+        return (
+            f"""
+location = /large {{ root {self.directory}; }}
+"""
+            + """
 location = /hold {
     default_type text/event-stream;
     add_header Grip-Hold stream always;
@@ -77,6 +83,7 @@ location = /hold {
 }
 location = /plain { default_type text/plain; return 200 "hello from the origin\\n"; }
 """
+        )
 
 
 class PlainNginx(NginxServer):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from gripproxy_worker.client_conn import PREFETCH_BYTES, SHRINK_S, ClientConn
+from gripproxy_worker.client_conn import PREFETCH_BYTES, ClientConn
+from gripproxy_worker.client_patience import SHRINK_S
 from tests.worker.bench import WorkerBench
 from tests.worker.conftest import MakeBench
 

@@ -2,7 +2,8 @@
 
 import socket
 
-from gripproxy_worker.client_conn import SHRINK_S, ClientConn
+from gripproxy_worker.client_conn import ClientConn
+from gripproxy_worker.client_patience import SHRINK_S
 from gripproxy_worker.idle_conn import CLOSING_MAX_S, LINGER_MAX_S, ClosingConn, IdleConn, client_ip_of
 from tests.worker.bench import WorkerBench
 from tests.worker.conftest import MakeBench

@@ -4,7 +4,7 @@ It exists from the first byte of a request until some seconds after the response
 that the client is an `IdleConn`, or held and no object here at all.
 """
 
-from enum import IntEnum
+import logging
 from typing import TYPE_CHECKING
 
 from gripproxy.engine.effects import AskOrigin
@@ -16,7 +16,6 @@ from gripproxy.engine.events import (
     RelayDone,
     RequestArrived,
 )
-from gripproxy.engine.timer_wheel import TICK_S, Slot
 from gripproxy.errors import ClientError
 from gripproxy.protocol.http1 import (
     CHUNKED,
@@ -28,6 +27,7 @@ from gripproxy.protocol.http1 import (
     ResponseHead,
     encode_chunk,
 )
+from gripproxy_worker.client_patience import BODY, DONE, HEAD, PatientClient
 from gripproxy_worker.origin_conn import Origin
 from gripproxy_worker.origin_line import Ask, origin_key
 from gripproxy_worker.request_body import RequestBody
@@ -36,81 +36,54 @@ from gripproxy_worker.request_reader import head_end, read_head, without_empty_l
 if TYPE_CHECKING:
     from gripproxy_worker.driver import Driver
 
+log = logging.getLogger(__name__)
+
 REPLAY_MAX_BYTES = 100_000  # of a request body kept for asking again, same as Pushpin
 BACKLOG_PAUSE_BYTES = 65_536  # unread by the client: past this the origin is not read
 STEPS_MAX_COUNT = 64  # reads and requests of one client before the others' turn: 2-3 ms, or 2 MB of a body
 PREFETCH_BYTES = 10_000  # of a request body, or all of it: until then no origin waits for the rest; same as Pushpin
-SHRINK_S = 5.0  # after the last response: a busy client's next request finds all in place
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))  # RFC 9110 section 9.2.2
 
 
-class Phase(IntEnum):
-    """How much of the request is here."""
-
-    HEAD = 0
-    BODY = 1
-    DONE = 2
-
-
-HEAD, BODY, DONE = Phase
-
-
-class ClientConn:
+class ClientConn(PatientClient):
     """One request of one client at a time. Everything that is decided here is about bytes; GRIP is the engine's."""
 
     __slots__ = (
         "_ask",
         "_body",
-        "_buffer",
         "_collected",
         "_collected_bytes",
         "_collect_max",
-        "_driver",
         "_effect",
-        "_head",
         "_is_advancing",
         "_is_asking",
         "_is_body_awaited",
-        "_is_head_awaited",
         "_is_input_waiting",
         "_is_opening",
         "_is_persistent",
-        "_is_turn_due",
         "_kept_body",
-        "_origin",
         "_out",
-        "_phase",
         "_relay_framing",
         "_relay_head",
-        "active_at",
-        "client_ip",
-        "fd",
-        "slot",
     )
 
     def __init__(self, driver: "Driver", fd: int, client_ip: str, buffer: bytes = b"") -> None:
-        self.fd = fd
-        self.client_ip = client_ip
-        self.slot: Slot | None = None
-        self.active_at = 0.0  # when the present wait for the client began
-        self._driver = driver
-        self._buffer = buffer
+        super().__init__(driver, fd, client_ip, buffer)
         self._is_input_waiting = False
         self._is_advancing = False
-        self._is_turn_due = False
         self._out: list[bytes] = []
         self._reset()
 
     def _reset(self) -> None:
         """Be ready for the next request."""
         self._phase = HEAD
-        self._head: RequestHead | None = None
+        self._head = None
         self._body: RequestBody | None = None
         self._kept_body: bytes | None = b""  # None: larger than REPLAY_MAX_BYTES
         self._effect: AskOrigin | None = None  # until its response has ended
         self._ask: Ask | None = None  # while it waits for a connection
-        self._origin: Origin | None = None
+        self._origin = None
         self._relay_framing: BodyFraming | None = None
         self._relay_head = b""  # not written yet
         self._is_persistent = False
@@ -144,7 +117,7 @@ class ClientConn:
             self._is_turn_due = True
             self._driver.call_soon(self._on_turn)
         except ClientError as error:
-            self._driver.refuse(self, error, self._head)
+            self._refuse(error)
         finally:
             self._is_advancing = False
 
@@ -176,11 +149,6 @@ class ClientConn:
         self._is_input_waiting = self._driver.sockets.has_more
         self._buffer = self._buffer + data if self._buffer else data
         return True
-
-    @property
-    def is_idle(self) -> bool:
-        """Between two requests, with nothing of the next one here."""
-        return self._phase is HEAD and not self._buffer
 
     def _start_request(self) -> bool:
         """Take a request head off the buffer and begin with it; False while it is not whole."""
@@ -296,6 +264,9 @@ class ClientConn:
         backlog = self._driver.sockets.backlogs.get(self.fd)
         if backlog is not None and backlog.bytes_count > BACKLOG_PAUSE_BYTES and self._origin is not None:
             self._origin.pause_reading()
+            if self._effect is not None:
+                key = origin_key(self._effect.target, self._effect.server_name)
+                self._driver.pool.slow_readers.add(self, key)
             self._await_reader()
 
     def _await_reader(self) -> None:
@@ -305,6 +276,7 @@ class ClientConn:
 
     def on_origin_end(self) -> None:
         origin, self._origin = self._origin, None
+        self._driver.pool.slow_readers.discard(self)
         if self._phase is not DONE and origin is not None:
             origin.abandon()  # it would take the next request for the rest of this one's body
         if self._collected is not None:
@@ -322,6 +294,7 @@ class ClientConn:
 
     def on_origin_failed(self, origin: Origin, detail: str) -> None:
         self._origin = None
+        self._driver.pool.slow_readers.discard(self)
         if self._is_harmless_to_repeat(origin):
             assert self._effect is not None
             self.ask(self._effect, is_fresh=True)
@@ -402,6 +375,7 @@ class ClientConn:
         """The client read everything that waited."""
         self.active_at = self._driver.clock()
         if self._origin is not None and self._origin.is_paused:
+            self._driver.pool.slow_readers.discard(self)
             self._origin.resume_reading()
         elif self._phase is DONE and self._head is None:
             self._phase = HEAD
@@ -431,59 +405,13 @@ class ClientConn:
         self._driver.sockets.write(self.fd, payload)
         self._driver.close_gently(self, is_input_unread=True)
 
-    # Its patience.
+    def _refuse(self, error: ClientError) -> None:
+        self._driver.refuse(self, error, self._head)
 
-    def _wait(self) -> None:
-        """Nothing more can be done until the client does something: it has so long for that."""
-        driver = self._driver
-        is_idle = self._phase is HEAD and not self._buffer
-        if not self._is_head_awaited or self._phase is not HEAD:  # a head's time counts from its first bytes
-            self.active_at = driver.clock()
-            self._is_head_awaited = self._phase is HEAD and not is_idle
-        patience_s = driver.shrink_s if is_idle else self._patience_s()
-        assert patience_s is not None
-        at = self.active_at + patience_s
-        # Moving an entry costs more than a look at it that came too early.
-        if self.slot is None or self.slot.tick * TICK_S > at + (patience_s if is_idle else TICK_S):
-            driver.wheel.schedule(self, at)
-
-    def _patience_s(self) -> float | None:
-        """Give how long the client may be silent now; None while silence is the origin's part."""
-        settings = self._driver.settings
-        if self._phase is HEAD:
-            return settings.client_header_timeout if self._buffer else self._driver.shrink_s
-        if self._is_reader_awaited:
-            return settings.send_timeout
-        return settings.client_body_timeout if self._phase is BODY and self._is_body_wanted() else None
-
-    @property
-    def _is_reader_awaited(self) -> bool:
-        return self._head is None or (self._origin is not None and self._origin.is_paused)
-
-    def on_deadline(self, now: float) -> None:
-        """Look whether the client's time is up; if not, look again when it would be."""
-        patience_s = self._patience_s()
-        if patience_s is None or self._is_turn_due:
-            return  # it gets a new deadline with the next wait for the client
-        if self._is_reader_awaited and self._phase is not HEAD:
-            backlog = self._driver.sockets.backlogs.get(self.fd)
-            if backlog is not None and backlog.has_moved():
-                self.active_at = now
-        if now - self.active_at < patience_s:
-            self._driver.wheel.schedule(self, self.active_at + patience_s)
-        else:
-            self._run_out(now)
-
-    def _run_out(self, now: float) -> None:
-        """The client was silent for too long: say so in the middle of a request, otherwise just leave."""
-        if self.is_idle and now - self.active_at < self._driver.settings.keepalive_timeout:
-            self._driver.shrink(self)
-        elif self._phase is HEAD and self._buffer.strip(b"\r\n"):
-            self._driver.refuse(self, ClientError("Request header did not arrive in time.", 408), None)
-        elif self._phase is BODY and not self._is_reader_awaited:
-            self._driver.refuse(self, ClientError("Request body did not arrive in time.", 408), self._head)
-        else:
-            self.on_gone()
+    def give_way(self) -> None:
+        """Others wait for the connection to an origin that this client keeps without reading from it."""
+        log.info("client %s: cut off, it reads too slowly while others wait for its origin", self.client_ip)
+        self.on_gone()
 
     def on_gone(self) -> None:
         """The client left: nothing of this request matters any more."""
@@ -497,4 +425,5 @@ class ClientConn:
             ask.cancel()
         if self._origin is not None:
             origin, self._origin = self._origin, None
+            self._driver.pool.slow_readers.discard(self)
             origin.abandon()

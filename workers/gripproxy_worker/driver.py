@@ -51,7 +51,8 @@ from gripproxy.protocol.http1 import RequestHead, encode_refusal, encode_text_re
 from gripproxy.protocol.routes import RouteTable
 from gripproxy.scoreboard import Field
 from gripproxy.settings import Settings
-from gripproxy_worker.client_conn import SHRINK_S, ClientConn
+from gripproxy_worker.client_conn import ClientConn
+from gripproxy_worker.client_patience import SHRINK_S, PatientClient
 from gripproxy_worker.client_sockets import HELD, ClientSockets
 from gripproxy_worker.idle_conn import ClosingConn, IdleConn, client_ip_of
 from gripproxy_worker.link_conn import Links
@@ -232,7 +233,7 @@ class Driver:
         self.row[Field.ACCEPTED] += 1
         self.wheel.schedule(conn, self.clock() + self.settings.keepalive_timeout)
 
-    def shrink(self, conn: ClientConn) -> None:
+    def shrink(self, conn: PatientClient) -> None:
         """Let go of what only a request needs."""
         idle = IdleConn(self, conn.fd, conn.client_ip)
         self.sockets.records[conn.fd] = idle

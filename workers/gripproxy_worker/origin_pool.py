@@ -12,6 +12,7 @@ from gripproxy_worker.origin_conn import OriginConn, OriginKey
 from gripproxy_worker.origin_connector import ConnectError, OriginConnector
 from gripproxy_worker.origin_line import Ask, Line
 from gripproxy_worker.outbox import Outbox
+from gripproxy_worker.slow_readers import SLOW_S, SlowReaders
 from gripproxy_worker.zhttp_client import ZhttpClient
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ class OriginPool:
         self._open_counts: Counter[OriginKey] = Counter()
         self._begun_count = 0  # connections begun in this turn
         self._tasks: set[asyncio.Task[None]] = set()
+        self.slow_readers = SlowReaders(self.clock)
+        self._is_way_watched = False
 
     def get(self, ask: Ask) -> None:
         """Give a connection to `ask`, at once if one is idle, else when it is made. Failures come in a later turn."""
@@ -71,6 +74,7 @@ class OriginPool:
             self._connect_for(ask)
         elif self._line.join(ask):
             self._make_room()
+            self._make_way(1)
         else:
             text = f"{len(self._line)} requests wait for a connection already"
             self._loop.call_soon(ask.fail, OriginFailure.CONNECT, text)
@@ -211,6 +215,19 @@ class OriginPool:
             if origins:
                 origins.pop(0).abandon()
                 return
+
+    def _make_way(self, max_count: int) -> None:
+        """Let clients that read too slowly lose their connections to requests that wait; look again until none does."""
+        is_full = len(self._open) >= self._connections_max
+        self.slow_readers.cut(max_count, None if is_full else self._line.keys())
+        if self.slow_readers and not self._is_way_watched:
+            self._is_way_watched = True
+            self._loop.call_later(SLOW_S, self._on_way)
+
+    def _on_way(self) -> None:
+        self._is_way_watched = False
+        if self._line:
+            self._make_way(len(self._line))
 
     def _connect_for(self, ask: Ask) -> None:
         if not self._begun_count:
