@@ -32,23 +32,23 @@ def test_an_item_that_does_not_follow_changes_nothing() -> None:
     hold = tracked(ChannelInstruct("a", "1"))
     for item in (PublishItem("a", "3", "2"), PublishItem("a", "3"), PublishItem("a", "3", "")):
         with pytest.raises(Conflict):
-            hold.take(item, b"x", None, URL)
+            hold.take(item, b"x", None)
     assert hold.ids == {"a": "1"}
 
 
 def test_an_empty_id_is_an_id() -> None:
     hold = tracked(ChannelInstruct("a", ""))
-    assert hold.take(PublishItem("a", "1", ""), b"x", None, URL) == b"x"
+    assert hold.take(PublishItem("a", "1", ""), b"x", None) == b"x"
     assert hold.ids == {"a": "1"}
 
 
 def test_an_item_that_a_filter_drops_is_followed() -> None:
     """The client did not miss it. But one that it could not take is not."""
     hold = tracked(ChannelInstruct("a", "1", ("skip-self",)), user="ann")
-    assert hold.take(PublishItem("a", "2", "1", meta={"sender": "ann"}), b"x", None, URL) is None
+    assert hold.take(PublishItem("a", "2", "1", meta={"sender": "ann"}), b"x", None) is None
     assert hold.ids == {"a": "2"}
     with pytest.raises(Mismatch):
-        hold.take(PublishItem("a", "3", "2"), b"x", ("build-id",), URL)
+        hold.take(PublishItem("a", "3", "2"), b"x", ("build-id",))
     assert hold.ids == {"a": "2"}
 
 
@@ -68,26 +68,26 @@ def test_assumed_filters_are_compared_in_order(
 ) -> None:
     hold = tracked(ChannelInstruct("a", None, filters), ChannelInstruct("b", "1"), id_format="x")
     if is_equal:
-        assert hold.take(PublishItem("a"), b"x", assumed, URL) == b"x"
+        assert hold.take(PublishItem("a"), b"x", assumed) == b"x"
     else:
         with pytest.raises(Mismatch):
-            hold.take(PublishItem("a"), b"x", assumed, URL)
+            hold.take(PublishItem("a"), b"x", assumed)
 
 
 def test_names_are_the_origins_and_the_targets_own() -> None:
     """A channel of the target's ``sub`` is not the route's, even if its name were the same behind the prefix."""
     hold = tracked(ChannelInstruct("a", "1", ("require-sub",)), prefix="p-", subs=("p-b",))
-    assert hold.take(PublishItem("p-a", "2", "1", meta={"require_sub": "a"}), b"x", None, URL) == b"x"
-    assert hold.take(PublishItem("p-a", "3", "2", meta={"require_sub": "p-b"}), b"x", None, URL) == b"x"
-    assert hold.take(PublishItem("p-a", "4", "3", meta={"require_sub": "b"}), b"x", None, URL) is None
-    assert hold.take(PublishItem("p-b", "9", "8"), b"x", None, URL) == b"x"
+    assert hold.take(PublishItem("p-a", "2", "1", meta={"require_sub": "a"}), b"x", None) == b"x"
+    assert hold.take(PublishItem("p-a", "3", "2", meta={"require_sub": "p-b"}), b"x", None) == b"x"
+    assert hold.take(PublishItem("p-a", "4", "3", meta={"require_sub": "b"}), b"x", None) is None
+    assert hold.take(PublishItem("p-b", "9", "8"), b"x", None) == b"x"
 
 
 def test_a_filter_that_asks_sees_the_hold_as_it_is_now() -> None:
     hold = tracked(ChannelInstruct("a", "1", ("http-check",)), url="/check")
-    run = hold.take(PublishItem("a", "2", "1"), b"x", None, URL)
+    run = hold.take(PublishItem("a", "2", "1"), b"x", None)
     assert isinstance(run, FilterRun)
     hold.ids["a"] = "9"
-    asked = run.advance()
+    asked = run.advance(URL)
     assert asked is not None
     assert (b"Grip-Last", b"a; last-id=2") in asked.headers

@@ -100,7 +100,7 @@ class FilterChecks:
 
     def _advance(self, check: Check, now: float) -> list[Effect]:
         try:
-            check.asked = check.run.advance()
+            check.asked = check.run.advance(check.hold.url)
         except FilterError as error:
             return self._end(check, None, error, now)
         if check.asked is None:

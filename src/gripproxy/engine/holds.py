@@ -119,5 +119,10 @@ class ResponseHold:
     gone: LinkUrl | None = None
     slot: Slot | None = None
 
+    @property
+    def url(self) -> LinkUrl:
+        """Where its origin was asked, as `TrackedStream` has it."""
+        return self.request.url
+
 
 Hold = StreamHold | ResponseHold

@@ -14,7 +14,6 @@ from gripproxy.engine.subscriptions import Channel
 from gripproxy.engine.tracking import Conflict, Mismatch
 from gripproxy.errors import FilterError
 from gripproxy.protocol.http1 import encode_chunk
-from gripproxy.protocol.link_url import LinkUrl
 from gripproxy.protocol.network_filter import FilterRun
 from gripproxy.protocol.publish_format import Action, HttpResponseFormat
 from gripproxy.protocol.publish_item import PublishItem
@@ -91,7 +90,7 @@ class ItemOffers:
         if stream.state is not HOLDING:
             return self._keep_for_later(stream, item, now)
         try:
-            content = self._take(stream, stream.url, item, published.content, published.content_filters)
+            content = self._take(stream, item, published.content, published.content_filters)
         except Conflict:
             return self._owner.stall(stream, item.channel, now)
         except (Mismatch, FilterError) as error:
@@ -161,7 +160,7 @@ class ItemOffers:
         if hold.conn_id in self.checks:
             return self._wait(hold.conn_id, item)
         try:
-            body = self._take(hold, hold.request.url, item, published.body, published.content_filters)
+            body = self._take(hold, item, published.body, published.content_filters)
         except Conflict:
             return self._owner.stall_response(hold, item.channel)
         except (Mismatch, FilterError) as error:
@@ -215,15 +214,11 @@ class ItemOffers:
         return effects
 
     def _take(
-        self,
-        hold: TrackedStream | ResponseHold,
-        url: LinkUrl,
-        item: PublishItem,
-        content: bytes,
-        assumed: tuple[str, ...] | None,
+        self, hold: TrackedStream | ResponseHold, item: PublishItem, content: bytes, assumed: tuple[str, ...] | None
     ) -> bytes | FilterRun | None:
+        """Take an item as `Tracking.take` does, also for a hold without one: it has links only."""
         if hold.tracking is not None:
-            return hold.tracking.take(item, content, assumed, url)
+            return hold.tracking.take(item, content, assumed)
         if assumed:
             raise Mismatch((), assumed)
         return content

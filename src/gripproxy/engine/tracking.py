@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 
 from gripproxy.protocol.filters import NETWORK_FILTERS, FilterContext, content_filters_of, filter_content
 from gripproxy.protocol.instruct import Instruct
-from gripproxy.protocol.link_url import LinkUrl
 from gripproxy.protocol.network_filter import FilterRun
 from gripproxy.protocol.publish_item import PublishItem
 
@@ -34,9 +33,7 @@ class Tracking:
     meta: dict[str, str] = field(default_factory=dict)
     names: frozenset[str] = frozenset()
 
-    def take(
-        self, item: PublishItem, content: bytes, assumed: tuple[str, ...] | None, url: LinkUrl
-    ) -> bytes | FilterRun | None:
+    def take(self, item: PublishItem, content: bytes, assumed: tuple[str, ...] | None) -> bytes | FilterRun | None:
         """Take an item on one of the hold's channels; give the content as this hold gets it, None if it does not.
 
         A `FilterRun` is for the caller to finish: a server has to be asked.
@@ -44,7 +41,6 @@ class Tracking:
         Args:
             content: of the format that is for this hold.
             assumed: the content filters that the publisher assumed.
-            url: where the hold comes from.
 
         Raises:
             Conflict: the channel is followed, and an item is missing between the last one and this.
@@ -66,7 +62,7 @@ class Tracking:
         if NETWORK_FILTERS.isdisjoint(filters):
             return filter_content(filters, FilterContext(self.meta, item.meta, self.ids, self.names), content)
         context = FilterContext(dict(self.meta), item.meta, dict(self.ids), self.names)  # as they are now
-        return FilterRun(filters, context, url, content)
+        return FilterRun(filters, context, content)
 
     def is_next(self, item: PublishItem) -> bool:
         """Whether no item is missing before this one, as far as its channel is followed."""

@@ -39,12 +39,14 @@ class FilterRun:
 
     filters: tuple[str, ...]
     context: FilterContext
-    base: LinkUrl  # of the connection: its request's, or the latest link's; http where it is ws
     content: bytes | None
     next_index: int = 0  # the first filter that has not run
 
-    def advance(self) -> FilterRequest | None:
+    def advance(self, base: LinkUrl) -> FilterRequest | None:
         """Run the filters up to the next that asks, and give its request.
+
+        Args:
+            base: what the filter's URL is relative to: that of the hold's request, or of its latest link.
 
         Raises:
             FilterError: ends the run; the item is not for this receiver.
@@ -58,7 +60,7 @@ class FilterRun:
         if self.content is None or index == len(self.filters):
             return None
         body = self.content if self.filters[index] == "http-modify" else b""
-        return FilterRequest(self._url(), _headers(self.context), body)
+        return FilterRequest(self._url(base), _headers(self.context), body)
 
     def take_answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Take the response to what `advance` gave last. More than RESPONSE_MAX_BYTES of body need not be collected.
@@ -77,14 +79,14 @@ class FilterRun:
                 raise FilterError(f"network response exceeded {RESPONSE_MAX_BYTES} bytes")
             self.content = body
 
-    def _url(self) -> LinkUrl:
+    def _url(self, base: LinkUrl) -> LinkUrl:
         url = self.context.sub_meta.get("url")
         if not url:
             raise FilterError("missing url value")
         if not url.isascii() or not url.isprintable() or " " in url:
             raise FilterError("invalid url value")
         try:
-            return resolve_link(self.base, url)
+            return resolve_link(base, url)
         except OriginError:
             raise FilterError("invalid url value") from None
 
