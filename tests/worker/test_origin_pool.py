@@ -311,6 +311,8 @@ def test_bug_while_connecting_ends_the_ask_and_is_logged(bench: WorkerBench, cap
     bench.until(lambda: not pool_of(bench)._open)
     assert errors == ["internal error: KeyError('bug')"]
     assert f"internal error while connecting to 127.0.0.1:{bench.origin_port}" in caplog.text
+    assert bench.row[Field.INTERNAL_ERRORS] == 1
+    bench.row[Field.INTERNAL_ERRORS] = 0
 
 
 def test_request_that_waits_too_long_for_a_connection_fails(make_bench: MakeBench) -> None:

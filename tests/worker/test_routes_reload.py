@@ -191,6 +191,21 @@ def test_loop_goes_on_while_routes_are_read(bench: Bench, monkeypatch: pytest.Mo
     assert bench.used[1] == ["old.test"]
 
 
+def test_bug_while_reading_is_counted_and_logged_at_once(
+    bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody awaits the task: without that the operator would believe in the new routes."""
+
+    def fail(settings: Settings) -> str:
+        raise KeyError("bug")
+
+    monkeypatch.setattr(routes_reload, "read_routes_text", fail)
+    bench.run()
+    assert bench.used == []
+    assert "internal error while reading the routes again" in caplog.text
+    assert bench.scoreboard.row(2)[Field.INTERNAL_ERRORS] == 1
+
+
 def test_reading_takes_no_effect_in_a_worker_that_stops(bench: Bench) -> None:
     """What it would change is being closed."""
 

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import tnetstring  # type: ignore[import-untyped]
 
-from gripproxy.bus.zhttp_wire import HELLO, SEND
+from gripproxy.bus.zhttp_wire import HELLO, PACKET, SEND
 from gripproxy.protocol.routes import parse_routes
 from gripproxy.protocol.zhttp import IDS_MAX_COUNT
 from gripproxy.protocol.zhttp_session import KEEP_ALIVE_S, SILENT_MAX_S
+from gripproxy.scoreboard import Field
 from gripproxy_worker import zhttp_client
 from gripproxy_worker.zhttp_client import ASK_MAX_S, BEHIND_BYTES
 from tests.worker.bench import Client, WorkerBench
@@ -103,6 +104,36 @@ def test_hub_that_does_not_come_is_not_waited_for_long() -> None:
         pass_time(bench, ASK_MAX_S)
         bench.origin().send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
         is_answered(bench, client, b"ok\n")
+        assert bench.row[Field.ORIGIN_UNSERVED] == 1
+
+
+def test_not_more_requests_than_fit_wait_for_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that come and go would fill the memory while there is none."""
+    monkeypatch.setattr(zhttp_client, "WAITING_MAX_COUNT", 2)
+    with zhttp_bench(STREAM, is_listening=False) as (bench, hub):
+        waiting = [bench.client(GET) for _ in range(2)]
+        bench.until(lambda: len(bench.driver.pool.zhttp) == 2)
+        is_answered(bench, bench.client(GET), b"Unable to connect to any targets. Tried: zhttp/ipc:///x\n")
+        assert bench.row[Field.ORIGIN_UNSERVED] == 1
+        hub.listen()
+        for _ in waiting:
+            hub.origin_says(hub.opened()[b"id"], **OK, body=b"ok\n")
+        for client in waiting:
+            is_answered(bench, client, b"ok\n")
+
+
+def test_bug_in_handling_a_message_is_counted_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """The hub passes on valid packets only, so that one that is not is our own fault."""
+    with zhttp_bench(STREAM) as (bench, hub):
+        client = bench.client(GET)
+        name = hub.opened()[b"id"]
+        hub.sides[0].say(PACKET, b"garbage")
+        hub.origin_says(name, **OK, body=b"ok\n")
+        is_answered(bench, client, b"ok\n")
+        assert hub.closed(name) is False
+        assert bench.row[Field.INTERNAL_ERRORS] == 1
+        bench.row[Field.INTERNAL_ERRORS] = 0
+        assert "internal error while handling the hub's zhttp message" in caplog.text
 
 
 @pytest.mark.parametrize("routes", [STREAM, REQ])

@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -93,9 +93,6 @@ class Hub:
 
     def refuse(self, name: bytes, reason: str) -> None:
         self.sides[-1].say(REFUSED, name, reason)
-
-
-MakeZhttpBench = Callable[..., tuple[WorkerBench, Hub]]
 
 
 @contextmanager

@@ -91,7 +91,7 @@ class Driver:
         self.wheel = TimerWheel(loop.time())
         self.sockets = ClientSockets(row, self._on_held_gone, loop.call_soon)
         self.outbox: Outbox[int] = Outbox(self.sockets.write, loop.call_soon)  # of clients that are answered
-        zhttp = ZhttpClient(loop, settings.ipc_path("zhttp"))
+        zhttp = ZhttpClient(loop, settings.ipc_path("zhttp"), row)
         self.pool = OriginPool(loop, self.wheel, settings, row, origin_connections_max, zhttp)
         self.links = Links(self)
         self.feed: Feed | None = None

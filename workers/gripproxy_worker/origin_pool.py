@@ -7,6 +7,7 @@ from functools import partial
 
 from gripproxy.engine.events import OriginFailure
 from gripproxy.engine.timer_wheel import TimerWheel
+from gripproxy.scoreboard import Field
 from gripproxy.settings import Settings
 from gripproxy_worker.origin_conn import OriginConn, OriginKey
 from gripproxy_worker.origin_connector import ConnectError, OriginConnector
@@ -47,6 +48,7 @@ class OriginPool:
         self.outbox: Outbox[OriginConn] = Outbox(OriginConn.write, loop.call_soon)
         self._loop = loop
         self._wheel = wheel
+        self._row = row
         self._inactive_max_s = settings.origin_timeout
         self._look_s = min(IDLE_MAX_S, settings.origin_timeout)
         self._connections_max = connections_max
@@ -247,5 +249,6 @@ class OriginPool:
             ask.is_cancelled = True
             self._fail(ask, origin, "cancelled")
         elif (error := task.exception()) is not None:  # a bug of ours, which must not leave the client waiting
+            self._row[Field.INTERNAL_ERRORS] += 1
             log.error("internal error while connecting to %s", ask.target.label, exc_info=error)
             self._fail(ask, origin, f"internal error: {error!r}")

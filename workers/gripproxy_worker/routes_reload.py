@@ -49,11 +49,17 @@ class RoutesReload:
             self._is_asked_again = True
             return
         self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task.add_done_callback(self._on_done)
 
     def close(self) -> None:
         """Let what is being read not take effect."""
         if self._task is not None:
             self._task.cancel()
+
+    def _on_done(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:  # a bug of ours: nobody awaits the task
+            self._context.row[Field.INTERNAL_ERRORS] += 1
+            log.error("internal error while reading the routes again", exc_info=error)
 
     async def _run(self) -> None:
         self._is_asked_again = True

@@ -22,14 +22,15 @@ from gripproxy.bus.zhttp_wire import (
 from gripproxy.engine.events import OriginFailure
 from gripproxy.protocol.route_target import Target
 from gripproxy.protocol.zhttp import IDS_MAX_COUNT, RequestId, decode_response_packet, encode_keep_alive
-from gripproxy_worker.origin_line import Ask
+from gripproxy.scoreboard import Field
+from gripproxy_worker.origin_line import WAITING_MAX_COUNT, Ask
 from gripproxy_worker.zhttp_conn import ReqConn, StreamConn, ZhttpConn
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 0.1  # between attempts to reach the hub
-ASK_MAX_S = 5.0  # that a request waits for the hub: a restart takes half a second
-SWEEP_S = 5.0  # between two looks for silent origins and due keep-alives
+ASK_MAX_S = 5.0  # that a request waits for the hub at least: a restart takes half a second
+SWEEP_S = 5.0  # between two looks for silent origins, due keep-alives, and requests that waited for too long
 BEHIND_BYTES = 1024 * 1024  # unread by the hub: past this no more of requests' bodies is sent
 UNREAD_MAX_BYTES = 32 * 1024 * 1024  # unread by the hub: past this no further request begins
 
@@ -39,14 +40,16 @@ class ZhttpClient:
 
     Args:
         path: the hub's unix socket.
+        row: the worker's row of the scoreboard.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, path: str) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, path: str, row: memoryview) -> None:
         self.clock: Callable[[], float] = loop.time
         self.instance = b""  # of the hub, once it has said hello
         self.is_behind = False  # the hub reads too slowly: send no more of requests' bodies
         self._loop = loop
         self._path = path
+        self._row = row
         self._uses: dict[str, Target] = {}
         self._conns: dict[bytes, ZhttpConn] = {}
         self._waiting: dict[Ask, float] = {}  # for the hub, since when
@@ -69,8 +72,12 @@ class ZhttpClient:
             self._connect()
 
     def get(self, ask: Ask) -> None:
-        """Give `ask` what it may use as a connection to its target, which is a zhttp one."""
+        """Give `ask` what it may use as a connection to its target, which is a zhttp one. Failures come later."""
         if self._transport is None:
+            if len(self._waiting) >= WAITING_MAX_COUNT:
+                text = f"{len(self._waiting)} requests wait for the hub already"
+                self._loop.call_soon(self._fail_unserved, ask, text)
+                return
             self._waiting[ask] = self.clock()
             self._connect()
             self._sweep_later()
@@ -91,6 +98,10 @@ class ZhttpClient:
         self._waiting.clear()
         if self._link is not None:
             self._link.transport.close()
+
+    def _fail_unserved(self, ask: Ask, reason: str) -> None:
+        self._row[Field.ORIGIN_UNSERVED] += 1
+        ask.fail(OriginFailure.CONNECT, reason)
 
     def _make(self, target: Target) -> ZhttpConn:
         first = self._uses.get(target.zhttp_spec or "", target)  # which decides how the sockets are used
@@ -163,6 +174,11 @@ class ZhttpClient:
         elif kind == HELLO:
             self._on_hello(values[0])
 
+    def on_bug(self) -> None:
+        """An exception that is no fault of the hub's or an origin's came up while its message was handled."""
+        self._row[Field.INTERNAL_ERRORS] += 1
+        log.exception("internal error while handling the hub's zhttp message")
+
     def _on_hello(self, instance: bytes) -> None:
         assert self._link is not None
         self._transport = self._link.transport
@@ -213,7 +229,7 @@ class ZhttpClient:
             if ask.is_cancelled or now - since >= ASK_MAX_S:
                 del self._waiting[ask]
                 if not ask.is_cancelled:
-                    ask.fail(OriginFailure.CONNECT, f"the hub did not answer within {ASK_MAX_S:g} s")
+                    self._fail_unserved(ask, f"the hub did not answer within {ASK_MAX_S:g} s")
         due: dict[tuple[str | None, bytes | None], list[RequestId]] = {}
         for conn in list(self._conns.values()):
             number = conn.on_time(now)
@@ -251,7 +267,7 @@ class _HubLink(asyncio.Protocol):
             try:
                 self._client.on_message(message)
             except Exception:  # a bug of ours ends one request at most, not all of them
-                log.exception("internal error while handling a zhttp message")
+                self._client.on_bug()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.on_link_lost()
