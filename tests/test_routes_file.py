@@ -66,6 +66,22 @@ def test_worker_that_cannot_read_the_file_gets_what_was_kept(tmp_path: Path) -> 
     assert read_routes(settings, read_kept_routes(settings))[0].routes[0].targets[0].host == "c"
 
 
+def test_file_without_any_route_replaces_none(tmp_path: Path) -> None:
+    """Whatever it is, it was not meant as routes. An empty one may be meant."""
+    path = tmp_path / "routes"
+    settings = Settings(routesfile=str(path), rundir=str(tmp_path))
+    path.write_text('{\n"routes": []\n}\n')
+    refusal = f"{path}:1: must specify condition and at least one target"
+    with pytest.raises(ConfigError) as refused:
+        decode_routes(settings, path.read_text())
+    assert str(refused.value) == f"no line is a route: {refusal}"
+    assert read_routes(settings, "* kept:1\n")[0].routes[0].targets[0].host == "kept"
+    table, warnings = read_routes(settings)
+    assert (table.count, warnings[0]) == (0, refusal)
+    assert decode_routes(settings, "# none\n\n")[0].count == 0
+    assert decode_routes(settings, "x\n* a:1\n")[0].count == 1
+
+
 def test_what_another_run_has_kept_is_forgotten(tmp_path: Path) -> None:
     """It may be a year old, and of another file."""
     settings = Settings(routesfile=str(tmp_path / "routes"), rundir=str(tmp_path))

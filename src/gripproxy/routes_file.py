@@ -21,18 +21,21 @@ def read_routes(
     """Read the routes, with warnings of the form ``SOURCE:LINE: TEXT`` for lines that were skipped or are doubtful.
 
     A file that cannot be read is a warning, and the routes are those of `kept_text`, or none: a reload may find it.
-    With `is_keeper`, what was read is kept; see there.
+    So it is with a file in which no line is a route. With `is_keeper`, what was read is kept; see there.
     """
     try:
         text = read_routes_text(settings)
     except ConfigError as error:
         if is_keeper:
             keep_routes(settings, None)
-        table = RouteTable([]) if kept_text is None else decode_routes(settings, kept_text)[0]
+        table = RouteTable([]) if kept_text is None else _decode(settings, kept_text)[0]
         return table, [str(error)]
     if is_keeper:
         keep_routes(settings, text)
-    return decode_routes(settings, text)
+    table, warnings = _decode(settings, text)
+    if table.is_all_refused and kept_text is not None:
+        table = _decode(settings, kept_text)[0]
+    return table, warnings
 
 
 def read_routes_text(settings: Settings) -> str:
@@ -56,7 +59,18 @@ def read_routes_text(settings: Settings) -> str:
 
 
 def decode_routes(settings: Settings, text: str) -> tuple[RouteTable, list[str]]:
-    """Make the table of lines that the settings name, with warnings as `read_routes` gives them."""
+    """Make the table that is to replace another one, with warnings as `read_routes` gives them.
+
+    Raises:
+        ConfigError: no line is a route. What was written there is something else, and the old routes still serve.
+    """
+    table, warnings = _decode(settings, text)
+    if table.is_all_refused:
+        raise ConfigError(f"no line is a route: {warnings[0]}")
+    return table, warnings
+
+
+def _decode(settings: Settings, text: str) -> tuple[RouteTable, list[str]]:
     directory = os.path.dirname(settings.routesfile or "")
     return parse_routes(text, settings.routesfile or COMMAND_LINE_SOURCE, lambda route: _settle(route, directory))
 

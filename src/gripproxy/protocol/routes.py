@@ -44,6 +44,11 @@ class RouteTable:
         """How many lines were accepted."""
         return len(self.routes)
 
+    @property
+    def is_all_refused(self) -> bool:
+        """Whether there are lines, and none of them is a route."""
+        return not self.routes and self.refused_count > 0
+
     def find(
         self, host: str, is_https: bool, path: bytes, is_websocket: bool, route_id: str | None = None
     ) -> Route | None:
