@@ -46,7 +46,7 @@ REQUEST = b"GET /stream HTTP/1.1\r\nHost: a.test\r\n\r\n"
 ITEM = b"64\r\n" + b"x" * 100 + b"\r\n"
 ROUNDS = 5  # items for every client
 READ_BYTES = 65_536
-LARGE_SHARE = 10  # asyncio's own transports take so much that fewer of them must do
+ASYNCIO_DIVISOR = 10  # transports of asyncio's kind take so much memory that a tenth of the clients must do
 SETTLE_S = 0.5
 ANSWER_MAX_S = 20.0  # from a server that has not failed
 PLAIN = "no TLS"
@@ -354,7 +354,7 @@ def _virtual_bytes(pid: int) -> int:
 
 def run(clients_count: int) -> Report:
     """Measure every way with TLS 1.3 and TLS 1.2."""
-    counts = f"{clients_count:,} (asyncio {clients_count // LARGE_SHARE:,})"
+    counts = f"{clients_count:,} (asyncio {clients_count // ASYNCIO_DIVISOR:,})"
     settings = {"clients": counts, "openssl": ssl.OPENSSL_VERSION}
     report = Report("tls_memory", "TLS clients that wait: memory of the server and its CPU time", COLUMNS, settings)
     with tempfile.TemporaryDirectory(prefix="gripproxy-bench-") as directory:
@@ -363,7 +363,7 @@ def run(clients_count: int) -> Report:
         served = [Served(WAYS[name], context) for _, name in cases]
         try:
             for version, name in cases:
-                count = clients_count // LARGE_SHARE if name.startswith("asyncio") else clients_count
+                count = clients_count // ASYNCIO_DIVISOR if name.startswith("asyncio") else clients_count
                 values = served[0].measure(None if PLAIN in name else version, count)
                 report.figures.append(Figure(name, version.name, values))
                 served.pop(0).end()

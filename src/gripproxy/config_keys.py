@@ -92,17 +92,6 @@ _SUB_SPECS = _used("handler", "push_in_sub_specs", Kind.SPEC_LIST, "", "tcp://12
 # [runner] is gripproxy's own place for it; Pushpin has it in [proxy].
 _WORKERS = _used("runner", "workers", Kind.WORKERS, "", "", "processes", high=WORKERS_MAX_COUNT)
 
-_MESSAGE_WAIT = Key(
-    "handler",
-    "message_wait",
-    Kind.INTEGER,
-    "5000",
-    "5000",
-    "milliseconds",
-    high=3_600_000,
-    field="message_wait_ms",
-)
-
 GLOBAL_KEYS = [
     _place("global", "include"),
     _place("global", "libdir"),
@@ -177,7 +166,9 @@ HANDLER_KEYS = [
     _alias("handler", "push_in_max_body_size", "push_in_http_max_body_size", _BODY_SIZE),
     _used("handler", "connection_subscription_max", Kind.INTEGER, "20", "20", "channels", low=1),
     _used("handler", "subscription_linger", Kind.INTEGER, "60", "60", "seconds", high=86_400),
-    _MESSAGE_WAIT,
+    Key(
+        "handler", "message_wait", Kind.INTEGER, "5000", "5000", "milliseconds", high=3_600_000, field="message_wait_ms"
+    ),
     _used("handler", "update_on_first_subscription", Kind.BOOLEAN, "true", "true"),
     _used("handler", "id_cache_ttl", Kind.INTEGER, "0", "60", "seconds", high=86_400),
     _used("handler", "command_spec", Kind.SPEC, "", "tcp://127.0.0.1:5563"),

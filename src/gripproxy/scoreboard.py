@@ -18,7 +18,7 @@ class ProcessState(IntEnum):
 
 
 class Field(IntEnum):
-    """Columns of a row. Gauges first, then counters; a counter only grows, also across restarts of its process."""
+    """Columns of a row. Before RESTARTS, and where it says so, gauges; else counters, which only grow, whoever restarts."""
 
     STATE = 0
     PID = 1
@@ -29,7 +29,7 @@ class Field(IntEnum):
     CHANNELS = 6  # channels with a subscriber in this worker
     RESTARTS = 7
     ACCEPTED = 8  # client connections accepted
-    REFUSED = 9  # client connections answered 503 at the connection limit
+    REFUSED = 9  # client connections over a limit: closed, those without TLS with a 503
     REQUESTS = 10
     CLIENT_ERRORS = 11  # requests answered by gripproxy with a 4xx or cut off for a breach of HTTP
     ORIGIN_ERRORS = 12  # requests that no origin answered, or answered badly

@@ -43,7 +43,7 @@ class Origin(Protocol):
 
 
 class Asker(Protocol):
-    """Who waits for the response: a client connection."""
+    """Who waits for the response: a client connection, or a link."""
 
     def on_origin_head(self, head: ResponseHead) -> None: ...
     def on_origin_body(self, part: bytes) -> None: ...

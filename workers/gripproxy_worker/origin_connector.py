@@ -10,7 +10,7 @@ from typing import Any
 from gripproxy.engine.events import OriginFailure
 from gripproxy.errors import OriginError
 from gripproxy.protocol.address_policy import is_public
-from gripproxy.protocol.routes import Target
+from gripproxy.protocol.route_target import Target
 from gripproxy_worker.origin_conn import OriginConn
 
 ADDRESSES_MAX_COUNT = 16  # of one name, same as Pushpin
@@ -67,7 +67,8 @@ class OriginConnector:
             return
         addresses = await self._addresses(target)
         family, address = addresses[0]
-        if len(addresses) == 1 and not any(address[2:]):  # half the CPU time of a socket of our own
+        # Half the CPU time of a socket of our own, which is needed for a race, or for an IPv6 address with a scope.
+        if len(addresses) == 1 and not any(address[2:]):
             await self._loop.create_connection(lambda: origin, address[0], address[1], **tls)
             return
         sock = await self._race(addresses)

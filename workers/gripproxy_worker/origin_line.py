@@ -6,7 +6,7 @@ from collections.abc import Callable, KeysView
 
 from gripproxy.engine.events import OriginFailure
 from gripproxy.engine.timer_wheel import Slot, TimerWheel
-from gripproxy.protocol.routes import Target
+from gripproxy.protocol.route_target import Target
 from gripproxy.scoreboard import Field
 from gripproxy_worker.origin_conn import Origin, OriginKey
 

@@ -61,7 +61,7 @@ class TlsStreams(dict[int, Stream]):
         del self.handshakes[fd]
         return self.decrypt(fd, b"")
 
-    def decrypt(self, fd: int, data: bytes | memoryview) -> bytes:
+    def decrypt(self, fd: int, data: bytes) -> bytes:
         """Give the content of the records that end in `data`. The rest of a record waits in OpenSSL."""
         self._incoming.write(data)
         read = self[fd].read
