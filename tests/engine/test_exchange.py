@@ -422,6 +422,16 @@ def test_only_a_stream_by_headers_may_begin_with_a_large_body(headers: Headers) 
     assert status_and_body(talk.origin_sent(1, None))[0] == 502
 
 
+def test_a_large_body_behind_a_status_without_one_is_left_out() -> None:
+    """The client would take it for its next response."""
+    talk = Conversation()
+    talk.asks(1)
+    talk.origin_answers(1, [*STREAM, (b"Grip-Status", b"204 Nothing")])
+    assert talk.origin_sent(1, None) == [
+        Respond(1, b"HTTP/1.1 204 Nothing\r\nContent-Type: text/plain\r\n\r\n", is_persistent=True)
+    ]
+
+
 def test_origin_that_breaks_off_while_a_stream_opens_cuts_the_client() -> None:
     """Half an initial body must not pass for all of it."""
     talk = Conversation()

@@ -269,6 +269,8 @@ class Exchange:
         is_filtered = response_filter([channel.filters for channel in instruct.channels], instruct.meta) is not None
         if is_filtered or (instruct.hold is HoldMode.NONE and instruct.next_link is None):
             return self._refuse_large()
+        if has_no_body(instruct.status):
+            return self._respond(instruct.status, instruct.reason, instruct.headers, b"")
         self._instruct = instruct
         payload, framing = self.request.begin_stream(instruct.status, instruct.reason, instruct.headers)
         self._enter(OPENING)
