@@ -9,7 +9,9 @@ from gripproxy.engine.effects import AskLink, DropLink, Effect, Forward
 from gripproxy.engine.events import ClientGone, LinkAnswered, LinkBodyCame, LinkDone, LinkFailed, OriginFailure
 from gripproxy.protocol.routes import Target
 from gripproxy.scoreboard import Field
+from gripproxy_worker.backlog import BACKLOG_MAX_BYTES
 from gripproxy_worker.client_conn import BACKLOG_PAUSE_BYTES
+from gripproxy_worker.link_conn import SHARED_WAIT_S
 from tests.worker.bench import Client, WorkerBench
 from tests.worker.conftest import MakeBench
 from tests.worker.scripted_core import ScriptedCore, carry_out, script
@@ -60,8 +62,12 @@ def fds_of(bench: WorkerBench) -> list[int]:
 
 def forwarding(bench: WorkerBench, core: ScriptedCore) -> Callable[[LinkBodyCame], list[Effect]]:
     """Let the engine pass on what links bring to every stream."""
-    fds = fds_of(bench)
-    core.script[LinkBodyCame] = lambda event: [Forward(event.link_id, event.part, fds)]
+
+    def forward(event: LinkBodyCame) -> list[Effect]:
+        fds = fds_of(bench)
+        return [Forward(event.link_id, event.part, fds, len(fds))]
+
+    core.script[LinkBodyCame] = forward
     return core.script[LinkBodyCame]
 
 
@@ -182,12 +188,11 @@ def test_body_is_forwarded_to_all(bench: WorkerBench, core: ScriptedCore) -> Non
     bench.until(lambda: all(client.received == b"ok" for client in clients))
 
 
-def fill(bench: WorkerBench, core: ScriptedCore, clients: list[Client]) -> int:
+def fill(bench: WorkerBench, core: ScriptedCore, clients: list[Client], size: int = 40_000_000) -> int:
     """Send a body that the last of the clients does not read, until the link waits for it."""
     forwarding(bench, core)
     ask(bench)
     origin = bench.origin(ends=GET)
-    size = 40_000_000
     origin.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
     bench.until(lambda: bench.driver.sockets.room_waits)
     for client in clients[:-1]:
@@ -212,7 +217,7 @@ def test_link_waits_for_the_slowest_reader_and_loses_nothing(bench: WorkerBench,
 def test_what_waits_for_several_readers_is_kept_once(bench: WorkerBench, core: ScriptedCore) -> None:
     """It would count against what all clients of the worker may leave unread."""
     streams(bench, 3, receive_bytes=65_536)
-    carry_out(bench, Forward(1, b"x" * 1_000_000, fds_of(bench)))
+    carry_out(bench, Forward(1, b"x" * 1_000_000, fds_of(bench), 3))
     assert len(bench.driver.sockets.backlogs) == 3
     assert bench.driver.sockets.backlogs.total_bytes == 1_000_000
 
@@ -286,14 +291,49 @@ def pass_time(bench: WorkerBench, seconds: float) -> None:
 
 
 def test_reader_that_reads_nothing_for_long_is_given_up(bench: WorkerBench, core: ScriptedCore) -> None:
-    """The others wait for what follows."""
+    """It would hold the origin's connection for ever."""
+    core.script[ClientGone] = lambda event: [DropLink(1)]
+    fill(bench, core, streams(bench, 1, receive_bytes=65_536))
+    pass_time(bench, bench.settings.send_timeout + 1)
+    bench.until(lambda: bench.driver.sockets.count == 0)
+
+
+def test_slow_reader_does_not_stop_the_others_for_long(bench: WorkerBench, core: ScriptedCore) -> None:
+    """They go on without it, and it gets all that follows when it reads."""
+    clients = streams(bench, 3, receive_bytes=65_536)
+    size = fill(bench, core, clients, BACKLOG_MAX_BYTES)
+    assert len(clients[0].received) < size
+    pass_time(bench, SHARED_WAIT_S + 1)
+    bench.until(lambda: LinkDone in kinds(core))
+    bench.until(lambda: all(len(client.received) == size for client in clients[:-1]))
+    assert len(clients[-1].received) == 0
+    clients[-1].is_reading = True
+    bench.until(lambda: len(clients[-1].received) == size)
+
+
+def test_slow_reader_that_falls_far_behind_the_others_is_cut_off(bench: WorkerBench, core: ScriptedCore) -> None:
     clients = streams(bench, 2, receive_bytes=65_536)
     size = fill(bench, core, clients)
-    send_timeout = bench.settings.send_timeout
-    pass_time(bench, send_timeout + 1)
-    bench.until(lambda: bench.driver.sockets.count == 1)
-    forwarding(bench, core)
+    pass_time(bench, SHARED_WAIT_S + 1)
     bench.until(lambda: len(clients[0].received) == size)
+    assert bench.driver.sockets.count == 1
+
+
+def test_readers_that_are_all_slow_are_waited_for_until_one_has_read(bench: WorkerBench, core: ScriptedCore) -> None:
+    clients = streams(bench, 3, receive_bytes=65_536)
+    forwarding(bench, core)
+    ask(bench)
+    origin = bench.origin(ends=GET)
+    origin.send(b"HTTP/1.1 200 OK\r\nContent-Length: 40000000\r\n\r\n" + b"x" * 40_000_000)
+    bench.until(lambda: len(bench.driver.sockets.room_waits) == 3)
+    unread_bytes = bench.driver.sockets.backlogs.total_bytes
+    pass_time(bench, SHARED_WAIT_S + 1)
+    for _ in range(100):
+        bench.turn()
+    assert bench.driver.sockets.backlogs.total_bytes == unread_bytes
+    clients[1].is_reading = True
+    bench.until(lambda: bench.driver.sockets.backlogs.total_bytes > unread_bytes)
+    assert bench.driver.sockets.count == 3
 
 
 def test_reader_that_reads_slowly_is_waited_for(bench: WorkerBench, core: ScriptedCore) -> None:

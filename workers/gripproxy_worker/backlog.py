@@ -77,6 +77,11 @@ class Backlogs(dict[int, Backlog]):
                 self.full.add(fd)
         return not is_refused
 
+    def is_overfull(self, backlog: Backlog) -> bool:
+        """Say whether more waits than may; one payload may wait alone, whatever its size."""
+        is_much = backlog.bytes_count > BACKLOG_MAX_BYTES or self.total_bytes > TOTAL_MAX_BYTES
+        return is_much and len(backlog.queue) > 1
+
     def flush(self, fd: int) -> bool:
         """Write what the client's socket takes; say whether nothing waits any more.
 

@@ -242,14 +242,21 @@ class ClientSockets:
         self.backlogs.add(fd, waiting or Waiting(payload), count)
 
     def forward(self, payload: bytes, fds: Collection[int], unread_max_bytes: int) -> list[int]:
-        """Write to many connections and drop nothing. Give those that have more than `unread_max_bytes` to read."""
+        """Write to many connections and drop nothing. Give those that have more than `unread_max_bytes` to read.
+
+        One that has more to read than may wait is broken off: with a gap, all that follows would be worth nothing.
+        """
         waiting = Waiting(payload)
         for fd in fds:
             self.write(fd, payload, waiting)
-        if not self.backlogs:
-            return []
-        backlogs = [(fd, self.backlogs.get(fd)) for fd in fds]
-        return [fd for fd, backlog in backlogs if backlog is not None and backlog.bytes_count > unread_max_bytes]
+        slow_fds = []
+        for fd in fds if self.backlogs else ():
+            backlog = self.backlogs.get(fd)
+            if backlog is not None and backlog.bytes_count > unread_max_bytes:
+                slow_fds.append(fd)
+                if self.backlogs.is_overfull(backlog):
+                    self._break(fd)
+        return slow_fds
 
     def deliver(self, payload: bytes, fds: Collection[int]) -> None:
         """Write an item to many held connections; a client that reads too slowly loses what overflows."""

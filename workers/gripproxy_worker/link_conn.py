@@ -13,6 +13,8 @@ from gripproxy_worker.origin_line import Ask
 if TYPE_CHECKING:
     from gripproxy_worker.driver import Driver
 
+SHARED_WAIT_S = 5.0  # in all, that a link waits for slow readers while others could read on
+
 
 class Links:
     """The links of a worker that are under way, by id."""
@@ -45,11 +47,11 @@ class Links:
         return link_id in self._conns
 
     def forward(self, effect: Forward) -> None:
-        """Write to held streams. The link brings no more while one of them has much left to read."""
+        """Write to held streams. The link brings no more while one of them has much left to read, if it may wait."""
         slow_fds = self._driver.sockets.forward(effect.payload, effect.conn_ids, BACKLOG_PAUSE_BYTES)
         conn = self._conns.get(effect.link_id)
         if slow_fds and conn is not None:
-            conn.wait_for(slow_fds)
+            conn.wait_for(slow_fds, effect.readers_count)
 
 
 class LinkConn:
@@ -64,7 +66,10 @@ class LinkConn:
         "_links",
         "_origin",
         "_parts",
+        "_patience_s",
+        "_readers_count",
         "_slow_fds",
+        "_waits_since",
         "slot",
     )
 
@@ -79,6 +84,9 @@ class LinkConn:
         self._origin: Origin | None = None
         self._parts: list[bytes] = []
         self._slow_fds: set[int] = set()
+        self._waits_since = 0.0
+        self._readers_count = 1
+        self._patience_s = SHARED_WAIT_S  # what is left of it
 
     def ask(self, is_fresh: bool) -> None:
         """Take a connection from the pool and send the request on it."""
@@ -147,13 +155,24 @@ class LinkConn:
 
     # Slow readers.
 
-    def wait_for(self, fds: list[int]) -> None:
-        """Bring no more, not even the end, until these clients have read all that they were sent, or are gone."""
+    def wait_for(self, fds: list[int], readers_count: int) -> None:
+        """Bring no more, not even the end, until these clients have read all that they were sent, or are gone.
+
+        Of several readers the slow ones must not stop the others for long: after SHARED_WAIT_S it is the fastest who
+        is waited for, and those who fall far behind are cut off (`ClientSockets.forward`).
+        """
         driver, sockets = self._driver, self._driver.sockets
+        self._readers_count = readers_count
+        if self._patience_s <= 0.0 and len(self._slow_fds.union(fds)) < readers_count:
+            return
         if not self._slow_fds:
             if self._origin is not None:
                 self._origin.pause_reading()
-            driver.wheel.schedule(self, driver.clock() + driver.settings.send_timeout)
+            self._waits_since = driver.clock()
+            is_patient = readers_count > 1 and self._patience_s > 0.0
+            driver.wheel.schedule(
+                self, self._waits_since + (self._patience_s if is_patient else driver.settings.send_timeout)
+            )
         self._slow_fds.update(fds)
         for fd in fds:
             sockets.room_waits[fd] = self._on_room
@@ -161,8 +180,8 @@ class LinkConn:
 
     def _on_room(self, fd: int) -> None:
         self._slow_fds.discard(fd)
-        if not self._slow_fds:
-            self._driver.wheel.cancel(self)
+        if not self._slow_fds or self._patience_s <= 0.0:
+            self._wait_no_more()
             self._driver.call_soon(self._go_on)  # the engine hears first that this one has left, if it has
 
     def _go_on(self) -> None:
@@ -176,8 +195,16 @@ class LinkConn:
             self._origin.resume_reading()
 
     def on_deadline(self, now: float) -> None:
-        """Give up on those who read nothing for so long: the others may wait for what follows."""
+        """Let nobody wait for others any more; later, give up on those who read nothing for so long."""
         driver = self._driver
+        if self._readers_count > 1 and self._patience_s > 0.0:
+            self._patience_s = 0.0
+            if len(self._slow_fds) < self._readers_count:
+                self._wait_no_more()
+                self._go_on()
+            else:
+                driver.wheel.schedule(self, now + driver.settings.send_timeout)
+            return
         for fd in list(self._slow_fds):
             if not driver.sockets.backlogs[fd].has_moved():
                 driver.end(fd)
@@ -186,6 +213,8 @@ class LinkConn:
 
     def _wait_no_more(self) -> None:
         self._driver.wheel.cancel(self)
+        if self._readers_count > 1:
+            self._patience_s -= self._driver.clock() - self._waits_since
         for fd in self._slow_fds:
             del self._driver.sockets.room_waits[fd]
         self._slow_fds.clear()

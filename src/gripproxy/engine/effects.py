@@ -125,11 +125,15 @@ class DropLink:
 
 @dataclass(slots=True)
 class Forward:
-    """Write a part of a link's body to held streams. None of it is dropped: the link waits for the slowest of them."""
+    """Write a part of a link's body to held streams, and drop none of it: the link waits for those who read slowly.
+
+    `readers_count` is how many streams get this part, in this effect and others.
+    """
 
     link_id: int
     payload: bytes
     conn_ids: Collection[int]
+    readers_count: int
 
 
 @dataclass(slots=True)

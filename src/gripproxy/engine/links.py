@@ -190,9 +190,9 @@ class Links:
         raw = [conn_id for conn_id, stream in fetch.streams.items() if not stream.shape.is_chunked]
         effects: list[Effect] = []
         if chunked:
-            effects.append(Forward(fetch.link_id, encode_chunk(part), chunked))
+            effects.append(Forward(fetch.link_id, encode_chunk(part), chunked, len(fetch.streams)))
         if raw:
-            effects.append(Forward(fetch.link_id, part, raw))
+            effects.append(Forward(fetch.link_id, part, raw, len(fetch.streams)))
         return effects
 
     def _on_done(self, fetch: Fetch, now: float) -> list[Effect]:
