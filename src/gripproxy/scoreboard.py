@@ -18,7 +18,7 @@ class ProcessState(IntEnum):
 
 
 class Field(IntEnum):
-    """Columns of a row. Before RESTARTS, and where it says so, gauges; else counters, which only grow, whoever restarts."""
+    """Columns of a row: gauges before RESTARTS and where it says so, else counters. These grow across restarts too."""
 
     STATE = 0
     PID = 1

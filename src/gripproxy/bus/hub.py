@@ -64,7 +64,7 @@ class _Hub:
         self._row = context.row
         self._stopping = asyncio.Event()
         self._heartbeat: asyncio.TimerHandle | None = None
-        self._late: asyncio.Handle | None = None
+        self._late: asyncio.TimerHandle | None = None
         self._intake: ItemIntake | None = None
 
     async def run(self) -> None:
@@ -164,10 +164,12 @@ class _Hub:
         self._heartbeat = self._loop.call_later(HEARTBEAT_S, self._beat)
 
     def _release_late(self, intake: ItemIntake) -> None:
-        if intake.release_late():
-            self._late = self._loop.call_soon(self._release_late, intake)
-        else:
-            self._late = self._loop.call_later(LATE_S, self._release_late, intake)
+        is_more = False
+        try:
+            is_more = intake.release_late()
+        finally:  # also after a bug of ours: the others that are parked must not stay for ever
+            delay_s = 0.0 if is_more else LATE_S
+            self._late = self._loop.call_later(delay_s, self._release_late, intake)
 
     def _on_lifeline(self) -> None:
         if not os.read(self._context.lifeline_fd, 1):
