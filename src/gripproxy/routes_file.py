@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import errno
 import os
+import ssl
 
 from gripproxy.errors import ConfigError
 from gripproxy.protocol.route_line import RouteLineError
@@ -21,7 +22,10 @@ def read_routes(
     """Read the routes, with warnings of the form ``SOURCE:LINE: TEXT`` for lines that were skipped or are doubtful.
 
     A file that cannot be read is a warning, and the routes are those of `kept_text`, or none: a reload may find it.
-    So it is with a file in which no line is a route. With `is_keeper`, what was read is kept; see there.
+    So it is with a file in which no line is a route. With `is_keeper`, what was read is kept: see `keep_routes`.
+
+    Raises:
+        OSError: with `is_keeper`: it cannot be kept.
     """
     try:
         text = read_routes_text(settings)
@@ -127,12 +131,9 @@ def _settle_target(target: Target, directory: str) -> Target:
                 pass
         except (OSError, ValueError) as error:
             raise RouteLineError(f"failed to open {path}: {getattr(error, 'strerror', None) or error}") from error
-    import ssl  # only now: most routes need none
-
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(
-            certificate, key, password=""
-        )  # it must not ask for one
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_cert_chain(certificate, key, password="")  # without one OpenSSL would ask at the terminal
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         reason = getattr(error, "reason", None) or error
         raise RouteLineError(f"failed to read {certificate} or its key: {reason}") from error
