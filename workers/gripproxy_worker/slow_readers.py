@@ -5,8 +5,8 @@ from typing import Protocol
 
 from gripproxy_worker.origin_conn import OriginKey
 
-# In which a client did not read what waited for it, some 64 KB. Whoever has waited longest goes first, so somebody with a
-# bad line is safe as long as there are others who do not read at all.
+# In which a client did not read what waited for it, some 64 KB. Whoever has waited longest goes first, so somebody with
+# a bad line is safe as long as there are others who do not read at all.
 SLOW_S = 0.25
 
 
