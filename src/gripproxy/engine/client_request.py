@@ -19,6 +19,7 @@ from gripproxy.protocol.reason_phrase import reason_phrase
 from gripproxy.protocol.routes import Route, Target
 
 PLAIN_TEXT: Headers = [(b"Content-Type", b"text/plain")]
+ORIGIN_AT_FAULT = "Error while proxying to origin."  # all that is said to clients where debug is off
 
 
 @dataclass(slots=True, eq=False)
@@ -92,8 +93,9 @@ class ClientRequest:
 
     def answer_error(self, debug_text: str) -> tuple[bytes, bool]:
         """Write the 502 for an origin's fault: what it was, the client hears only on a debug route."""
-        return self.answer_text(502, debug_text if self.is_debug else "Error while proxying to origin.")
+        return self.answer_text(502, debug_text if self.is_debug else ORIGIN_AT_FAULT)
 
-    def stream_error(self, text: str) -> bytes:
-        """Give what is appended to a stream that ends because of an error, not yet framed."""
-        return f"\n\n{text}\n".encode("utf-8", "replace") if self.is_debug else b""
+
+def stream_error(text: str) -> bytes:
+    """Give what is appended to a debug route's stream that ends because of an error, not yet framed."""
+    return f"\n\n{text}\n".encode("utf-8", "replace")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from gripproxy.engine.client_request import stream_error
 from gripproxy.engine.effects import Effect, Finish
 from gripproxy.engine.holds import ResponseHold, StreamHold
 from gripproxy.errors import PatchError
@@ -17,7 +18,7 @@ def end_streams(holds: Iterable[StreamHold], text: str = "") -> list[Effect]:
     A chunked one gets its last chunk, a persistent one can take another request.
     """
     groups: dict[tuple[bytes, bool], list[int]] = {}
-    content = f"\n\n{text}\n".encode("utf-8", "replace") if text else b""
+    content = stream_error(text) if text else b""
     for hold in holds:
         payload = content
         if hold.shape.is_chunked:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from gripproxy.engine.client_request import ClientRequest
+from gripproxy.engine.client_request import ORIGIN_AT_FAULT, ClientRequest, stream_error
 from gripproxy.engine.effects import AskOrigin, Collect, Cut, Effect, Log, Relay, Respond
 from gripproxy.engine.events import (
     Event,
@@ -42,7 +42,6 @@ LastIdPairs = Sequence[tuple[str, str]]
 
 INSTRUCT_MAX_BYTES = 100_000  # of an origin's body that carries an instruct, same as Pushpin
 SCRIPT_MAX_BYTES = 1_048_576  # of a body that becomes part of a script: it must be whole before the first byte goes out
-GENERIC = "Error while proxying to origin."
 
 LOG_WARNING = 1
 
@@ -246,7 +245,8 @@ class Exchange:
         response = self._response
         assert response is not None
         if event.body is None:
-            return self._answer_error(f"its response exceeds {SCRIPT_MAX_BYTES} bytes, too many for JSON-P", GENERIC)
+            reason = f"its response exceeds {SCRIPT_MAX_BYTES} bytes, too many for JSON-P"
+            return self._answer_error(reason, ORIGIN_AT_FAULT)
         headers = origin_response_headers(response.headers, is_grip=False)
         if response.framing is SIZED:  # the page is told
             headers.append((b"Content-Length", b"%d" % response.content_length))
@@ -313,7 +313,9 @@ class Exchange:
         payload, framing = request.begin_stream(instruct.status, instruct.reason, instruct.headers)
         if request.head.is_head:  # nothing follows that could be held
             return [Respond(self.conn_id, payload, framing is CHUNKED and request.head.is_keep_alive)]
-        body = instruct.body if filter_error is None else request.stream_error(filter_error)
+        body = instruct.body
+        if filter_error is not None:
+            body = stream_error(filter_error) if request.is_debug else b""
         if body:
             payload += encode_chunk(body) if framing is CHUNKED else body
         if filter_error is None:
@@ -351,7 +353,7 @@ def _filter_body(instruct: Instruct) -> str | None:
 
 
 _FAILURE_TEXTS = {
-    OriginFailure.BROKEN: GENERIC,
+    OriginFailure.BROKEN: ORIGIN_AT_FAULT,
     OriginFailure.UNREACHABLE: "Error: zhttp service for route is unreachable.",
     OriginFailure.BLOCKED: "Error: Origin host/IP blocked.",
 }
