@@ -32,7 +32,7 @@ PLAIN_END = b"hello from the origin\n"
 MALFORMED = (
     b"GET /\0 HTTP/1.1\r\n\r\n",
     b"GET / HTTP/1.1\r\nA : b\r\n\r\n",
-    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3x\r\n\r\nabcd",
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
 )

@@ -6,7 +6,7 @@ from gripproxy.protocol.jsonp import JsonpRules, decode_jsonp
 from gripproxy.protocol.zhttp import decode_response_packet
 from gripproxy.protocol.zhttp_session import ResponseReader
 from gripproxy_worker.request_reader import ChunkedBody, read_head
-from tests.worker.test_origin_conn import Bench
+from tests.worker.origin_bench import OriginBench
 from tests.worker.test_request_reader import CHUNKED_HEAD, Reader
 
 
@@ -74,7 +74,7 @@ def chunked_body(data: bytes) -> None:
 
 def origin_response(data: bytes) -> None:
     """An answer has one head at the most, nothing in it is two lines, and it ends or fails at the most once."""
-    bench = Bench(is_head=data[:1] == b"H")
+    bench = OriginBench(is_head=data[:1] == b"H")
     middle = len(data) // 2
     bench.receive(data[1:middle], data[middle:])
     assert len(bench.heads) <= 1 and bench.ends_count + len(bench.failures) <= 1
