@@ -1,5 +1,6 @@
 """Who hears what becomes of a request of our own."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ def test_each_request_has_its_own_listener() -> None:
         return []
 
     path, targets = way_to(client(), URL)
-    asks = [requests.send(listen, name, client(), URL, (path, targets[0]), 0.0) for name in ("one", "two")]
+    asks = [requests.send(partial(listen, name), client(), URL, (path, targets[0]), 0.0) for name in ("one", "two")]
     requests.handle(LinkDone(asks[1].link_id), 5.0)
     assert heard == [("two", asks[1].link_id, 5.0)]
     assert requests.count == 1
@@ -69,5 +70,5 @@ def test_origin_hears_that_the_link_is_of_an_https_site(is_https: bool) -> None:
     asked = client()
     asked.is_https = is_https
     path, (target,) = way_to(asked, url)
-    head = new_requests().send(lambda *event: [], None, asked, url, (path, target), 0.0).head
+    head = new_requests().send(lambda event, now: [], asked, url, (path, target), 0.0).head
     assert (b"\r\nX-Forwarded-Proto: https\r\n" in head) is is_https

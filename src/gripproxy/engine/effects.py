@@ -105,9 +105,10 @@ class Unpark:
 
 @dataclass(slots=True)
 class AskLink:
-    """Send a request of our own, without a body, to `target`: for a held stream's next part, or to say that it ended.
+    """Send a request of our own to `target`: for a held stream's next part, to say that a hold is over, for a filter.
 
-    `link_id` is made by the engine; what comes of it are events with the same one.
+    `head` is all of it, with the body if it has one. `link_id` is made by the engine; what comes of it are events with
+    the same one.
     """
 
     link_id: int
@@ -172,6 +173,9 @@ class CloseChannel:
 @dataclass(slots=True)
 class Continue:
     """More is to be done than one turn of the loop should take: come back with `Continued` in the next."""
+
+
+LOG_WARNING = 1
 
 
 @dataclass(slots=True)

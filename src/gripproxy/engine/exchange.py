@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import Any
 
 from gripproxy.engine.client_request import ORIGIN_AT_FAULT, ClientRequest, stream_error
-from gripproxy.engine.effects import AskOrigin, Collect, Cut, Effect, Log, Relay, Respond
+from gripproxy.engine.effects import LOG_WARNING, AskOrigin, Collect, Cut, Effect, Log, Relay, Respond
 from gripproxy.engine.events import (
     Event,
     OriginAnswered,
@@ -42,8 +42,6 @@ LastIdPairs = Sequence[tuple[str, str]]
 
 INSTRUCT_MAX_BYTES = 100_000  # of an origin's body that carries an instruct, same as Pushpin
 SCRIPT_MAX_BYTES = 1_048_576  # of a body that becomes part of a script: it must be whole before the first byte goes out
-
-LOG_WARNING = 1
 
 
 class ExchangeState(IntEnum):
@@ -299,13 +297,13 @@ class Exchange:
         if instruct.hold is HoldMode.RESPONSE and (conflicts := self._rules.sessions.conflicts(request, instruct)):
             return conflicts + self._ask_again(instruct, now)
         self._enter(CLOSED)
+        if instruct.hold is HoldMode.RESPONSE:  # what it gets at its timeout is sent as it is, as in Pushpin
+            return self._rules.sessions.hold_response(self.conn_id, request, instruct, now)
         filter_error = _filter_body(instruct)
         if is_stream and not has_no_body(instruct.status):
             return self._hold_stream(instruct, filter_error, now)
         if filter_error is not None:
             return self._refuse_instruct(OriginError(filter_error))
-        if instruct.hold is HoldMode.RESPONSE:
-            return self._rules.sessions.hold_response(self.conn_id, request, instruct, now)
         return self._respond(instruct.status, instruct.reason, instruct.headers, instruct.body)
 
     def _hold_stream(self, instruct: Instruct, filter_error: str | None, now: float) -> list[Effect]:

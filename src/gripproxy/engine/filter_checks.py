@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from gripproxy.engine.effects import DropLink, Effect
@@ -130,9 +131,10 @@ class FilterChecks:
         if target.is_test:  # it checks nothing
             return self._end(check, None, request_failed("general error"), now)
         check.status, check.headers, check.body = 0, [], b""
+        on_event = partial(self._on_event, check)
         way = check.path, target
         effect = self._requests.send(
-            self._on_event, check, check.hold.request, asked.url, way, now, b"POST", (), asked.headers, asked.body
+            on_event, check.hold.request, asked.url, way, now, b"POST", headers=asked.headers, body=asked.body
         )
         check.link_id = effect.link_id
         self._wheel.schedule(check, now + TIMEOUT_S)

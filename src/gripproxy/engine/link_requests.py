@@ -12,7 +12,7 @@ from gripproxy.protocol.link_url import LinkUrl
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.routes import Target
 
-LinkHandler = Callable[[Any, Any, float], list[Effect]]  # what was asked for, the event, now
+LinkHandler = Callable[[Any, float], list[Effect]]  # the event, now
 
 
 class LinkRequests:
@@ -21,16 +21,15 @@ class LinkRequests:
     def __init__(self, requests: OriginRequests) -> None:
         self._requests = requests
         self._next_id = 0
-        self._asked: dict[int, tuple[LinkHandler, Any]] = {}
+        self._handlers: dict[int, LinkHandler] = {}
 
     @property
     def count(self) -> int:
-        return len(self._asked)
+        return len(self._handlers)
 
     def send(
         self,
         on_event: LinkHandler,
-        asked: Any,
         request: ClientRequest,
         url: LinkUrl,
         way: tuple[bytes, Target],
@@ -43,13 +42,14 @@ class LinkRequests:
         """Make a request to the path and target of `way`, on behalf of a client's `request`.
 
         Args:
-            on_event: called with `asked` and each event.
+            on_event: called with each event of the link until the last one, or until `forget`.
+            url: what is asked for: Host and scheme are its.
             last_ids: for Grip-Last.
             headers: more of them.
         """
         path, target = way
         self._next_id += 1
-        self._asked[self._next_id] = on_event, asked
+        self._handlers[self._next_id] = on_event
         host = url.host.encode()
         own, server_name = self._requests.link_headers(request.route, target, host, last_ids, now, url.is_https)
         head = encode_request_head(method, path, own + (headers or []), SIZED if body else NONE, len(body))
@@ -57,17 +57,16 @@ class LinkRequests:
 
     def handle(self, event: Any, now: float) -> list[Effect]:
         """Pass an event on. One for a link that nobody asked for is our bug."""
-        found = self._asked.get(event.link_id)
-        if found is None:
+        on_event = self._handlers.get(event.link_id)
+        if on_event is None:
             raise InternalError(f"link {event.link_id} that nobody asked for got {type(event).__name__}")
         if isinstance(event, LinkDone | LinkFailed):
-            del self._asked[event.link_id]
-        on_event, asked = found
-        return on_event(asked, event, now)
+            del self._handlers[event.link_id]
+        return on_event(event, now)
 
     def forget(self, link_id: int) -> bool:
         """Want no more events of a link; say whether it was still on its way."""
-        return self._asked.pop(link_id, None) is not None
+        return self._handlers.pop(link_id, None) is not None
 
 
 def way_to(request: ClientRequest, url: LinkUrl) -> tuple[bytes, tuple[Target, ...]]:

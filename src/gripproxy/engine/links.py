@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 from typing import Any, Protocol
 
 from gripproxy.engine.client_request import ClientRequest
-from gripproxy.engine.effects import DropLink, Effect, Forward, Log
+from gripproxy.engine.effects import LOG_WARNING, DropLink, Effect, Forward, Log
 from gripproxy.engine.events import LinkAnswered, LinkBodyCame, LinkDone, LinkFailed, OriginFailure
 from gripproxy.engine.holds import StreamState, TrackedStream
 from gripproxy.engine.link_requests import LinkRequests, way_to
@@ -20,7 +21,6 @@ from gripproxy.protocol.routes import Target
 
 RETRIES_MAX_COUNT = 5  # after 1, 2, 4, 8 and 16 seconds and up to one more, same as Pushpin
 STREAMS_MAX_COUNT = 100  # that share one request: each part of its body is written to all of them in one turn
-LOG_WARNING = 1
 
 NOT_RETRIEVED = "Failed to retrieve next link."
 
@@ -111,7 +111,7 @@ class Links:
     def say_gone(self, request: ClientRequest, url: LinkUrl, now: float) -> list[Effect]:
         """Tell the origin that a hold is over: one POST, whatever comes of it."""
         path, targets = way_to(request, url)
-        return [self._requests.send(self._on_farewell, url, request, url, (path, targets[0]), now, b"POST")]
+        return [self._requests.send(partial(self._on_farewell, url), request, url, (path, targets[0]), now, b"POST")]
 
     def _on_farewell(self, url: LinkUrl, event: Any, now: float) -> list[Effect]:
         """Nobody waits for the answer; the log says when it was no success."""
@@ -148,9 +148,9 @@ class Links:
         fetch.targets_tried += 1
         if target.is_test:  # it has no links of its own
             return self._retry(fetch, f"{target.label} has no next parts", now)
-        effect = self._requests.send(
-            self._on_event, fetch, fetch.request, fetch.url, (fetch.path, target), now, last_ids=fetch.last_ids
-        )
+        on_event = partial(self._on_event, fetch)
+        way = fetch.path, target
+        effect = self._requests.send(on_event, fetch.request, fetch.url, way, now, last_ids=fetch.last_ids)
         fetch.link_id = effect.link_id
         return [effect]
 
