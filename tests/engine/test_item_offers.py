@@ -150,3 +150,33 @@ def test_only_what_a_stream_got_puts_its_keep_alive_off() -> None:
     talk.publish(PublishItem("news", http_stream=fitting))
     assert talk.passes(6.0) == [Deliver(chunk(b"~"), [5], is_keep_alive=True)]
     assert talk.passes(15.0) == [Deliver(chunk(b"~"), [4, 6], is_keep_alive=True)]
+
+
+def patched(patch: list[object], sender: str = "") -> PublishItem:
+    return PublishItem("news", meta={"sender": sender}, http_response=HttpResponseFormat(body_patch=patch))
+
+
+def test_filters_work_on_the_patched_body() -> None:
+    talk = Conversation()
+    talk.gets_held(4, poll(b"news; filter=var-subst", (b"Grip-Set-Meta", b"v=VAL")), b'{"a":1}\n')
+    finish, _ = talk.publish(patched([{"op": "replace", "path": "/a", "value": "%(v)s"}]))
+    assert isinstance(finish, Finish)
+    assert finish.payload.endswith(b'\r\n\r\n{"a":"VAL"}\n')
+
+
+def test_a_patch_that_fails_is_told_only_to_whom_it_is_for() -> None:
+    talk = Conversation()
+    talk.gets_held(4, poll(b"news; filter=skip-self", (b"Grip-Set-Meta", b"user=ann")), b"no JSON")
+    assert talk.publish(patched([], "ann")) == []
+    finish, _ = talk.publish(patched([], "bob"))
+    assert isinstance(finish, Finish)
+    assert finish.payload.startswith(b"HTTP/1.1 502 ")
+
+
+def test_what_a_long_poll_gets_at_its_timeout_passes_no_filter() -> None:
+    """Its origin has written it for this one client, and Pushpin sends it as it is."""
+    talk = Conversation()
+    talk.gets_held(4, poll(b"news; filter=build-id"), b"100%")
+    finish, *_ = talk.passes(56.0)
+    assert isinstance(finish, Finish)
+    assert finish.payload.endswith(b"100%")

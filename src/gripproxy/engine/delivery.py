@@ -41,7 +41,11 @@ def answer_responses(holds: Iterable[ResponseHold], published: HttpResponseForma
         key = _equality_key(hold, published)
         payload = payloads.get(key)
         if payload is None:
-            payload = payloads[key] = encode_published(hold, published, published.body)
+            try:
+                payload = encode_published(hold, published, patched_body(hold, published))
+            except PatchError as error:
+                payload = hold.request.answer_error(str(error))
+            payloads[key] = payload
         groups.setdefault(payload, []).append(hold.conn_id)
     return [Finish(payload, conn_ids, is_persistent) for (payload, is_persistent), conn_ids in groups.items()]
 
@@ -55,13 +59,17 @@ def _equality_key(hold: ResponseHold, published: HttpResponseFormat) -> object:
     return key if published.body_patch is None else (key, hold.request.is_debug, hold.body)
 
 
+def patched_body(hold: ResponseHold, published: HttpResponseFormat) -> bytes:
+    """Give the body of an item for a long-poll: its own, or the held one patched.
+
+    Raises:
+        PatchError: the patch does not fit the held body.
+    """
+    return published.body if published.body_patch is None else apply_patch(hold.body, published.body_patch)
+
+
 def encode_published(hold: ResponseHold, published: HttpResponseFormat, body: bytes) -> tuple[bytes, bool]:
-    """Write the answer that a long-poll gets for an item: `body`, or the held one patched, and both sides' headers."""
-    if published.body_patch is not None:
-        try:
-            body = apply_patch(hold.body, published.body_patch)
-        except PatchError as error:
-            return hold.request.answer_error(str(error))
+    """Write the answer that a long-poll gets for an item: `body`, and both sides' headers."""
     reason = published.reason or reason_phrase(published.code)
     headers = merge_headers(hold.headers, published.headers or [])
     return hold.request.answer(published.code, reason, headers, body, is_held=True)

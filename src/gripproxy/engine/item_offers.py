@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Collection
 from typing import Protocol
 
-from gripproxy.engine.delivery import encode_published, refuse_responses
+from gripproxy.engine.delivery import encode_published, patched_body, refuse_responses
 from gripproxy.engine.effects import Deliver, Effect, Finish
 from gripproxy.engine.filter_checks import Check, FilterChecks
 from gripproxy.engine.hold_table import HoldTable
@@ -12,7 +12,7 @@ from gripproxy.engine.holds import HOLDING, QUEUE_MAX_COUNT, STALLED, ResponseHo
 from gripproxy.engine.link_requests import LinkRequests
 from gripproxy.engine.subscriptions import Channel
 from gripproxy.engine.tracking import Conflict, Mismatch
-from gripproxy.errors import FilterError
+from gripproxy.errors import FilterError, PatchError
 from gripproxy.protocol.http1 import encode_chunk
 from gripproxy.protocol.network_filter import FilterRun
 from gripproxy.protocol.publish_format import Action, HttpResponseFormat
@@ -160,7 +160,11 @@ class ItemOffers:
         if hold.conn_id in self.checks:
             return self._wait(hold.conn_id, item)
         try:
-            body = self._take(hold, item, published.body, published.content_filters)
+            given = patched_body(hold, published)
+        except PatchError:  # the filters have the first word: the item may not be for this client
+            given = b""
+        try:
+            body = self._take(hold, item, given, published.content_filters)
         except Conflict:
             return self._owner.stall_response(hold, item.channel)
         except (Mismatch, FilterError) as error:
@@ -175,7 +179,7 @@ class ItemOffers:
         if body is None:
             return []
         if published.action is Action.SEND:
-            payload, is_persistent = encode_published(hold, published, body)
+            payload, is_persistent = _encode_filtered(hold, published, body)
             finish = Finish(payload, (hold.conn_id,), is_persistent)
             return [finish, *self._holds.release(hold.conn_id, now)]
         return self._owner.ask_again((hold.conn_id,), now) if published.action is Action.HINT else []
@@ -222,6 +226,15 @@ class ItemOffers:
         if assumed:
             raise Mismatch((), assumed)
         return content
+
+
+def _encode_filtered(hold: ResponseHold, published: HttpResponseFormat, body: bytes) -> tuple[bytes, bool]:
+    try:
+        if not body:  # JSON is never empty: the patch may have failed
+            patched_body(hold, published)
+    except PatchError as error:
+        return hold.request.answer_error(str(error))
+    return encode_published(hold, published, body)
 
 
 def _delivered(parts: dict[tuple[bool, bytes], list[int]]) -> list[Effect]:
