@@ -264,7 +264,7 @@ class ClientConn(PatientClient):
         backlog = self._driver.sockets.backlogs.get(self.fd)
         if backlog is not None and backlog.bytes_count > BACKLOG_PAUSE_BYTES and self._origin is not None:
             self._origin.pause_reading()
-            if self._effect is not None:
+            if self._effect is not None and self._effect.target.zhttp_spec is None:  # which takes no connection
                 key = origin_key(self._effect.target, self._effect.server_name)
                 self._driver.pool.slow_readers.add(self, key)
             self._await_reader()

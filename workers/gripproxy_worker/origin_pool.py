@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from functools import partial
+from itertools import filterfalse
 
 from gripproxy.engine.events import OriginFailure
 from gripproxy.engine.timer_wheel import TimerWheel
@@ -219,9 +220,14 @@ class OriginPool:
                 return
 
     def _make_way(self, max_count: int) -> None:
-        """Let clients that read too slowly lose their connections to requests that wait; look again until none does."""
-        is_full = len(self._open) >= self._connections_max
-        self.slow_readers.cut(max_count, None if is_full else self._line.keys())
+        """Let clients that read too slowly lose their connections to requests that wait; look again until none does.
+
+        Not to those that wait only since so many connections were begun in this turn: theirs are made in the next.
+        """
+        if len(self._open) >= self._connections_max:
+            self.slow_readers.cut(max_count, None)
+        elif crowded_keys := set(filterfalse(self._is_below_share, self._line.keys())):
+            self.slow_readers.cut(max_count, crowded_keys)
         if self.slow_readers and not self._is_way_watched:
             self._is_way_watched = True
             self._loop.call_later(SLOW_S, self._on_way)

@@ -28,7 +28,7 @@ class SlowReaders:
 
     def add(self, reader: SlowReader, key: OriginKey) -> None:
         """Its connection of this kind is not read from now on."""
-        self._waits[reader] = (self._clock(), key)
+        self._waits.setdefault(reader, (self._clock(), key))
 
     def discard(self, reader: SlowReader) -> None:
         """It has read, or its response is over."""
