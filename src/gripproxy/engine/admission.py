@@ -5,9 +5,9 @@ from gripproxy.engine.effects import Respond
 from gripproxy.engine.events import RequestArrived
 from gripproxy.engine.exchange import ProxyRules
 from gripproxy.errors import ClientError
+from gripproxy.protocol.client_claims import is_forbidden_events
 from gripproxy.protocol.http1 import encode_text_response
 from gripproxy.protocol.jsonp import decode_jsonp
-from gripproxy.protocol.origin_request import is_forbidden_events
 from gripproxy.protocol.routes import Route
 
 CHECK_NOTICE = "gripproxy, a GRIP proxy in place of Pushpin. License: Apache 2.0."  # what Pushpin-Check asks for
@@ -16,16 +16,16 @@ NO_ROUTE = Route(domain="", id="", targets=())  # of a request that is answered 
 
 def admit(event: RequestArrived, rules: ProxyRules) -> ClientRequest | Respond:
     """Find a request's route; or answer it, where there is none or it must not go there."""
-    head, settings = event.head, rules.settings
+    head, settings, claims = event.head, rules.settings, rules.requests.claims
     if head.upgrade is not None and head.upgrade.lower() == b"websocket":
         return _refuse(event, 501, "WebSocket is not supported by this version.")
-    is_https = event.is_https or rules.requests.is_marked_https(head, event.client_ip)
-    route_id = rules.requests.wanted_route(head)
+    is_https = event.is_https or claims.is_marked_https(head, event.client_ip)
+    route_id = claims.wanted_route(head)
     route = rules.routes.find(head.host_name, is_https, head.path, is_websocket=False, route_id=route_id)
     settled = NO_ROUTE if route is None else route
     is_cross_origin = settled.aco or settings.auto_cross_origin
     is_debug = settings.debug or settled.debug
-    is_trusted = rules.requests.is_trusted(head)
+    is_trusted = claims.is_trusted(head)
     request = ClientRequest(head, event.client_ip, is_https, settled, is_debug, is_cross_origin, is_trusted)
     if is_cross_origin:
         try:

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from gripproxy.protocol.front_proxies import FrontProxies
-from gripproxy.protocol.grip_sig import GripSigner, GripVerifier, SigKey
+from gripproxy.protocol.client_claims import ClientClaims
+from gripproxy.protocol.grip_sig import GripSigner, SigKey
 from gripproxy.protocol.header_fates import DROPPED, FORWARDED, GRIP, KEPT, MARK, MARKED, NOTED, OVER_HTTP, HeaderFates
-from gripproxy.protocol.header_params import decode_valued_params, header_value, split_list
+from gripproxy.protocol.header_params import decode_valued_params, split_list
 from gripproxy.protocol.http1 import Headers, RequestHead, without_port
 from gripproxy.protocol.origin_response import USUAL_CONNECTION, connection_names
 from gripproxy.protocol.route import Route
@@ -39,7 +39,7 @@ class OriginRequests:
     Args:
         keys: decoded signing keys by the text of their setting; a text that is not in it does not sign.
         unix_time: gives the wall clock's seconds since 1970, for the tokens.
-        upstream_key: verifies the tokens of proxies in front, whose clients then are theirs; None trusts nobody.
+        upstream_key: for `claims`, see there.
     """
 
     def __init__(
@@ -55,43 +55,19 @@ class OriginRequests:
         self._cdn_loop = settings.cdn_loop.encode()
         self._need_mark = frozenset(name.lower().encode() for name in settings.orig_headers_need_mark)
         self._fates = HeaderFates(settings)
-        self._proxies = FrontProxies(settings.set_real_ip_from)
+        self.claims = ClientClaims(settings, unix_time, upstream_key)
         # A rule for X-Forwarded-For says what to make of anybody's, unless it is said who stands in front.
         self._is_anyone_forwarding = settings.x_forwarded_for != ForwardedForRule() and not settings.set_real_ip_from
-        self.reload(keys, upstream_key)
+        self._use(keys)
 
     def reload(self, keys: Mapping[str, SigKey], upstream_key: SigKey | None) -> None:
         """Use these keys from now on, after the routes and the key files have been read again."""
+        self._use(keys)
+        self.claims.reload(upstream_key)
+
+    def _use(self, keys: Mapping[str, SigKey]) -> None:
         self._keys = keys
         self._signers: dict[tuple[str, str], GripSigner] = {}
-        self._verifier = None if upstream_key is None else GripVerifier(upstream_key)
-
-    def is_trusted(self, head: RequestHead) -> bool:
-        """Whether the client is a GRIP proxy that proved it (`upstream_key`): it interprets the answer itself."""
-        if self._verifier is None:
-            return False
-        token = header_value(head.headers, b"grip-sig")
-        return token is not None and self._verifier.is_good(token, self._unix_time())
-
-    def is_marked_https(self, head: RequestHead, client_ip: str) -> bool:
-        """Whether the client was itself asked over TLS, where it is to be believed (`accept_x_forwarded_protocol`).
-
-        Source: Pushpin; X-Forwarded-Protocol counts only where X-Forwarded-Proto is absent or empty. If it is said
-        which proxies stand in front (`set_real_ip_from`), only those are believed.
-        """
-        settings = self._settings
-        if not settings.accept_x_forwarded_protocol or settings.set_real_ip_from and not self._proxies.has(client_ip):
-            return False
-        headers = head.headers
-        protocol = header_value(headers, b"x-forwarded-proto") or header_value(headers, b"x-forwarded-protocol")
-        return protocol in (b"https", b"wss")
-
-    def wanted_route(self, head: RequestHead) -> str | None:
-        """Give the id of the route that the request asks for, where requests may (`accept_pushpin_route`)."""
-        if not self._settings.accept_pushpin_route:
-            return None
-        route_id = header_value(head.headers, b"pushpin-route")
-        return route_id.decode("utf-8", "surrogateescape") if route_id else None
 
     def headers(
         self,
@@ -110,7 +86,7 @@ class OriginRequests:
             head: stays as it is, so that a request can be repeated.
             client_ip: empty for a client on a unix socket.
             now: monotonic seconds.
-            is_trusted: see there; its Grip-* headers go through.
+            is_trusted: see `ClientClaims`; its Grip-* headers go through.
             grip_last: of a request that is repeated for a hold: its channels, without the route's prefix, and the id
                 at which each stands.
 
@@ -187,7 +163,7 @@ class OriginRequests:
             return True
         if fate != GRIP and route.headers and any(own.lower() == name.lower() for own, _ in route.headers):
             return True
-        return fate == FORWARDED and self._proxies.has(client_ip)
+        return fate == FORWARDED and self.claims.proxies.has(client_ip)
 
     def _rewritten(self, headers: Headers, route: Route, is_trusted: bool) -> Headers:
         """Replace what the route's `header` properties name, then add the marked copies of `orig_headers`."""
@@ -242,16 +218,6 @@ class OriginRequests:
 
     def _is_guarded(self, name: bytes) -> bool:
         return self._fates[name] in (GRIP, OVER_HTTP, MARKED, FORWARDED)
-
-
-def is_forbidden_events(head: RequestHead, target: Target, is_trusted: bool) -> bool:
-    """Whether a client pretends to be a proxy that holds WebSockets: its target takes their events as requests."""
-    if is_trusted or not target.over_http:
-        return False
-    types = [
-        value.partition(b";")[0].strip().lower() for name, value in head.headers if name.lower() == b"content-type"
-    ]
-    return b"application/websocket-events" in types
 
 
 def encode_grip_last(grip_last: Sequence[tuple[str, str]]) -> Headers:
