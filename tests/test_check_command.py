@@ -131,6 +131,15 @@ def test_options_of_a_start_count_here_too(config: Path, capsys: pytest.CaptureF
     assert "  * -> c:3" in lines
 
 
+def test_run_directory_of_the_command_line_counts(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The paths of sockets in it may be too long."""
+    assert main(["--config", str(config), "--rundir", f"/tmp/{'x' * 100}"]) == 1
+    assert "choose a shorter rundir" in capsys.readouterr().err
+    config.write_text(f"[global]\nrundir=/tmp/{'x' * 100}\n{config.read_text()}")
+    assert main(["--config", str(config)]) == 1
+    assert main(["--config", str(config), "--rundir", "/tmp/x"]) == 0
+
+
 def test_example_files_are_sound(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """They are what users start from. How many descriptors this machine gives is not theirs to know."""
     monkeypatch.setattr("gripproxy.check_command.raise_fd_limit", lambda: 1_000_000)

@@ -32,7 +32,13 @@ examples:
 def main(argv: Sequence[str]) -> int:
     """Check what the command line names. Gives the exit status: 0 or 1."""
     options = _parser().parse_args(argv)
-    overrides = Overrides(port=options.port, routes=tuple(options.route), workers=options.workers, id=options.id)
+    overrides = Overrides(
+        port=options.port,
+        routes=tuple(options.route),
+        workers=options.workers,
+        id=options.id,
+        rundir=options.rundir,
+    )
     report = read_config(options.config, overrides)
     warnings, errors = report.warnings, [str(error) for error in report.errors]
     if report.settings is not None:
@@ -65,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--route", metavar="LINE", action="append", default=[], help="a line of a routes file; repeatable")
     add("--workers", metavar="N", type=int)
     add("--id", metavar="N", type=int)
+    add("--rundir", metavar="DIR")
     return parser
 
 
