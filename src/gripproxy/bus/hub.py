@@ -28,6 +28,7 @@ from gripproxy.bus.zhttp_gateway import open_gateway
 from gripproxy.bus.zmq_inputs import open_push_input, open_sub_input
 from gripproxy.child import ChildContext
 from gripproxy.errors import ConfigError
+from gripproxy.listen_address import convert_port
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.scoreboard import Field, ProcessState
 from gripproxy.settings import Settings
@@ -179,14 +180,15 @@ class _Hub:
 
 
 def open_metrics_listener(spec: str) -> socket.socket:
-    """Listen on `prometheus_port`: ``PORT`` (all addresses), ``ADDRESS:PORT`` or ``ipc://PATH``.
+    """Listen on `prometheus_port`: what `convert_port` reads, or ``ipc://PATH``.
 
     Raises:
         ConfigError: not of that form, or it cannot be bound.
     """
     if spec.startswith("ipc://"):
         return open_unix_listener("prometheus_port", spec.removeprefix("ipc://"))
-    host, _, port = spec.rpartition(":")
-    if not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ConfigError(f"prometheus_port is not PORT, ADDRESS:PORT or ipc://PATH: {spec!r}")
-    return open_listener("prometheus_port", host or "0.0.0.0", int(port))
+    try:
+        address = convert_port(spec, "prometheus")
+    except ValueError as error:
+        raise ConfigError(f"prometheus_port: {error}") from None
+    return open_listener("prometheus_port", address.host, address.port)
