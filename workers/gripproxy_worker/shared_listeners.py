@@ -15,7 +15,6 @@ class ListenerCounts:
     """How many clients each listener has in each worker, in memory that all of them see."""
 
     def __init__(self, workers_count: int, listeners_count: int) -> None:
-        self._workers_count = workers_count
         self._listeners_count = listeners_count
         self._cells = memoryview(mmap.mmap(-1, workers_count * listeners_count * 8)).cast("Q")
 
