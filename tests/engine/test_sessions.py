@@ -195,7 +195,7 @@ def test_close_ends_a_followed_stream() -> None:
     followed(talk)
     item = PublishItem("news", "2", "1", http_stream=HttpStreamFormat(Action.CLOSE))
     assert talk.publish(item) == [Finish(b"0\r\n\r\n", [4], True), CloseChannel("news")]
-    assert not talk.core.sessions._streams
+    assert not talk.core.holds.is_held(4)
     assert talk.passes(100) == []
 
 

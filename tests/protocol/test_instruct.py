@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gripproxy.errors import OriginError
-from gripproxy.protocol.instruct import ChannelInstruct, HoldMode, Instruct, KeepAlive, decode_instruct, is_instruct
+from gripproxy.protocol.instruct import (
+    ChannelInstruct,
+    HoldMode,
+    Instruct,
+    KeepAlive,
+    decode_instruct,
+    is_instruct,
+    is_json_instruct,
+)
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -47,6 +55,25 @@ GRIP_VALUES = st.binary(max_size=30) | st.lists(
 def test_what_counts_as_an_instruct(headers: Headers, is_it: bool) -> None:
     """Any Grip- header does, known or not; the content type is compared as Pushpin compares it."""
     assert is_instruct(headers) is is_it
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_it"),
+    [
+        ([JSON_TYPE], True),
+        ([(b"content-type", b" application/grip-instruct ; a=b")], True),
+        ([(b"Content-Type", b"text/plain"), JSON_TYPE], False),
+        ([(b"Grip-Hold", b"stream")], False),
+    ],
+)
+def test_whose_body_is_json(headers: Headers, is_it: bool) -> None:
+    """The engine asks before the body is there; what is decoded later must be no other kind."""
+    assert is_json_instruct(headers) is is_it
+    if is_it:
+        with pytest.raises(OriginError, match="as JSON"):
+            decode_instruct(200, b"OK", headers, b"{")
+    else:
+        assert decode_instruct(200, b"OK", headers, b"{").body == b"{"
 
 
 def test_php_walkthrough() -> None:

@@ -32,7 +32,7 @@ from gripproxy.protocol.http1 import (
     encode_request_head,
     has_no_body,
 )
-from gripproxy.protocol.instruct import HoldMode, Instruct, decode_instruct, is_instruct
+from gripproxy.protocol.instruct import HoldMode, Instruct, decode_instruct, is_instruct, is_json_instruct
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.origin_response import origin_response_headers
 from gripproxy.protocol.routes import RouteTable
@@ -68,24 +68,19 @@ class ProxyRules:
     sessions: Sessions
 
 
-def is_large_stream(headers: Headers) -> bool:
+def _may_begin_large(headers: Headers) -> bool:
     """Whether a response that is too large to gather may still begin a stream: its instruct is all in its headers.
 
     Source: Pushpin, which hands such a body on before it subscribes.
     """
-    if _is_json(headers):
+    if is_json_instruct(headers):
         return False
     hold = header_value(headers, b"grip-hold")
     return hold == b"stream" or (hold is None and header_value(headers, b"grip-link") is not None)
 
 
 def _may_hold_response(headers: Headers) -> bool:
-    return _is_json(headers) or header_value(headers, b"grip-hold") == b"response"
-
-
-def _is_json(headers: Headers) -> bool:
-    content_type = header_value(headers, b"content-type") or b""
-    return content_type.partition(b";")[0].strip() == b"application/grip-instruct"
+    return is_json_instruct(headers) or header_value(headers, b"grip-hold") == b"response"
 
 
 class Exchange:
@@ -232,7 +227,7 @@ class Exchange:
         if event.request_body is None:
             return self._answer_text(400, "Request too large to accept GRIP instruct.")
         self.request.body = event.request_body
-        if event.body is None and is_large_stream(response.headers):
+        if event.body is None and _may_begin_large(response.headers):
             return self._open_stream(response)
         if event.body is None:
             return self._refuse_large()

@@ -54,7 +54,6 @@ class Sessions:
         self._channels_max_count = channels_max_count
         self._updates = UpdateQueue(batch_max_count)
         self._groups = PollGroups(holds.wheel)
-        self._streams: dict[int, TrackedStream] = {}
         holds.follower = self
 
     def publish(self, channel: Channel, item: PublishItem, now: float) -> list[Effect]:
@@ -77,7 +76,7 @@ class Sessions:
         return effects
 
     def hold_response(self, conn_id: int, request: ClientRequest, instruct: Instruct, now: float) -> list[Effect]:
-        """Hold a long-poll, of which `conflicts` found none."""
+        """Hold a long-poll whose channels have no `conflicts`, and whose links have passed `check_links`."""
         hold = ResponseHold(
             conn_id,
             (),
@@ -96,8 +95,7 @@ class Sessions:
     ) -> list[Effect]:
         """Hold a stream whose beginning is `payload`, or follow its link if it is not to be held.
 
-        Raises:
-            OriginError: a link leads nowhere.
+        Its links have passed `check_links`.
         """
         names = self._names(request, instruct)
         tracking = self._track(request, instruct)
@@ -113,7 +111,6 @@ class Sessions:
             gone=_resolve(request.url, instruct.gone_link),
         )
         _set_link(stream, instruct)
-        self._streams[conn_id] = stream
         effects = self._holds.hold_tracked(stream, names, payload, now)
         return effects + self._settle(stream, instruct, now, is_first=True)
 
@@ -212,8 +209,7 @@ class Sessions:
         """Let all that can ask their origin again do it in their turn: on these channels, or on all (None)."""
         effects: list[Effect] = []
         if names is None:
-            conn_ids = [hold.conn_id for hold in self._holds.holds if isinstance(hold, ResponseHold)]
-            conn_ids += self._streams
+            conn_ids = [hold.conn_id for hold in self._holds.holds if isinstance(hold, ResponseHold | TrackedStream)]
         else:
             channels = self._holds.subscriptions.channels
             found = [channels[name] for name in names if name in channels]
@@ -252,7 +248,8 @@ class Sessions:
         assert isinstance(record, PollGroup)
         effects: list[Effect] = []
         for conn_id, since in list(record.members.items()):
-            stream = self._streams[conn_id]
+            stream = self._holds.holds[conn_id]
+            assert isinstance(stream, TrackedStream)
             if stream.channels and all(stream.sent_at.get(channel.name, -1.0) >= since for channel in stream.channels):
                 record.members[conn_id] = now  # it was not quiet
             else:
@@ -267,7 +264,6 @@ class Sessions:
         self._updates.discard(hold.conn_id)
         effects = self.offers.checks.leave(hold.conn_id)
         if isinstance(hold, TrackedStream):
-            del self._streams[hold.conn_id]
             self._leave_group(hold)
             effects += self._links.leave(hold.conn_id)
         if hold.gone is not None:
@@ -306,6 +302,9 @@ def _resolve(base: LinkUrl, uri: str | None) -> LinkUrl | None:
 
 def check_links(base: LinkUrl, instruct: Instruct) -> None:
     """Make sure that an instruct's links lead somewhere, before anything is sent to the client.
+
+    Args:
+        base: what they are relative to: the URL that was asked for the instruct.
 
     Raises:
         OriginError: one does not.

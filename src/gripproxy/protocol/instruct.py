@@ -1,5 +1,6 @@
 """Recognize an origin's response that carries a GRIP instruct, and decode it."""
 
+from gripproxy.protocol.header_params import header_value
 from gripproxy.protocol.http1 import breaks_lines, is_header_name
 from gripproxy.protocol.instruct_headers import HEADER_RULES
 from gripproxy.protocol.instruct_json import apply_json_instruct
@@ -15,7 +16,16 @@ from gripproxy.protocol.instruct_parts import (
 from gripproxy.protocol.origin_response import origin_response_headers
 from gripproxy.protocol.reason_phrase import reason_phrase
 
-__all__ = ["ChannelInstruct", "HoldMode", "Instruct", "KeepAlive", "NextLink", "decode_instruct", "is_instruct"]
+__all__ = [
+    "ChannelInstruct",
+    "HoldMode",
+    "Instruct",
+    "KeepAlive",
+    "NextLink",
+    "decode_instruct",
+    "is_instruct",
+    "is_json_instruct",
+]
 
 _JSON_TYPE = b"application/grip-instruct"
 
@@ -40,6 +50,12 @@ def is_instruct(headers: list[tuple[bytes, bytes]]) -> bool:
             if value.partition(b";")[0] == _JSON_TYPE:
                 return True
     return False
+
+
+def is_json_instruct(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether the body of a response that `is_instruct` is one, too: JSON, which `decode_instruct` will read."""
+    content_type = header_value(headers, b"content-type") or b""
+    return content_type.partition(b";")[0].strip() == _JSON_TYPE
 
 
 def decode_instruct(status: int, reason: bytes, headers: list[tuple[bytes, bytes]], body: bytes) -> Instruct:
