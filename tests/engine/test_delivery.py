@@ -2,6 +2,7 @@
 
 import pytest
 
+from gripproxy.engine import delivery
 from gripproxy.engine.delivery import answer_responses, end_streams, merge_headers
 from gripproxy.engine.effects import Finish
 from gripproxy.engine.holds import ResponseHold, StreamHold, StreamShapes
@@ -94,3 +95,30 @@ def test_bodiless_status_has_no_body_whatever_was_published(code: int) -> None:
 def test_headers_are_merged(held: Headers, published: Headers, merged: Headers) -> None:
     """Publishers name what they replace; framing is ours alone, and Grip headers are for us."""
     assert merge_headers(held, published) == merged
+
+
+def test_holds_of_later_slices_get_the_same_patched_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A patch of the body that all of them hold is made once."""
+    made: list[bytes] = []
+
+    def patch(body: bytes, operations: list[object]) -> bytes:
+        made.append(body)
+        return b"patched"
+
+    monkeypatch.setattr(delivery, "apply_patch", patch)
+    published = HttpResponseFormat(body_patch=[])
+    payloads: delivery.Payloads = {}
+    for conn_id in range(3):
+        (effect,) = answer_responses([long_poll(conn_id)], published, payloads)
+        assert isinstance(effect, Finish) and effect.payload.endswith(b"patched")
+    assert len(made) == 1
+
+
+def test_answers_are_not_all_kept_for_later_slices() -> None:
+    """Holds that all get something else would fill the memory."""
+    payloads: delivery.Payloads = {}
+    for conn_id in range(10 * delivery.PAYLOADS_MAX_COUNT):
+        held = long_poll(conn_id)
+        held.body = b'{"user":%d}' % conn_id
+        answer_responses([held], HttpResponseFormat(body_patch=[]), payloads)
+        assert len(payloads) <= delivery.PAYLOADS_MAX_COUNT + 1

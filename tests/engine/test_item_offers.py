@@ -180,3 +180,29 @@ def test_what_a_long_poll_gets_at_its_timeout_passes_no_filter() -> None:
     finish, *_ = talk.passes(56.0)
     assert isinstance(finish, Finish)
     assert finish.payload.endswith(b"100%")
+
+
+PATCH: list[object] = [{"op": "remove", "path": "/user"}]
+
+
+@pytest.mark.parametrize(
+    ("channel", "published", "count"),
+    [
+        (b"news", HttpResponseFormat(body_patch=PATCH), 4),
+        (b"news; filter=var-subst", HttpResponseFormat(body_patch=PATCH), 4),
+        (b"news; filter=var-subst", HttpResponseFormat(body=b"%(v)s" * 10_000), 1),
+    ],
+)
+def test_patches_and_large_templates_are_made_for_few_at_once(
+    channel: bytes, published: HttpResponseFormat, count: int
+) -> None:
+    """Each may take as long as many writes, however small the item is."""
+    talk = Conversation()
+    for conn_id in range(4, 24):
+        talk.gets_held(conn_id, poll(channel, (b"Grip-Set-Meta", b'v="1"')), b'{"user":%d}' % conn_id)
+    assert talk.publish(PublishItem("news", http_response=published))[0] == Continue()
+    finished = [effect for effect in talk.continues() if isinstance(effect, Finish)]
+    assert sum(len(effect.conn_ids) for effect in finished) == count
+    while talk.core.holds.is_unfinished:
+        talk.continues()
+    assert not any(talk.core.holds.is_held(conn_id) for conn_id in range(4, 24))

@@ -33,9 +33,21 @@ def refuse_responses(holds: Iterable[ResponseHold], text: str) -> list[Effect]:
     return [Finish(payload, (conn_id,), is_persistent) for conn_id, (payload, is_persistent) in answers]
 
 
-def answer_responses(holds: Iterable[ResponseHold], published: HttpResponseFormat) -> list[Effect]:
-    """Answer long-polls with a published response; holds that get the same bytes are answered in one effect."""
-    payloads: dict[object, tuple[bytes, bool]] = {}
+PAYLOADS_MAX_COUNT = 16  # answers that are kept for later holds of the same item
+
+Payloads = dict[object, tuple[bytes, bool]]
+
+
+def answer_responses(
+    holds: Iterable[ResponseHold], published: HttpResponseFormat, payloads: Payloads | None = None
+) -> list[Effect]:
+    """Answer long-polls with a published response; holds that get the same bytes are answered in one effect.
+
+    `payloads` keeps some answers from one call for an item to the next.
+    """
+    payloads = {} if payloads is None else payloads
+    if len(payloads) > PAYLOADS_MAX_COUNT:
+        payloads.clear()
     groups: dict[tuple[bytes, bool], list[int]] = {}
     for hold in holds:
         key = _equality_key(hold, published)

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from gripproxy.engine.effects import Effect
 
 SLICE_MAX_BYTES = 3_145_728  # written in one slice: about as long as 600 small writes take
+# What takes as long as to write so many bytes, roughly:
+PATCH_BYTES = SLICE_MAX_BYTES // 4  # a patch of a held body, at its worst even 200 ms
+DIRECTIVE_BYTES = 300  # one of a filter's text
 QUEUE_MAX_COUNT = 8  # unfinished fan-outs, each with its own set of ids; then the worker should take no more items
 
 Step = Callable[[Collection[int], float], list[Effect]]  # (conn_ids, now): what to do for some of the subscribers

@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, Protocol
 
 from gripproxy.engine.client_request import ClientRequest
-from gripproxy.engine.delivery import answer_responses, end_streams, refuse_responses
+from gripproxy.engine.delivery import Payloads, answer_responses, end_streams, refuse_responses
 from gripproxy.engine.effects import CloseChannel, Deliver, Effect, Finish, OpenChannel, Park
-from gripproxy.engine.fan_out import SLICE_MAX_BYTES, FanOuts
+from gripproxy.engine.fan_out import PATCH_BYTES, SLICE_MAX_BYTES, FanOuts
 from gripproxy.engine.holds import RECEIVING, Hold, ResponseHold, StreamHold, StreamShape, StreamShapes, TrackedStream
 from gripproxy.engine.subscriptions import Channel, Subscriptions
 from gripproxy.engine.timer_wheel import TimerWheel
@@ -196,12 +196,17 @@ class HoldTable:
         if published.action is not Action.SEND:
             return []  # `close` has no effect on a long-poll, as in Pushpin
 
+        payloads: Payloads = {}
+
         def answer(some_ids: Collection[int], now: float) -> list[Effect]:
-            return self.answer(some_ids, published, now)
+            return self._answer(some_ids, published, payloads, now)
 
-        return self.fan_outs.start(answer, conn_ids, len(published.body), ANSWERS_MAX_COUNT, now)
+        size = PATCH_BYTES if published.body_patch is not None else len(published.body)
+        return self.fan_outs.start(answer, conn_ids, size, ANSWERS_MAX_COUNT, now)
 
-    def answer(self, conn_ids: Collection[int], published: HttpResponseFormat, now: float) -> list[Effect]:
+    def _answer(
+        self, conn_ids: Collection[int], published: HttpResponseFormat, payloads: Payloads, now: float
+    ) -> list[Effect]:
         """Answer these long-polls, none of which has a filter."""
         holds = [hold for conn_id in conn_ids if isinstance(hold := self.holds[conn_id], ResponseHold)]
         if published.content_filters:
@@ -209,7 +214,7 @@ class HoldTable:
                 [hold for hold in holds if hold.request.is_debug], mismatch_text((), published.content_filters)
             )
         else:
-            effects = answer_responses(holds, published)
+            effects = answer_responses(holds, published, payloads)
         return effects + self.release_all(effects, now)
 
     def _publish_stream(self, channel: Channel, published: HttpStreamFormat, now: float) -> list[Effect]:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from gripproxy.engine.delivery import encode_published, patched_body, refuse_responses
 from gripproxy.engine.effects import Deliver, Effect, Finish
+from gripproxy.engine.fan_out import DIRECTIVE_BYTES, PATCH_BYTES
 from gripproxy.engine.filter_checks import Check, FilterChecks
 from gripproxy.engine.hold_table import HoldTable
 from gripproxy.engine.holds import HOLDING, QUEUE_MAX_COUNT, STALLED, ResponseHold, TrackedStream
@@ -65,8 +66,7 @@ class ItemOffers:
             return self._offer(conn_ids, item, now)
 
         assert channel.tracked is not None
-        size = len(item.http_stream.content) if item.http_stream is not None else 0
-        return self._holds.fan_outs.start(offer, channel.tracked.keys(), size, OFFERS_MAX_COUNT, now)
+        return self._holds.fan_outs.start(offer, channel.tracked.keys(), _cost_bytes(item), OFFERS_MAX_COUNT, now)
 
     def _offer(self, conn_ids: Collection[int], item: PublishItem, now: float) -> list[Effect]:
         parts: dict[tuple[bool, bytes], list[int]] = {}  # holds that get the same bytes get them in one effect
@@ -235,6 +235,18 @@ def _encode_filtered(hold: ResponseHold, published: HttpResponseFormat, body: by
     except PatchError as error:
         return hold.request.answer_error(str(error))
     return encode_published(hold, published, body)
+
+
+def _cost_bytes(item: PublishItem) -> int:
+    """Say what an item costs for one hold, as the number of bytes whose writing takes as long."""
+    published = item.http_response
+    if published is not None and published.body_patch is not None:
+        return PATCH_BYTES
+    contents = (
+        b"" if item.http_stream is None else item.http_stream.content,
+        b"" if published is None else published.body,
+    )
+    return max(len(content) + DIRECTIVE_BYTES * content.count(b"%") for content in contents)
 
 
 def _delivered(parts: dict[tuple[bool, bytes], list[int]]) -> list[Effect]:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from gripproxy.errors import FilterError
 
 PARTS_MAX_COUNT = 100_000  # of a text: four bytes of it make two parts, which are objects
-RENDERED_MAX_BYTES = 16 * 1024 * 1024  # as large as an item may be: two bytes of it could become a long id each
+RENDERED_MAX_BYTES = (
+    1024 * 1024
+)  # of values put in: two bytes could become a long id each, other ones for every receiver
 SHOWN_MAX_COUNT = 80  # characters of a name in an error text: enough to recognize it
 
 _DIRECTIVE = re.compile(rb"%(?:(%)|([A-Za-z])|\(((?:[^\\)]++|\\.)*+)\)(.))", re.DOTALL)
