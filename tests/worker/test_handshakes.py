@@ -72,6 +72,29 @@ def test_handshake_may_come_byte_by_byte(door: Door) -> None:
     door.bench.exchange(client, REQUEST, TEST_ANSWER)
 
 
+def test_bug_in_a_handshake_ends_no_other(
+    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They take turns, and one that fails must not end the turns."""
+    tls = door.bench.driver.sockets.tls
+    shake_hands = tls.shake_hands
+    failed_fds: list[int] = []
+
+    def fail_once(fd: int, data: bytes) -> bytes | None:
+        if not failed_fds:
+            failed_fds.append(fd)
+            raise KeyError("bug")
+        return shake_hands(fd, data)
+
+    monkeypatch.setattr(tls, "shake_hands", fail_once)
+    clients = [door.client() for _ in range(STEPS_MAX_COUNT + 2)]
+    door.bench.until(lambda: sum(client.peer.is_shaken for client in clients) == len(clients) - 1)
+    assert door.bench.driver.sockets.count == len(clients) - 1
+    assert door.bench.row[Field.INTERNAL_ERRORS] == 1
+    door.bench.row[Field.INTERNAL_ERRORS] = 0
+    assert "internal error in a handshake" in caplog.text
+
+
 def test_client_that_says_nothing_costs_no_tls_and_is_closed(door: Door) -> None:
     """Ten thousand of them should cost as little as ten thousand idle plain ones."""
     client = door.client(is_manual=True)

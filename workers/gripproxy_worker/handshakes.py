@@ -51,9 +51,19 @@ class Handshakes:
         for _ in range(min(STEPS_MAX_COUNT, len(self._ready))):
             conn = self._ready.popleft()
             if self.driver.sockets.records[conn.fd] is conn:
-                conn.advance()
+                self._advance(conn)
         if self._ready:
             self.driver.call_soon(self._step)
+
+    def _advance(self, conn: "HandshakeConn") -> None:
+        try:
+            conn.advance()
+        except Exception:  # a bug of ours ends one handshake: the others' turns must come
+            self.driver.row[Field.INTERNAL_ERRORS] += 1
+            log.exception("internal error in a handshake")
+            self.driver.sockets.tls.take_output()  # of this client, and the next one must not get it
+            if self.driver.sockets.records[conn.fd] is conn:
+                conn.on_gone()
 
 
 class HandshakeConn:

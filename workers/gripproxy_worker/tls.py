@@ -55,7 +55,7 @@ class TlsStreams(dict[int, Stream]):
             self.handshakes[fd].do_handshake()
         except ssl.SSLWantReadError:
             return None
-        except ssl.SSLError:
+        except BaseException:
             self._incoming.read()  # of this client, and the next one must not get it
             raise
         del self.handshakes[fd]
