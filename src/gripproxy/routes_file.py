@@ -7,8 +7,10 @@ import os
 import ssl
 
 from gripproxy.errors import ConfigError
+from gripproxy.protocol.route import Route
 from gripproxy.protocol.route_line import RouteLineError
-from gripproxy.protocol.routes import Route, RouteTable, Target, parse_routes
+from gripproxy.protocol.route_target import Target
+from gripproxy.protocol.routes import RouteTable, parse_routes
 from gripproxy.settings import Settings
 
 FILE_MAX_CHARS = 67_108_864  # half a million routes; a device has no end

@@ -7,7 +7,7 @@ import pytest
 
 from gripproxy.engine.effects import AskLink, DropLink, Effect, Forward
 from gripproxy.engine.events import ClientGone, LinkAnswered, LinkBodyCame, LinkDone, LinkFailed, OriginFailure
-from gripproxy.protocol.routes import Target
+from gripproxy.protocol.route_target import Target
 from gripproxy.scoreboard import Field
 from gripproxy_worker.backlog import BACKLOG_MAX_BYTES
 from gripproxy_worker.client_conn import BACKLOG_PAUSE_BYTES

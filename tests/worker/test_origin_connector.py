@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from gripproxy.engine.events import OriginFailure
-from gripproxy.protocol.routes import Target, parse_routes
+from gripproxy.protocol.route_target import Target
+from gripproxy.protocol.routes import parse_routes
 from gripproxy_worker.origin_conn import OriginConn
 from gripproxy_worker.origin_connector import ConnectError, OriginConnector
 from tests.worker.authority import Authority

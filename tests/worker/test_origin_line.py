@@ -6,7 +6,7 @@ import pytest
 
 from gripproxy.engine.events import OriginFailure
 from gripproxy.engine.timer_wheel import TimerWheel
-from gripproxy.protocol.routes import Target
+from gripproxy.protocol.route_target import Target
 from gripproxy.scoreboard import Field
 from gripproxy_worker import origin_line
 from gripproxy_worker.origin_line import Ask, Line, origin_key

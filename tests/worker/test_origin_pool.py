@@ -7,7 +7,7 @@ import pytest
 
 from gripproxy.engine.events import OriginFailure
 from gripproxy.protocol.http1 import ResponseHead
-from gripproxy.protocol.routes import Target
+from gripproxy.protocol.route_target import Target
 from gripproxy.scoreboard import Field
 from gripproxy_worker import origin_line
 from gripproxy_worker.origin_conn import OriginConn

@@ -9,7 +9,7 @@ from gripproxy.engine.events import OriginAnswered, OriginBodyCollected, OriginF
 from gripproxy.protocol.http1 import CHUNKED, NONE, SIZED, BodyFraming, RequestHead
 from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpStreamFormat
 from gripproxy.protocol.publish_item import PublishItem
-from gripproxy.protocol.routes import Target
+from gripproxy.protocol.route_target import Target
 from gripproxy_worker.client_sockets import HELD
 from tests.worker.bench import WorkerBench
 from tests.worker.conftest import MakeBench

@@ -8,7 +8,7 @@ from gripproxy.errors import ClientError
 from gripproxy.protocol.client_claims import is_forbidden_events
 from gripproxy.protocol.http1 import encode_text_response
 from gripproxy.protocol.jsonp import decode_jsonp
-from gripproxy.protocol.routes import Route
+from gripproxy.protocol.route import Route
 
 CHECK_NOTICE = "gripproxy, a GRIP proxy in place of Pushpin. License: Apache 2.0."  # what Pushpin-Check asks for
 NO_ROUTE = Route(domain="", id="", targets=())  # of a request that is answered for want of one

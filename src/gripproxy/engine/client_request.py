@@ -16,7 +16,8 @@ from gripproxy.protocol.http1 import (
 from gripproxy.protocol.jsonp import JsonpRequest, encode_jsonp
 from gripproxy.protocol.link_url import LinkUrl
 from gripproxy.protocol.reason_phrase import reason_phrase
-from gripproxy.protocol.routes import Route, Target
+from gripproxy.protocol.route import Route
+from gripproxy.protocol.route_target import Target
 
 PLAIN_TEXT: Headers = [(b"Content-Type", b"text/plain")]
 ORIGIN_AT_FAULT = "Error while proxying to origin."  # all that is said to clients where debug is off

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from gripproxy.protocol.http1 import BodyFraming, RequestHead
-from gripproxy.protocol.routes import Target
+from gripproxy.protocol.route_target import Target
 
 
 @dataclass(slots=True)

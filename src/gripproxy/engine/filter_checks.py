@@ -22,7 +22,7 @@ from gripproxy.protocol.network_filter import (
     request_failed,
 )
 from gripproxy.protocol.publish_item import PublishItem
-from gripproxy.protocol.routes import Target
+from gripproxy.protocol.route_target import Target
 
 WAITING_MAX_COUNT = 1_000  # requests that the rate holds back: 10 s; then items are dropped
 

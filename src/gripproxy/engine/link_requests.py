@@ -10,7 +10,7 @@ from gripproxy.errors import InternalError
 from gripproxy.protocol.http1 import NONE, SIZED, Headers, encode_request_head
 from gripproxy.protocol.link_url import LinkUrl
 from gripproxy.protocol.origin_request import OriginRequests
-from gripproxy.protocol.routes import Target
+from gripproxy.protocol.route_target import Target
 
 LinkHandler = Callable[[Any, float], list[Effect]]  # the event, now
 

@@ -17,7 +17,7 @@ from gripproxy.protocol.filters import ResponseFilter, response_filter
 from gripproxy.protocol.http1 import encode_chunk
 from gripproxy.protocol.instruct import HoldMode, Instruct, decode_instruct
 from gripproxy.protocol.link_url import LinkUrl
-from gripproxy.protocol.routes import Target
+from gripproxy.protocol.route_target import Target
 
 RETRIES_MAX_COUNT = 5  # after 1, 2, 4, 8 and 16 seconds and up to one more, same as Pushpin
 STREAMS_MAX_COUNT = 100  # that share one request: each part of its body is written to all of them in one turn

@@ -6,8 +6,6 @@ from gripproxy.protocol.route import Route, decode_route
 from gripproxy.protocol.route_line import RouteLineError
 from gripproxy.protocol.route_target import Target
 
-__all__ = ["Route", "RouteTable", "Target", "parse_routes"]
-
 ZHTTP_SPECS_MAX_COUNT = 100  # same as Pushpin
 
 # Routes of one host that a kind of request can get, in file order, indexed by 2 * is_https + is_websocket.
