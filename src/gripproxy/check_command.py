@@ -14,6 +14,7 @@ from gripproxy.routes_file import read_routes
 from gripproxy.settings import Settings
 from gripproxy.signing_keys import read_signing_keys, read_upstream_key
 from gripproxy.start_report import Line, address_lines, capacity_lines, certificate_lines, config_lines, routes_lines
+from gripproxy_worker.certificates import CertificateStore
 
 EPILOG = """\
 Warnings and errors go to standard error, with file and line; what would listen where and
@@ -110,8 +111,6 @@ def _print_effective(settings: Settings, table: RouteTable) -> list[str]:
 def _certificates(settings: Settings) -> list[Line]:
     if not settings.https_ports:
         return []
-    from gripproxy_worker.certificates import CertificateStore  # only now: it loads all of TLS
-
     names, problems = CertificateStore(settings.certificates_directory() or "").load_all()
     return certificate_lines(settings, names, problems)
 
