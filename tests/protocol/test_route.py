@@ -172,6 +172,22 @@ def test_route_out_of_reach_is_remarked() -> None:
     assert remarks("*,path_beg=/%C3%A9 test") == []
 
 
+@pytest.mark.parametrize(
+    ("path_beg", "spelled"), [("/%7ejoe", "/~joe"), ("/%c3%a9", "/%C3%A9"), ("/100%/", "/100%25/")]
+)
+def test_path_with_escapes_that_no_request_has_is_remarked(path_beg: str, spelled: str) -> None:
+    """A request's are brought into one spelling before it is compared."""
+    assert remarks(f"*,path_beg={path_beg} test") == [
+        f"path_beg can never match, it must be percent-encoded as in requests: {spelled}"
+    ]
+
+
+@pytest.mark.parametrize("path_beg", ["/a%", "/a%C", "/a%25", "/%2F"])
+def test_path_that_ends_within_an_escape_can_match(path_beg: str) -> None:
+    """It is the beginning of one."""
+    assert remarks(f"*,path_beg={path_beg} test") == []
+
+
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "routes"
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gripproxy.protocol.http1 import is_header_name
 from gripproxy.protocol.jsonp import JsonpRules
+from gripproxy.protocol.path_escapes import normalize_escapes
 from gripproxy.protocol.route_line import RouteLineError, Section, split_route_line
 from gripproxy.protocol.route_target import SUPPORTED_TARGET, Target, decode_target, host_value, target_remarks
 
@@ -20,6 +21,7 @@ SUPPORTED_CONDITION = MATCHING_PROPERTIES | REWRITING_PROPERTIES | GRIP_PROPERTI
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _NOT_IN_PATHS = re.compile(rb"[^\x21-\x7e]|[?#]")
+_CUT_ESCAPE = re.compile(rb"%[0-9A-Fa-f]?\Z")  # a path_beg may end with half of one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,9 +206,10 @@ def _property_remarks(section: Section, supported: frozenset[str], unsupported: 
 
 def _reach_remarks(route: Route) -> list[str]:
     """Say why no request can ever get to this route, which Pushpin accepts without a word."""
-    if _NOT_IN_PATHS.search(route.path_beg):
-        shown = _encoded_path(route.path_beg.decode()).decode()
-        return [f"path_beg can never match, it must be percent-encoded as in requests: {shown}"]
+    path_beg = _CUT_ESCAPE.sub(b"", route.path_beg)
+    spelled = normalize_escapes(_encoded_path(path_beg.decode()))
+    if spelled != path_beg:
+        return [f"path_beg can never match, it must be percent-encoded as in requests: {spelled.decode()}"]
     if route.domain in ("", "*"):
         return [] if route.domain else ["no domain: only its id can reach this route"]
     domain = route.domain
