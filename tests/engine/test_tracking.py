@@ -36,9 +36,13 @@ def test_an_item_that_does_not_follow_changes_nothing() -> None:
     assert hold.ids == {"a": "1"}
 
 
-def test_an_empty_id_is_an_id() -> None:
+@pytest.mark.parametrize("prev_id", ["", None])
+def test_an_empty_id_is_an_id(prev_id: str | None) -> None:
+    """It is where a channel stands before its first item, which may say so, or name none before it."""
     hold = tracked(ChannelInstruct("a", ""))
-    assert hold.take(PublishItem("a", "1", ""), b"x", None) == b"x"
+    with pytest.raises(Conflict):
+        hold.take(PublishItem("a", "2", "1"), b"x", None)
+    assert hold.take(PublishItem("a", "1", prev_id), b"x", None) == b"x"
     assert hold.ids == {"a": "1"}
 
 

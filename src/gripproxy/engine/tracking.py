@@ -67,7 +67,9 @@ class Tracking:
     def is_next(self, item: PublishItem) -> bool:
         """Whether no item is missing before this one, as far as its channel is followed."""
         name = self.own.get(item.channel)
-        return name is None or name not in self.ids or item.prev_id == self.ids[name]
+        if name is None or name not in self.ids:
+            return True
+        return (item.prev_id or "") == self.ids[name]  # an empty id is before all others: nothing precedes the next
 
 
 def mismatch_text(actual: tuple[str, ...], assumed: tuple[str, ...]) -> str:
