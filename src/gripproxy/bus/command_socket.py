@@ -9,8 +9,8 @@ import zmq
 from gripproxy.bus.command_request import decide_command
 from gripproxy.bus.item_intake import ItemIntake
 from gripproxy.bus.outlet import Outlet
-from gripproxy.bus.watched_socket import bind
-from gripproxy.bus.zmq_inputs import FRAME_MAX_BYTES, AnyContext, ZmqInput
+from gripproxy.bus.watched_socket import AnyContext, bind
+from gripproxy.bus.zmq_inputs import FRAME_MAX_BYTES, ZmqInput
 from gripproxy.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from typing import ClassVar
 import zmq
 
 from gripproxy.bus.sequence_watch import SequenceWatch
-from gripproxy.bus.watched_socket import AnySocket, WatchedSocket, connect
+from gripproxy.bus.watched_socket import AnyContext, WatchedSocket, connect
 from gripproxy.bus.worker_notice import (
     ALL_ITEMS,
     SUBSCRIBE,
@@ -89,7 +89,7 @@ class Feed:
         self._items: Iterator[tuple[str, Payload, NotedId]] = iter(())
         self._is_paused = False
         self._is_open = True
-        self._zmq_context: zmq.Context[AnySocket] = zmq.Context()
+        self._zmq_context: AnyContext = zmq.Context()
         xsub = self._zmq_context.socket(zmq.XSUB)
         # ZeroMQ silently drops what exceeds this limit; what waits is bounded by the number of channels.
         xsub.setsockopt(zmq.SNDHWM, 0)

@@ -23,7 +23,7 @@ from gripproxy.bus.item_intake import ItemIntake
 from gripproxy.bus.item_sequencer import ItemSequencer
 from gripproxy.bus.metrics_page import CONTENT_TYPE, encode_metrics
 from gripproxy.bus.outlet import Outlet
-from gripproxy.bus.watched_socket import AnySocket
+from gripproxy.bus.watched_socket import AnyContext
 from gripproxy.bus.zhttp_gateway import open_gateway
 from gripproxy.bus.zmq_inputs import open_push_input, open_sub_input
 from gripproxy.child import ChildContext
@@ -72,7 +72,7 @@ class _Hub:
         self._loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         self._loop.add_reader(self._context.lifeline_fd, self._on_lifeline)
         with ExitStack() as opened:
-            zmq_context: zmq.Context[AnySocket] = zmq.Context()
+            zmq_context: AnyContext = zmq.Context()
             opened.callback(zmq_context.destroy, 0)  # also closes what a failed start left open
             self._beat()
             await self._open(zmq_context, opened)
@@ -87,7 +87,7 @@ class _Hub:
             self._loop.remove_reader(self._context.lifeline_fd)
         log.info("hub stopped")
 
-    async def _open(self, zmq_context: zmq.Context[AnySocket], opened: ExitStack) -> None:
+    async def _open(self, zmq_context: AnyContext, opened: ExitStack) -> None:
         """Open the bus first, and the inputs only when the workers that serve already are on it again.
 
         So the items that publishers' sockets kept while there was no hub reach every worker, and the channels that

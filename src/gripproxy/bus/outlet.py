@@ -10,7 +10,7 @@ from typing import ClassVar
 import zmq
 
 from gripproxy.bus.item_sequencer import ReleasedItem
-from gripproxy.bus.watched_socket import BATCH_MAX_COUNT, WatchedSocket, bind
+from gripproxy.bus.watched_socket import BATCH_MAX_COUNT, AnyContext, WatchedSocket, bind
 from gripproxy.bus.worker_notice import (
     AllChannelsTold,
     ChannelsChanged,
@@ -64,7 +64,7 @@ class Outlet:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        zmq_context: zmq.Context[zmq.Socket[bytes]],
+        zmq_context: AnyContext,
         path: str,
         workers_count: int,
         row: memoryview,

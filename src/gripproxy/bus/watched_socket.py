@@ -18,6 +18,7 @@ from gripproxy.errors import ConfigError
 
 BATCH_MAX_COUNT = 200  # frames read in one turn of the loop: 1-3 ms of a hub's work
 AnySocket = zmq.Socket[Any]
+AnyContext = zmq.Context[AnySocket]
 
 
 class WatchedSocket:

@@ -13,7 +13,8 @@ from typing import Any, cast
 
 from gripproxy.bus.control_server import open_unix_listener
 from gripproxy.bus.refusal_log import RefusalLog
-from gripproxy.bus.zhttp_sockets import AnyContext, ReqSocket, StreamSockets
+from gripproxy.bus.watched_socket import AnyContext
+from gripproxy.bus.zhttp_sockets import ReqSocket, StreamSockets
 from gripproxy.bus.zhttp_wire import (
     CLOSE,
     DECLARE,

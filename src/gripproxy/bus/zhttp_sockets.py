@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import zmq
 
-from gripproxy.bus.watched_socket import BATCH_MAX_COUNT, AnySocket, WatchedSocket, bind
+from gripproxy.bus.watched_socket import BATCH_MAX_COUNT, AnyContext, AnySocket, WatchedSocket, bind
 from gripproxy.bus.zhttp_wire import SpecUse
 from gripproxy.protocol.zhttp import stream_addresses
 
@@ -24,8 +24,6 @@ QUEUED_MAX_BYTES = 64 * 1024 * 1024
 
 NO_ORIGIN = "no zhttp origin takes it: none is connected, or its queue is full"
 PROBE_ANSWER = b"probe-ack"
-
-AnyContext = zmq.Context[AnySocket]
 
 
 class StreamSockets:

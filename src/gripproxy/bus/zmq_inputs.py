@@ -9,13 +9,12 @@ import zmq
 from gripproxy.bus.forwarded_channels import ForwardedChannels
 from gripproxy.bus.item_intake import ItemIntake
 from gripproxy.bus.outlet import Outlet
-from gripproxy.bus.watched_socket import BATCH_MAX_COUNT, AnySocket, WatchedSocket, bind, connect
+from gripproxy.bus.watched_socket import BATCH_MAX_COUNT, AnyContext, AnySocket, WatchedSocket, bind, connect
 from gripproxy.errors import PublishError
 from gripproxy.protocol.publish_item import ITEM_MAX_BYTES, decode_content, decode_frame
 from gripproxy.settings import Settings
 
 log = logging.getLogger(__name__)
-AnyContext = zmq.Context[AnySocket]
 
 # Frames that wait inside of ZeroMQ per publisher. Pushpin has 101,000; but then a publisher that outruns the workers
 # fills our memory before it feels any resistance, and a hub that is killed takes all of these with it. A PUSH socket
