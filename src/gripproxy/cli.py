@@ -156,7 +156,7 @@ def _report_start(settings: "Settings", warnings: list[str], certificates: "Cert
     lines = config_lines(settings, warnings)
     table, route_warnings = read_routes(settings, is_keeper=True)
     _, key_warnings = read_signing_keys(settings, table.routes)
-    read_upstream_key(settings)
+    read_upstream_key(settings)  # one that is unusable stops the start here, with its reason
     lines += routes_lines(settings, table.count, route_warnings + key_warnings)
     lines += address_lines(settings)
     names, problems = certificates.load_all() if settings.https_ports else ([], [])

@@ -63,7 +63,7 @@ class OriginPool:
         self._begun_count = 0  # connections begun in this turn
         self._tasks: set[asyncio.Task[None]] = set()
         self.slow_readers = SlowReaders(self.clock)
-        self._is_way_watched = False
+        self._is_way_watched = False  # slow readers are looked at again soon
 
     def get(self, ask: Ask) -> None:
         """Give a connection to `ask`, at once if one is idle, else when it is made. Failures come in a later turn."""
