@@ -26,7 +26,7 @@ class LogOrigin:
 
     def __init__(self, push_port: int) -> None:
         self.published_count = 0
-        context: "zmq.Context[zmq.Socket[bytes]]" = zmq.Context.instance()
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         self._sockets = [context.socket(zmq.PUSH) for _ in range(2)]
         for socket in self._sockets:
             socket.setsockopt(zmq.SNDHWM, 0)
