@@ -141,3 +141,15 @@ def test_an_item_for_the_other_kind_of_hold_asks_nobody() -> None:
     assert talk.publish(PublishItem("news", http_response=HttpResponseFormat(body=b"x"))) == []
     talk.publish(PublishItem("news", http_stream=HttpStreamFormat(content=b"x")))
     assert talk.core.sessions.requests.count == 1
+
+
+@pytest.mark.parametrize(("filters", "sent"), [(b"filter=http-check", b"one"), (b"filter=http-modify", None)])
+def test_an_answer_that_is_too_long_is_not_read_to_its_end(filters: bytes, sent: bytes | None) -> None:
+    talk = talk_with(filters)
+    ask = asked(talk, content(b"one"))
+    talk.link_answers(ask.link_id, [])
+    assert talk.link_sends(ask.link_id, bytes(100_000)) == []
+    drop, *delivered = talk.link_sends(ask.link_id, b"x")
+    assert drop == DropLink(ask.link_id)
+    assert delivered == ([] if sent is None else [Deliver(b"3\r\none\r\n", [4])])
+    assert talk.passes(20.0) == []

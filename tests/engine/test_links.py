@@ -191,3 +191,15 @@ def test_channels_of_what_holds_nothing_are_not_followed() -> None:
     *_, ask = talk.gets_held(4, [LINK, (b"Grip-Channel", b"news; prev-id=1")])
     assert isinstance(ask, AskLink)
     assert b"Grip-Last" not in ask.head
+
+
+def test_a_farewell_goes_to_the_next_target_where_one_cannot_be_reached() -> None:
+    talk = Conversation("* one:80 test two:80")
+    talk.gets_held(4, stream(b"news", (b"Grip-Link", b"</gone>; rel=gone")))
+    _, first = talk.leaves(4)
+    assert isinstance(first, AskLink)
+    _, second = talk.link_fails(first.link_id, OriginFailure.CONNECT)
+    assert isinstance(second, AskLink)
+    assert (first.target.host, second.target.host) == ("one", "two")
+    assert len(talk.link_fails(second.link_id, OriginFailure.CONNECT)) == 1
+    assert talk.core.sessions.requests.count == 0

@@ -314,7 +314,9 @@ class Exchange:
         if filter_error is None:
             return self._rules.sessions.hold_stream(self.conn_id, request, instruct, payload, now)
         is_persistent = framing is CHUNKED and request.head.is_keep_alive
-        return [Respond(self.conn_id, payload + LAST_CHUNK if framing is CHUNKED else payload, is_persistent)]
+        payload = payload + LAST_CHUNK if framing is CHUNKED else payload
+        log = Log(LOG_WARNING, f"bad instruct for {request.url}: {filter_error}", is_origin_error=True)
+        return [log, Respond(self.conn_id, payload, is_persistent)]
 
     def _respond(self, status: int, reason: bytes, headers: Headers, body: bytes) -> list[Effect]:
         self._enter(CLOSED)

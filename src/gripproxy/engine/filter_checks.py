@@ -145,22 +145,27 @@ class FilterChecks:
             check.status, check.headers = event.head.status, event.head.headers
             return []
         if isinstance(event, LinkBodyCame):
+            check.body += event.part
             if len(check.body) <= RESPONSE_MAX_BYTES:
-                check.body += event.part
-            return []
-        check.link_id = 0
+                return []
+            return [*self._drop(check), *self._take_answer(check, now)]
         self._wheel.cancel(check)
         if isinstance(event, LinkDone):
-            try:
-                check.run.take_answer(check.status, check.headers, check.body)
-            except FilterError as error:
-                return self._end(check, None, error, now)
-            return self._advance(check, now)
+            return self._take_answer(check, now)
+        check.link_id = 0
         is_unreachable = event.failure is OriginFailure.CONNECT
         if is_unreachable and check.targets_tried < len(check.targets):
             return self._ask(check, now)
         failure = "connection refused" if is_unreachable else "disconnected"
         return self._end(check, None, request_failed(failure), now)
+
+    def _take_answer(self, check: Check, now: float) -> list[Effect]:
+        check.link_id = 0
+        try:
+            check.run.take_answer(check.status, check.headers, check.body)
+        except FilterError as error:
+            return self._end(check, None, error, now)
+        return self._advance(check, now)
 
     def _end(self, check: Check, content: bytes | None, error: FilterError | None, now: float) -> list[Effect]:
         self._checks.pop(check.hold.conn_id, None)

@@ -109,14 +109,26 @@ class Links:
         return [] if fetch.streams else self._drop(fetch)
 
     def say_gone(self, request: ClientRequest, url: LinkUrl, now: float) -> list[Effect]:
-        """Tell the origin that a hold is over: one POST, whatever comes of it."""
+        """Tell the origin that a hold is over: one POST to the first target that can be reached."""
         path, targets = way_to(request, url)
-        return [self._requests.send(partial(self._on_farewell, url), request, url, (path, targets[0]), now, b"POST")]
+        return self._say_gone(request, url, path, [target for target in targets if not target.is_test], now)
 
-    def _on_farewell(self, url: LinkUrl, event: Any, now: float) -> list[Effect]:
+    def _say_gone(
+        self, request: ClientRequest, url: LinkUrl, path: bytes, targets: list[Target], now: float
+    ) -> list[Effect]:
+        if not targets:
+            return []
+        on_event = partial(self._on_farewell, request, url, path, targets[1:])
+        return [self._requests.send(on_event, request, url, (path, targets[0]), now, b"POST")]
+
+    def _on_farewell(
+        self, request: ClientRequest, url: LinkUrl, path: bytes, others: list[Target], event: Any, now: float
+    ) -> list[Effect]:
         """Nobody waits for the answer; the log says when it was no success."""
         if isinstance(event, LinkFailed):
-            return [Log(LOG_WARNING, f"gone link {url}: {event.detail}")]
+            others = others if event.failure is OriginFailure.CONNECT else []
+            log = Log(LOG_WARNING, f"gone link {url}: {event.detail}")
+            return [log, *self._say_gone(request, url, path, others, now)]
         assert isinstance(event, LinkAnswered)
         self._requests.forget(event.link_id)
         drop = DropLink(event.link_id)  # its body says nothing
