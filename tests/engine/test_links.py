@@ -203,3 +203,15 @@ def test_a_farewell_goes_to_the_next_target_where_one_cannot_be_reached() -> Non
     assert (first.target.host, second.target.host) == ("one", "two")
     assert len(talk.link_fails(second.link_id, OriginFailure.CONNECT)) == 1
     assert talk.core.sessions.requests.count == 0
+
+
+def test_a_link_without_a_pause_is_polled_in_every_batch() -> None:
+    """The deadlines' ticks would be too coarse for it."""
+    talk = Conversation()
+    headers = stream(b"news", (b"Grip-Link", b"</next>; rel=next; timeout=0"))
+    assert talk.gets_held(4, headers)[-1] == WakeUpdates(0.1)
+    *_, ask = talk.updates()
+    assert isinstance(ask, AskLink)
+    assert talk.links_to(ask.link_id, headers) == []
+    again, _ = talk.updates()
+    assert again == WakeUpdates(0.1)

@@ -155,13 +155,13 @@ class Sessions:
         if is_first and (conflicts := self.conflicts(stream.request, instruct)):
             stream.state = STALLED
             return conflicts + self._update(stream.conn_id, stream.bucket)
-        self._hold(stream, now)
-        return []
-
-    def _hold(self, stream: TrackedStream, now: float) -> None:
         stream.state = HOLDING
-        if stream.link is not None:
-            stream.group = self._groups.join(stream.conn_id, stream.bucket, stream.link_timeout_s, now)
+        if stream.link is None:
+            return []
+        if not stream.link_timeout_s:  # as often as the batches allow
+            return self._update(stream.conn_id, stream.bucket)
+        stream.group = self._groups.join(stream.conn_id, stream.bucket, stream.link_timeout_s, now)
+        return []
 
     def _shape(self, request: ClientRequest, instruct: Instruct) -> StreamShape:
         """Give a stream's shape. There are no keep-alives between the parts of one body."""
