@@ -14,6 +14,7 @@ from gripproxy.engine.effects import (
     Finish,
     ForgetId,
     Forward,
+    Log,
     OpenChannel,
     Park,
     Unpark,
@@ -200,13 +201,15 @@ def test_close_ends_a_followed_stream() -> None:
 
 
 def test_following_needs_a_link() -> None:
-    """There would be nowhere to ask for what is missing."""
+    """There would be nowhere to ask for what is missing. Debug or not, the log says so."""
     talk = Conversation(routes="*,debug origin:80")
     text = b"\n\nchannel 'news' specifies prev-id, but no next link found\n"
     *_, finish, closed = talk.gets_held(4, stream(FOLLOWED))
     assert finish == Finish(chunk(text) + b"0\r\n\r\n", [4], True)
     assert closed == CloseChannel("news")
-    *_, finish, _ = Conversation().gets_held(4, stream(FOLLOWED))
+    *_, log, finish, _ = Conversation().gets_held(4, stream(FOLLOWED))
+    assert isinstance(log, Log)
+    assert log.text == "bad instruct for http://d.test/: channel 'news' specifies prev-id, but no next link found"
     assert finish == Finish(b"0\r\n\r\n", [4], True)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.delivery import end_streams
-from gripproxy.engine.effects import Effect, ForgetId, WakeUpdates
+from gripproxy.engine.effects import LOG_WARNING, Effect, ForgetId, Log, WakeUpdates
 from gripproxy.engine.filter_checks import Check
 from gripproxy.engine.hold_table import HoldTable
 from gripproxy.engine.holds import FETCHING, HOLDING, RECEIVING, STALLED, ResponseHold, StreamShape, TrackedStream
@@ -121,7 +121,7 @@ class Sessions:
         try:
             _set_link(stream, instruct)
         except OriginError as error:
-            return self.fail(stream, f"Failed to parse accept instructions: {error}", now)
+            return self._refuse(stream, f"Failed to parse accept instructions: {error}", now)
         self._holds.reshape(stream, self._shape(request, instruct), stream.state is not RECEIVING, now)
         if instruct.hold is HoldMode.NONE:  # until something is held again, items of the channels wait
             stream.tracking = None  # the part may have had some of them: where the client stands, only the link says
@@ -146,12 +146,17 @@ class Sessions:
         """End a stream because of an error, which a debug route's client is told."""
         return self.end(stream, text if stream.request.is_debug else "", now)
 
+    def _refuse(self, stream: TrackedStream, text: str, now: float) -> list[Effect]:
+        """End a stream whose instruct makes no sense."""
+        log = Log(LOG_WARNING, f"bad instruct for {stream.url}: {text}", is_origin_error=True)
+        return [log, *self.fail(stream, text, now)]
+
     def _settle(self, stream: TrackedStream, instruct: Instruct, now: float, is_first: bool) -> list[Effect]:
         if instruct.hold is HoldMode.NONE:
             return self.end(stream, "", now) if stream.link is None else self.fetch(stream, now)
         if stream.link is None and stream.tracking is not None and stream.tracking.ids:
             name = next(iter(stream.tracking.ids))
-            return self.fail(stream, f"channel '{name}' specifies prev-id, but no next link found", now)
+            return self._refuse(stream, f"channel '{name}' specifies prev-id, but no next link found", now)
         if is_first and (conflicts := self.conflicts(stream.request, instruct)):
             stream.state = STALLED
             return conflicts + self._update(stream.conn_id, stream.bucket)
