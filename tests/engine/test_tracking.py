@@ -87,11 +87,11 @@ def test_names_are_the_origins_and_the_targets_own() -> None:
     assert hold.take(PublishItem("p-b", "9", "8"), b"x", None) == b"x"
 
 
-def test_a_filter_that_asks_sees_the_hold_as_it_is_now() -> None:
+def test_a_filter_that_asks_says_where_the_hold_stood_before_the_item() -> None:
     hold = tracked(ChannelInstruct("a", "1", ("http-check",)), url="/check")
     run = hold.take(PublishItem("a", "2", "1"), b"x", None)
     assert isinstance(run, FilterRun)
     hold.ids["a"] = "9"
     asked = run.advance(URL)
     assert asked is not None
-    assert (b"Grip-Last", b"a; last-id=2") in asked.headers
+    assert (b"Grip-Last", b"a; last-id=1") in asked.headers

@@ -21,7 +21,8 @@ def run(*filters: str, sub_meta: dict[str, str] | None = None, content: bytes = 
     item_meta = {"sender": "bob\n"}
     return FilterRun(
         filters,
-        FilterContext(META if sub_meta is None else sub_meta, item_meta, {"c": "7"}, ["c", "d"]),
+        FilterContext(META if sub_meta is None else sub_meta, item_meta, {"c": "8"}, ["c", "d"]),
+        {"c": "7"},
         content,
     )
 
@@ -127,7 +128,7 @@ def test_failures_are_named() -> None:
 @given(TEXTS, st.dictionaries(TEXTS, TEXTS), st.dictionaries(TEXTS, TEXTS))
 def test_no_header_line_is_ever_broken(url: str, item_meta: dict[str, str], ids: dict[str, str]) -> None:
     """Ids and meta come from publishers, who must not write requests to an origin."""
-    filters = FilterRun(("http-modify",), FilterContext({"url": url}, item_meta, ids, ["c"]), b"")
+    filters = FilterRun(("http-modify",), FilterContext({"url": url}, item_meta, ids, ["c"]), ids, b"")
     with contextlib.suppress(FilterError):
         request = filters.advance(BASE)
         assert request is not None

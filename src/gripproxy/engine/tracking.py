@@ -53,16 +53,18 @@ class Tracking:
         filters = () if name is None else self.filters.get(name, ())
         if assumed is not None and (actual := content_filters_of(filters)) != assumed:
             raise Mismatch(actual, assumed)
+        is_asking = not NETWORK_FILTERS.isdisjoint(filters)
+        last_ids = dict(self.ids) if is_asking else {}
         if name in self.ids:  # before the filters: `%I` is this item's id, as in Pushpin 1.36
             del self.ids[name]
             if item.id is not None:
                 self.ids[name] = item.id
         if not filters:
             return content
-        if NETWORK_FILTERS.isdisjoint(filters):
+        if not is_asking:
             return filter_content(filters, FilterContext(self.meta, item.meta, self.ids, self.names), content)
         context = FilterContext(dict(self.meta), item.meta, dict(self.ids), self.names)  # as they are now
-        return FilterRun(filters, context, content)
+        return FilterRun(filters, context, last_ids, content)
 
     def is_next(self, item: PublishItem) -> bool:
         """Whether no item is missing before this one, as far as its channel is followed."""

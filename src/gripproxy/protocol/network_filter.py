@@ -34,11 +34,12 @@ class FilterRun:
     """A subscription's filters on their way over one item's content, for lists with a network filter.
 
     `advance` and `take_answer` in turn, until `advance` gives no request; then `content` is the outcome, None for an
-    item that this receiver does not get.
+    item that this receiver does not get. `last_ids` say where it stands before this item.
     """
 
     filters: tuple[str, ...]
     context: FilterContext
+    last_ids: Mapping[str, str]
     content: bytes | None
     next_index: int = 0  # the first filter that has not run
 
@@ -60,7 +61,7 @@ class FilterRun:
         if self.content is None or index == len(self.filters):
             return None
         body = self.content if self.filters[index] == "http-modify" else b""
-        return FilterRequest(self._url(base), _headers(self.context), body)
+        return FilterRequest(self._url(base), _headers(self.context, self.last_ids), body)
 
     def take_answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Take the response to what `advance` gave last. More than RESPONSE_MAX_BYTES of body need not be collected.
@@ -100,9 +101,9 @@ def request_failed(failure: str) -> FilterError:
     return FilterError(f"network request failed: {failure}")
 
 
-def _headers(context: FilterContext) -> Headers:
+def _headers(context: FilterContext, last_ids: Mapping[str, str]) -> Headers:
     meta = [(b"Sub-Meta", _json(context.sub_meta)), (b"Pub-Meta", _json(context.item_meta))]
-    return meta + encode_grip_last(list(context.ids.items()))
+    return meta + encode_grip_last(list(last_ids.items()))
 
 
 def _json(meta: Mapping[str, str]) -> bytes:
