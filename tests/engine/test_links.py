@@ -1,6 +1,6 @@
 """Requests for next parts: who shares one, and what a filter makes of its body. The rest is in test_sessions.py."""
 
-from gripproxy.engine.effects import AskLink, Deliver, Finish, Forward, OpenChannel, WakeUpdates
+from gripproxy.engine.effects import AskLink, Deliver, Finish, ForgetId, Forward, OpenChannel, WakeUpdates
 from gripproxy.engine.events import OriginFailure
 from gripproxy.engine.links import RETRIES_MAX_COUNT
 from gripproxy.protocol.http1 import Headers
@@ -215,3 +215,29 @@ def test_a_link_without_a_pause_is_polled_in_every_batch() -> None:
     assert talk.links_to(ask.link_id, headers) == []
     again, _ = talk.updates()
     assert again == WakeUpdates(0.1)
+
+
+def test_a_next_part_that_is_older_than_the_last_item_is_asked_for_again() -> None:
+    """Items came with it, but another one before them was lost, and maybe no further item will show that."""
+    talk = Conversation()
+    talk.gets_held(4, stream(b"news; prev-id=1", LINK))
+    (ask,) = talk.publish(PublishItem("news", http_stream=HttpStreamFormat(Action.HINT, b""), prev_id="1", id="1"))
+    assert isinstance(ask, AskLink)
+    talk.last_ids["news"] = "3"
+    assert talk.publish(numbered(3)) == []
+    assert talk.links_to(ask.link_id, stream(b"news; prev-id=1", LINK)) == [WakeUpdates(0.1)]
+    *_, ask = talk.updates()
+    assert isinstance(ask, AskLink)
+    assert talk.links_to(ask.link_id, stream(b"news; prev-id=3", LINK), b"23") == []
+    assert talk.publish(numbered(4)) == [Deliver(chunk(b"4"), [4])]
+
+
+def test_a_next_part_that_says_twice_where_it_stands_is_believed() -> None:
+    """An origin that begins its ids anew must not be asked for ever."""
+    talk = Conversation()
+    talk.last_ids["news"] = "900"
+    talk.gets_held(4, stream(b"news; prev-id=1", LINK))
+    *_, ask = talk.updates()
+    assert isinstance(ask, AskLink)
+    assert talk.links_to(ask.link_id, stream(b"news; prev-id=1", LINK)) == [ForgetId("news", "900")]
+    assert talk.publish(numbered(2)) == [Deliver(chunk(b"2"), [4])]

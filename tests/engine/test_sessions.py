@@ -73,8 +73,8 @@ def test_a_missing_item_is_fetched_and_the_rest_comes_behind_it() -> None:
     talk = Conversation()
     followed(talk)
     talk.last_ids["news"] = "3"
-    assert talk.publish(numbered(3)) == [ForgetId("news", "3"), WakeUpdates(0.1)]
-    assert "news" not in talk.last_ids
+    assert talk.publish(numbered(3)) == [WakeUpdates(0.1)]
+    talk.last_ids["news"] = "5"
     assert talk.publish(numbered(4)) == talk.publish(numbered(5)) == []
     effects = talk.updates()
     head = link_head(effects)
@@ -107,7 +107,8 @@ def test_a_hold_that_begins_where_the_channel_no_longer_stands_asks_for_more() -
     talk.origin_answers(4, stream(FOLLOWED, LINK))
     opened, park, *rest = talk.origin_sent(4, b"")
     assert (opened, type(park)) == (OpenChannel("news", True), Park)
-    assert rest == [ForgetId("news", "2"), WakeUpdates(0.1)]
+    assert rest == [WakeUpdates(0.1)]
+    talk.last_ids["news"] = "3"
     assert talk.publish(numbered(3)) == [], "it must not overtake the missing one"
     link = link_id(talk.updates())
     assert talk.links_to(link, stream(b"news; prev-id=2", LINK), b"2") == [Deliver(chunk(b"3"), [4])]
@@ -119,12 +120,29 @@ def test_a_long_poll_that_missed_an_item_is_asked_again_at_once() -> None:
     talk.last_ids["news"] = "2"
     talk.asks(4)
     talk.origin_answers(4, poll(FOLLOWED))
-    forget, ask = talk.origin_sent(4, b"")
-    assert forget == ForgetId("news", "2")
+    (ask,) = talk.origin_sent(4, b"")
     assert isinstance(ask, AskOrigin)
     assert b"\r\nGrip-Last: news; last-id=1\r\n" in ask.head
     talk.origin_answers(4, poll(FOLLOWED))
-    assert talk.origin_sent(4, b"") == [OpenChannel("news", True), Park(4, b"")]
+    assert talk.origin_sent(4, b"") == [ForgetId("news", "2"), OpenChannel("news", True), Park(4, b"")]
+    assert "news" not in talk.last_ids
+
+
+def test_each_long_poll_whose_answer_is_older_than_the_last_item_is_asked_again() -> None:
+    """What one finds out must not take from the others what they would find it out by."""
+    talk = Conversation()
+    talk.last_ids["news"] = "2"
+    for conn_id in (4, 5):
+        talk.asks(conn_id)
+        talk.origin_answers(conn_id, poll(FOLLOWED))
+        (ask,) = talk.origin_sent(conn_id, b"")
+        assert isinstance(ask, AskOrigin)
+    followed(talk, 6)
+    assert talk.publish(numbered(4)) == []
+    talk.asks(7)
+    talk.origin_answers(7, poll(FOLLOWED))
+    (ask,) = talk.origin_sent(7, b"")
+    assert isinstance(ask, AskOrigin)
 
 
 def test_a_held_long_poll_that_misses_an_item_is_asked_again_in_its_turn() -> None:

@@ -91,6 +91,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_doubted",
         "_instruct",
         "_is_request_done",
         "_last_ids",
@@ -116,6 +117,7 @@ class Exchange:
         self._is_request_done = is_request_done
         self._rules = rules
         self._last_ids = last_ids
+        self._doubted: dict[str, str] = {}
         self._targets_tried = 0
         self._response: ResponseHead | None = None  # the head that came with the instruct
         self._instruct: Instruct | None = None  # of the stream that is opening
@@ -289,11 +291,13 @@ class Exchange:
         is_stream = instruct.hold is HoldMode.STREAM or (
             instruct.hold is HoldMode.NONE and instruct.next_link is not None
         )
-        if instruct.hold is HoldMode.RESPONSE and (conflicts := self._rules.sessions.conflicts(request, instruct)):
-            return conflicts + self._ask_again(instruct, now)
+        if instruct.hold is HoldMode.RESPONSE:
+            is_doubtful, forgotten = self._rules.sessions.doubt_poll(request, instruct, self._doubted)
+            if is_doubtful:
+                return forgotten + self._ask_again(instruct, now)
+            self._enter(CLOSED)  # what it gets at its timeout is sent as it is, as in Pushpin
+            return forgotten + self._rules.sessions.hold_response(self.conn_id, request, instruct, now)
         self._enter(CLOSED)
-        if instruct.hold is HoldMode.RESPONSE:  # what it gets at its timeout is sent as it is, as in Pushpin
-            return self._rules.sessions.hold_response(self.conn_id, request, instruct, now)
         filter_error = _filter_body(instruct)
         if is_stream and not has_no_body(instruct.status):
             return self._hold_stream(instruct, filter_error, now)

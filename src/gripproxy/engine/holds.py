@@ -80,8 +80,9 @@ class TrackedStream(StreamHold):
     """A stream that is more than its channels: it follows ids or links, has filters, or tells when it ends.
 
     `url` is where its last part came from: what the next link is relative to. `queue` are items that wait. `sent_at`
-    is when an item of each channel was last sent to this client, filters permitting, in monotonic seconds. With
-    `is_hinted` or `is_stale` the part that was asked for may be out of date when it comes: another one is due.
+    is when an item of each channel was last sent to this client, filters permitting, in monotonic seconds. `doubted`
+    are last ids that the origin seemed not to know. With `is_hinted` or `is_stale` the part that was asked for may be
+    out of date when it comes: another one is due.
     """
 
     request: ClientRequest = field(kw_only=True)
@@ -94,6 +95,7 @@ class TrackedStream(StreamHold):
     queue: deque[PublishItem] = field(default_factory=deque)
     group: PollGroup | None = None
     sent_at: dict[str, float] = field(default_factory=dict)
+    doubted: dict[str, str] = field(default_factory=dict)
     is_hinted: bool = False
     is_stale: bool = False
 

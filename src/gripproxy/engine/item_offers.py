@@ -37,12 +37,12 @@ class OfferOwner(Protocol):
         """Ask for a stream's next part."""
         ...
 
-    def stall(self, stream: TrackedStream, channel: str, now: float) -> list[Effect]:
-        """Send nothing more until the origin has told what is missing on a channel."""
+    def stall(self, stream: TrackedStream) -> list[Effect]:
+        """Send nothing more until the origin has told what is missing."""
         ...
 
-    def stall_response(self, hold: ResponseHold, channel: str) -> list[Effect]:
-        """Let a long-poll ask again, as something is missing on a channel."""
+    def stall_response(self, hold: ResponseHold) -> list[Effect]:
+        """Let a long-poll ask again, as something is missing."""
         ...
 
     def ask_again(self, conn_ids: Collection[int], now: float) -> list[Effect]:
@@ -92,7 +92,7 @@ class ItemOffers:
         try:
             content = self._take(stream, item, published.content, published.content_filters)
         except Conflict:
-            return self._owner.stall(stream, item.channel, now)
+            return self._owner.stall(stream)
         except (Mismatch, FilterError) as error:
             return self._owner.fail(stream, _error_text(error), now) if stream.request.is_debug else []
         if isinstance(content, FilterRun):
@@ -166,7 +166,7 @@ class ItemOffers:
         try:
             body = self._take(hold, item, given, published.content_filters)
         except Conflict:
-            return self._owner.stall_response(hold, item.channel)
+            return self._owner.stall_response(hold)
         except (Mismatch, FilterError) as error:
             return self._refuse(hold, error, now)
         if isinstance(body, FilterRun):

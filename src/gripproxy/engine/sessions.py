@@ -62,21 +62,38 @@ class Sessions:
 
     # From a response to a hold.
 
-    def conflicts(self, request: ClientRequest, instruct: Instruct) -> list[Effect]:
-        """Look for channels whose last item is not the one that the origin knew; give what follows from it.
+    def doubt_poll(
+        self, request: ClientRequest, instruct: Instruct, doubted: dict[str, str]
+    ) -> tuple[bool, list[Effect]]:
+        """Say whether the origin should be asked again before a long-poll is held: see `_doubt`."""
+        channels = instruct.channels[: self._channels_max_count]
+        prefix = request.route.prefix
+        return self._doubt({prefix + name.name: name.prev_id for name in channels if name.prev_id is not None}, doubted)
 
-        Their last ids are forgotten, so that the origin is believed the next time.
+    def _doubt(self, stands: dict[str, str], doubted: dict[str, str]) -> tuple[bool, list[Effect]]:
+        """Look for channels whose last item is not the one that the origin knew: its answer may be older than the item.
+
+        If it says the same again it is believed, and the last id is forgotten. Not at once: others whose answers are
+        on their way need it.
+
+        Args:
+            stands: ids by channel, as the origin says.
+            doubted: last ids that it has contradicted before; completed.
         """
-        effects: list[Effect] = []
-        for channel in instruct.channels[: self._channels_max_count]:
-            name = request.route.prefix + channel.name
-            last_id = self._last_ids.get(name)
-            if channel.prev_id is not None and last_id is not None and last_id != channel.prev_id:
-                effects += self._forget_id(name)
-        return effects
+        is_doubtful, effects = False, list[Effect]()
+        for channel, item_id in stands.items():
+            last_id = self._last_ids.get(channel)
+            if last_id is None or last_id == item_id:
+                continue
+            if doubted.get(channel) == last_id:
+                effects += self._forget_id(channel)
+            else:
+                doubted[channel] = last_id
+                is_doubtful = True
+        return is_doubtful, effects
 
     def hold_response(self, conn_id: int, request: ClientRequest, instruct: Instruct, now: float) -> list[Effect]:
-        """Hold a long-poll whose channels have no `conflicts`, and whose links have passed `check_links`."""
+        """Hold a long-poll whose channels are not in doubt, and whose links have passed `check_links`."""
         hold = ResponseHold(
             conn_id,
             (),
@@ -140,7 +157,16 @@ class Sessions:
             return effects
         if is_hinted:
             return effects + self.fetch(stream, now)
+        effects += self._holds.fan_outs.catch_up((stream.conn_id,), now)
+        if stream.state is HOLDING and stream.conn_id not in self.offers.checks and self._holds.is_held(stream.conn_id):
+            effects += self._stall_if_behind(stream)
         return effects + self._update(stream.conn_id, stream.bucket) if is_stale else effects
+
+    def _stall_if_behind(self, stream: TrackedStream) -> list[Effect]:
+        if stream.tracking is None:
+            return []
+        is_doubtful, effects = self._doubt(stream.tracking.stands, stream.doubted)
+        return effects + self.stall(stream) if is_doubtful else effects
 
     def fail(self, stream: TrackedStream, text: str, now: float) -> list[Effect]:
         """End a stream because of an error, which a debug route's client is told."""
@@ -157,10 +183,9 @@ class Sessions:
         if stream.link is None and stream.tracking is not None and stream.tracking.ids:
             name = next(iter(stream.tracking.ids))
             return self._refuse(stream, f"channel '{name}' specifies prev-id, but no next link found", now)
-        if is_first and (conflicts := self.conflicts(stream.request, instruct)):
-            stream.state = STALLED
-            return conflicts + self._update(stream.conn_id, stream.bucket)
         stream.state = HOLDING
+        if is_first and (stalled := self._stall_if_behind(stream)):
+            return stalled
         if stream.link is None:
             return []
         if not stream.link_timeout_s:  # as often as the batches allow
@@ -184,16 +209,16 @@ class Sessions:
         allowed = instruct.channels[: self._channels_max_count]
         return [*_subs(request), *[request.route.prefix + channel.name for channel in allowed]]
 
-    def stall(self, stream: TrackedStream, channel: str, now: float) -> list[Effect]:
+    def stall(self, stream: TrackedStream) -> list[Effect]:
         """Send nothing more until the origin has told what is missing."""
         self._leave_group(stream)
         stream.queue.clear()
         stream.state = STALLED
-        return self._forget_id(channel) + self._update(stream.conn_id, stream.bucket)
+        return self._update(stream.conn_id, stream.bucket)
 
-    def stall_response(self, hold: ResponseHold, channel: str) -> list[Effect]:
+    def stall_response(self, hold: ResponseHold) -> list[Effect]:
         """Let a long-poll ask again in its turn: it has missed an item."""
-        return self._forget_id(channel) + self._update(hold.conn_id, RESPONSES)
+        return self._update(hold.conn_id, RESPONSES)
 
     def _forget_id(self, channel: str) -> list[Effect]:
         last_id = self._last_ids.pop(channel, None)

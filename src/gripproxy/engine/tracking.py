@@ -66,6 +66,11 @@ class Tracking:
         context = FilterContext(dict(self.meta), item.meta, dict(self.ids), self.names)  # as they are now
         return FilterRun(filters, context, last_ids, content)
 
+    @property
+    def stands(self) -> dict[str, str]:
+        """The ids by the full names of their channels."""
+        return {channel: self.ids[name] for channel, name in self.own.items() if name in self.ids}
+
     def is_next(self, item: PublishItem) -> bool:
         """Whether no item is missing before this one, as far as its channel is followed."""
         name = self.own.get(item.channel)
