@@ -1,5 +1,7 @@
 """The id cache: what counts as a duplicate, for how long, and how much is remembered."""
 
+import tracemalloc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,3 +68,16 @@ def test_agrees_with_a_plain_table(sightings: list[tuple[str, float]]) -> None:
         if not expected:
             first_seen[item_id] = now
         assert cache.is_duplicate("c", item_id, now) is expected
+
+
+def test_a_long_id_is_remembered_by_its_digest() -> None:
+    """Ids of a megabyte each, for a minute, would be gigabytes."""
+    cache = IdCache(60.0)
+    tracemalloc.start()
+    try:
+        assert not any(cache.is_duplicate("a", f"{number}{'x' * 1_000_000}", 0.0) for number in range(100))
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert cache.is_duplicate("a", f"7{'x' * 1_000_000}", 1.0)
+    assert not cache.is_duplicate("a", f"7{'x' * 1_000_001}", 1.0)

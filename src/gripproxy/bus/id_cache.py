@@ -1,5 +1,8 @@
 """Remember which item ids were seen lately, so that an item that a publisher sends twice is passed on once."""
 
+import hashlib
+
+KEY_MAX_COUNT = 256  # characters of a channel's name and an id; of longer ones only a digest is remembered
 IDS_MAX_COUNT = 1_000_000  # about 250 MB when full; at that many the oldest are forgotten early
 
 
@@ -30,6 +33,8 @@ class IdCache:
             self._old, self._young, self._young_since = self._young, {}, now
         # The length keeps ("a", "bc") and ("ab", "c") apart.
         key = f"{len(channel)}:{channel}{item_id}"
+        if len(key) > KEY_MAX_COUNT:
+            key = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
         seen_at = self._young.get(key)
         if seen_at is None:
             seen_at = self._old.get(key)
