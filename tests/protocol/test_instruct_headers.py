@@ -170,7 +170,7 @@ def test_status_replaces_code_and_reason(value: str, status: int, reason: bytes)
         ('<https://h:8443/n?a=%2C>; rel="next"', NextLink("https://h:8443/n?a=%2C", 120), None),
         ("</a>;rel=next, </b>;rel=next;timeout=3, </c>;rel=gone", NextLink("/b", 3), "/c"),
         ("</é>; rel=next", NextLink("/%C3%A9", 120), None),
-        ("</a b\t>; rel=next", NextLink("/a%20b%09", 120), None),
+        ("</a b\t|>; rel=next", NextLink("/a%20b%09%7C", 120), None),
         ("</n>", None, None),
         ("no link", None, None),
         ("</n>; rel=Next", None, None),

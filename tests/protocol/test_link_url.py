@@ -16,13 +16,25 @@ BASE = LinkUrl(False, "d.test:8000", "/a/b?c=1")
         ("HTTPS://e.test", "https://e.test/"),
         ("http://[::1]:80/n#f", "http://[::1]:80/n"),
         ("../../up", "http://d.test:8000/up"),
+        ("k//v/./w/..", "http://d.test:8000/a/k//v/"),
+        ("/a//../b/.", "http://d.test:8000/a/b/"),
+        ("#f", "http://d.test:8000/a/b?c=1"),
+        ("?", "http://d.test:8000/a/b?"),
+        ("/n?q=/../x?y", "http://d.test:8000/n?q=/../x?y"),
+        ("./a:b", "http://d.test:8000/a/a:b"),
     ],
 )
 def test_a_link_is_relative_to_the_request_that_brought_it(uri: str, resolved: str) -> None:
     assert str(resolve_link(BASE, uri)) == resolved
 
 
-@pytest.mark.parametrize("uri", ["ftp://d.test/", "http://u@d.test/", "http://d.test:x/", "http://[::1/", "mailto:a"])
+def test_empty_segments_of_the_base_stay() -> None:
+    assert resolve_link(LinkUrl(False, "d.test", "/a//b/c"), "d").target == "/a//b/d"
+
+
+@pytest.mark.parametrize(
+    "uri", ["ftp://d.test/", "http://u@d.test/", "http://d.test:x/", "http://[::1/", "mailto:a", "http:n"]
+)
 def test_a_link_that_leads_nowhere_is_shown(uri: str) -> None:
     with pytest.raises(OriginError) as caught:
         resolve_link(BASE, uri)

@@ -37,7 +37,7 @@ Rule = Callable[[Instruct, list[bytes]], None]
 FILTERS_MAX_COUNT = 5  # per channel; same as Pushpin 1.41, which does not apply it to the JSON form either
 
 _HOLD_MODES = {b"response": HoldMode.RESPONSE, b"stream": HoldMode.STREAM}
-_VISIBLE = bytes(range(0x21, 0x7F))
+_URL_CHARS = b"!#$%&'()*+,/:;=?@[]"  # besides letters, digits and -._~
 
 
 def _valued_elements(values: list[bytes]) -> Iterator[tuple[bytes, list[Param]]]:
@@ -172,7 +172,7 @@ def _decode_links(instruct: Instruct, values: list[bytes]) -> None:
 
 def _decode_uri(value: bytes) -> str:
     """Read an absolute or relative URL; what cannot stand in one is percent-encoded."""
-    uri = quote(value, safe=_VISIBLE)
+    uri = quote(value, safe=_URL_CHARS)
     try:
         parts = urlsplit(uri)
         if parts.port is None or parts.port > 0:

@@ -1,7 +1,7 @@
 """Where a Grip-Link leads: resolved against the URL of the request whose response carried it."""
 
 from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from gripproxy.errors import OriginError
 from gripproxy.protocol.http1 import without_port
@@ -18,6 +18,10 @@ class LinkUrl:
     target: str
 
     @property
+    def scheme(self) -> str:
+        return "https" if self.is_https else "http"
+
+    @property
     def name(self) -> str:
         """The host without port and brackets."""
         return without_port(self.host.encode()).lower()
@@ -32,7 +36,7 @@ class LinkUrl:
         return (self.is_https, self.name, self.port) == (other.is_https, other.name, other.port)
 
     def __str__(self) -> str:
-        return f"{'https' if self.is_https else 'http'}://{self.host}{self.target}"
+        return f"{self.scheme}://{self.host}{self.target}"
 
 
 def resolve_link(base: LinkUrl, uri: str) -> LinkUrl:
@@ -44,12 +48,34 @@ def resolve_link(base: LinkUrl, uri: str) -> LinkUrl:
     Raises:
         OriginError: it leads to no ``http`` or ``https`` server.
     """
+    text, _, _ = uri.partition("#")
+    text, mark, query = text.partition("?")
     try:
-        parts = urlsplit(urljoin(str(base), uri))
+        parts = urlsplit(f"{base.scheme}:{text}" if text.startswith("//") else text)
         port = parts.port
     except ValueError:
         raise OriginError(f"Grip-Link is not a URL: {uri[:200]!r}") from None
+    if not parts.scheme:
+        base_path = base.target.partition("?")[0]
+        if not parts.path:
+            return LinkUrl(base.is_https, base.host, base_path + mark + query if mark else base.target)
+        directory = "" if parts.path.startswith("/") else base_path.rpartition("/")[0] + "/"
+        return LinkUrl(base.is_https, base.host, _without_dots(directory + parts.path) + mark + query)
     if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc or "\\" in parts.netloc or port == 0:
         raise OriginError(f"Grip-Link leads to no http or https server: {uri[:200]!r}")
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return LinkUrl(parts.scheme == "https", parts.netloc, target)
+    return LinkUrl(parts.scheme == "https", parts.netloc, _without_dots(parts.path or "/") + mark + query)
+
+
+def _without_dots(path: str) -> str:
+    """Carry out the ``.`` and ``..`` of a path. Empty segments count (Python's `urljoin` leaves some out)."""
+    kept: list[str] = []
+    *segments, last = path.split("/")[1:]
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if last == "..":
+        del kept[-1:]
+    kept.append("" if last in (".", "..") else last)
+    return "/" + "/".join(kept)
