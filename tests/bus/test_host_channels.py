@@ -265,6 +265,22 @@ def test_updates_can_be_switched_off(bench: BusBench, monkeypatch: pytest.Monkey
     assert first.stale == []
 
 
+def test_new_hub_updates_those_who_can_be_whoever_tells_first(bench: BusBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The streams of one worker and the long-polls of another are on one channel."""
+    monkeypatch.setattr(host_channels, "UPDATE_DELAY_S", 0.0)
+    hub, first, second = start(bench, "a")
+    first.feed._wanted.add("b")
+    second.feed.subscribe("b")
+    bench.run_until(lambda: "b" in hub.subscribed)
+    second.feed.subscribe("a", True)
+    first.feed.subscribe("b", True)
+    settle(bench, hub, first, second)
+    assert first.stale == []
+    hub.close()
+    bench.hub()
+    bench.run_until(lambda: {name for names in first.stale for name in names or ()} == {"a", "b"})
+
+
 def test_new_hub_updates_what_the_old_one_may_have_lost(bench: BusBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """To it every channel has its first subscription."""
     hub, first, _ = start(bench)

@@ -320,7 +320,7 @@ class HoldsAgainstModel(RuleBasedStateMachine):
         finished: list[int] = []
         for effect in effects:
             if isinstance(effect, OpenChannel):
-                assert effect.name not in self.open_channels
+                assert effect.name not in self.open_channels or effect.is_update_wanted
                 self.open_channels.add(effect.name)
             elif isinstance(effect, CloseChannel):
                 self.open_channels.remove(effect.name)
@@ -409,3 +409,11 @@ class HoldsAgainstModel(RuleBasedStateMachine):
 
 TestHoldsAgainstModel = HoldsAgainstModel.TestCase
 TestHoldsAgainstModel.settings = hypothesis_settings(max_examples=50, stateful_step_count=40)
+
+
+def test_first_hold_that_can_ask_again_is_told_behind_streams() -> None:
+    """A new hub has to know, and asks nobody."""
+    holds = new_hold_table()
+    assert hold_stream(holds, 1) == [OpenChannel("news"), Park(1, b"head")]
+    assert hold_response(holds, 2)[0] == OpenChannel("news", True)
+    assert not any(isinstance(effect, OpenChannel) for effect in hold_response(holds, 3))

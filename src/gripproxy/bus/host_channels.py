@@ -71,7 +71,9 @@ class HostChannels:
         self._forwarded.on_change(new, gone)
         self._close_channels(gone)
         if notice.updating and self._is_updating:
-            first = set(new).intersection(notice.updating)
+            # To a new hub all that a worker had before is new, whoever told of it first.
+            is_new_to_hub = not self._outlet.has_told(notice.worker_index)
+            first = set(notice.updating).intersection(notice.added if is_new_to_hub else new)
             if first:
                 self._updates.append((self._loop.time() + UPDATE_DELAY_S, list(first)))
                 self._wake_for_updates()

@@ -105,6 +105,10 @@ class Outlet:
         """So much waits for the full worker that items must be turned away."""
         return len(self._waiting) >= WAITING_MAX_COUNT or self._waiting_bytes >= WAITING_MAX_BYTES
 
+    def has_told(self, worker_index: int) -> bool:
+        """Say whether a worker that joined has reported all the channels that it had then."""
+        return worker_index in self._told
+
     def publish_packed(self, channel: str, payload: Payload, size_bytes: int, noted_id: NotedId = UNTOUCHED) -> None:
         """Send an item to every worker, or queue it while one of them is full.
 

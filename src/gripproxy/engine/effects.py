@@ -154,9 +154,9 @@ class WakeUpdates:
 
 @dataclass(slots=True)
 class OpenChannel:
-    """The channel has its first subscriber in this worker.
+    """The channel has its first subscriber in this worker, or the first that can ask its origin again.
 
-    `is_update_wanted`: it can ask its origin again, and should, if it turns out to be the first one on this host.
+    `is_update_wanted`: it can, and should, if the channel turns out to be new on this host, or to a new hub.
     """
 
     name: str

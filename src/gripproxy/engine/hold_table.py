@@ -339,7 +339,9 @@ class HoldTable:
         channels = self.subscriptions.channels_of(names) if names else ()
         effects: list[Effect] = []
         for channel in channels:
-            if channel.slot is None and channel.is_empty:
+            is_new = channel.slot is None and channel.is_empty
+            if is_new or (is_update_wanted and not channel.is_updating):
+                channel.is_updating = is_update_wanted
                 effects.append(OpenChannel(channel.name, is_update_wanted))
         return channels, effects
 

@@ -27,6 +27,7 @@ class Channel:
     sent_at: float = 0.0
     alone: "tuple[Channel, ...]" = ()  # (self,), shared by every hold that has just this channel
     slot: Slot | None = None  # the timer wheel's, while the channel lingers without subscribers
+    is_updating: bool = False  # the hub knows that some of its holds can ask their origin again
 
     def add_stream(self, conn_id: int, is_chunked: bool) -> None:
         if is_chunked:
