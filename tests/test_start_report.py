@@ -19,25 +19,32 @@ def texts(lines: list[Line]) -> list[str]:
 
 def test_every_listener_and_publish_input_is_named() -> None:
     """These are what one pastes into a browser or a publisher's settings."""
-    settings = Settings(http_port=(ListenAddress(port=8000), ListenAddress(host="::1", port=8001)))
+    listeners = (ListenAddress(port=8000), ListenAddress(host="::1", port=8001))
+    settings = Settings(http_port=listeners, prometheus_port="127.0.0.1:9000")
     assert texts(address_lines(settings)) == [
         "clients: http://0.0.0.0:8000",
         "clients: http://[::1]:8001",
         "publishers: tcp://127.0.0.1:5560 (ZeroMQ PULL)",
         "publishers: tcp://127.0.0.1:5562 (ZeroMQ SUB, bound)",
         "publishers: http://127.0.0.1:5561/publish/",
+        "commands: tcp://127.0.0.1:5563 (ZeroMQ REP)",
+        "metrics: 127.0.0.1:9000",
     ]
 
 
 def test_inputs_that_are_off_are_not_named() -> None:
     """A line for a closed port would send publishers there."""
-    settings = Settings(http_port=(), push_in_spec=None, push_in_sub_specs=(), push_in_http_port=None)
+    settings = Settings(
+        http_port=(), push_in_spec=None, push_in_sub_specs=(), push_in_http_port=None, command_spec=None
+    )
     assert address_lines(settings) == []
 
 
 def test_connected_sub_input_says_so() -> None:
     """It is the other side's port then."""
-    settings = Settings(http_port=(), push_in_spec=None, push_in_http_port=None, push_in_sub_connect=True)
+    settings = Settings(
+        http_port=(), push_in_spec=None, push_in_http_port=None, push_in_sub_connect=True, command_spec=None
+    )
     assert texts(address_lines(settings)) == ["publishers: tcp://127.0.0.1:5562 (ZeroMQ SUB, connected to)"]
 
 

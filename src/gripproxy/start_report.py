@@ -48,7 +48,7 @@ def certificate_lines(settings: Settings, names: list[str], problems: list[str])
 
 
 def address_lines(settings: Settings) -> list[Line]:
-    """Say where clients and where publishers connect."""
+    """Say where clients and publishers connect, and who asks for commands and metrics."""
     texts = [f"clients: http://{address}" for address in settings.http_port]
     texts += [f"clients: https://{address}" for address in settings.https_ports]
     texts += [f"clients: {address}" for address in settings.local_ports]
@@ -60,6 +60,8 @@ def address_lines(settings: Settings) -> list[Line]:
         host = settings.push_in_http_addr
         host = f"[{host}]" if ":" in host else host
         texts.append(f"publishers: http://{host}:{settings.push_in_http_port}/publish/")
+    texts += [f"commands: {settings.command_spec} (ZeroMQ REP)"] if settings.command_spec else []
+    texts += [f"metrics: {settings.prometheus_port}"] if settings.prometheus_port else []
     return [(logging.INFO, text) for text in texts]
 
 
