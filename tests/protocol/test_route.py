@@ -137,6 +137,15 @@ def test_unknown_property_is_ignored_but_named() -> None:
     assert remarks("* a:1,xyzzy") == ["unknown property 'xyzzy' is ignored"]
 
 
+def test_property_that_looks_off_is_said_to_be_on() -> None:
+    """``insecure=no`` takes any certificate."""
+    line = "*,debug=no,ssl=no a:1,ssl,insecure=no,untrusted=yes"
+    assert remarks(line) == [
+        "debug=no means on, as in Pushpin: to be there is enough",
+        "insecure=no means on, as in Pushpin: to be there is enough",
+    ]
+
+
 def test_unsupported_property_is_said_to_do_nothing() -> None:
     """Whoever moves here learns at once what is missing, on the side where it stands."""
     assert remarks("*,session,sockjs=/s test") == [

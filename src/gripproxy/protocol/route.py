@@ -8,7 +8,14 @@ from gripproxy.protocol.http1 import is_header_name
 from gripproxy.protocol.jsonp import JsonpRules
 from gripproxy.protocol.path_escapes import normalize_escapes
 from gripproxy.protocol.route_line import RouteLineError, Section, split_route_line
-from gripproxy.protocol.route_target import SUPPORTED_TARGET, Target, decode_target, host_value, target_remarks
+from gripproxy.protocol.route_target import (
+    SUPPORTED_TARGET,
+    TARGET_FLAGS,
+    Target,
+    decode_target,
+    host_value,
+    target_remarks,
+)
 
 # What the reference does and this version does not: the route works, and its owner is told what is missing.
 UNSUPPORTED_CONDITION = frozenset({"log_level", "session", "sockjs", "sockjs_as_path"})
@@ -17,6 +24,8 @@ MATCHING_PROPERTIES = frozenset({"proto", "ssl", "path_beg"})
 REWRITING_PROPERTIES = frozenset({"as_host", "path_rem", "replace_beg", "header", "orig_headers"})
 GRIP_PROPERTIES = frozenset({"id", "prefix", "sig_iss", "sig_key", "no_grip", "debug"})
 SCRIPT_PROPERTIES = frozenset({"aco", "jsonp_body", "jsonp_cb", "jsonp_defcb", "jsonp_defmethod", "jsonp_mode"})
+CONDITION_FLAGS = frozenset({"orig_headers", "no_grip", "debug", "aco"})
+MISLEADING_ARGUMENTS = ("no", "off", "false", "0")
 SUPPORTED_CONDITION = MATCHING_PROPERTIES | REWRITING_PROPERTIES | GRIP_PROPERTIES | SCRIPT_PROPERTIES
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -101,6 +110,8 @@ def decode_route(line: str) -> tuple[Route, list[str]] | None:
     for section in sections[1:]:
         remarks += _property_remarks(section, SUPPORTED_TARGET, frozenset())
     remarks += [remark for target in targets for remark in target_remarks(target)]
+    remarks += _flag_remarks(sections[0], CONDITION_FLAGS)
+    remarks += [remark for section in sections[1:] for remark in _flag_remarks(section, TARGET_FLAGS)]
     return route, remarks + _reach_remarks(route)
 
 
@@ -202,6 +213,15 @@ def _property_remarks(section: Section, supported: frozenset[str], unsupported: 
             nearest = difflib.get_close_matches(name, supported | unsupported, n=1)
             remarks.append(f"unknown property {name!r} is ignored" + (f"; meant {nearest[0]!r}?" if nearest else ""))
     return remarks
+
+
+def _flag_remarks(section: Section, flags: frozenset[str]) -> list[str]:
+    """Say which properties are on though they look as if they were off."""
+    return [
+        f"{name}={argument} means on, as in Pushpin: to be there is enough"
+        for name, argument in section.properties
+        if name in flags and argument.lower() in MISLEADING_ARGUMENTS
+    ]
 
 
 def _reach_remarks(route: Route) -> list[str]:
