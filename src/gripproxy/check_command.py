@@ -22,7 +22,8 @@ the routes go to standard output.
 
 exit status:
   0   it would start; there may be warnings
-  1   a bad value, a line of the routes file that is no route, or a file that cannot be read
+  1   a bad value, a line of the routes file that is no route, no route at all, or a file that
+      cannot be read
 
 examples:
   gripproxy check --config /etc/pushpin/pushpin.conf

@@ -234,7 +234,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--code", metavar="N", default="200", help="status code for long-polls (default: 200)")
     add("-H", "--header", metavar="'K: V'", action="append", default=[], help="header for long-polls (repeatable)")
     add("--hint", action="store_true", help="send no content: let the proxy ask the origin again")
-    add("--close", action="store_true", help="send no content: close streams and WebSockets")
+    add("--close", action="store_true", help="send no content: end streams (with --prev-id, if they track ids)")
     add("--patch", action="store_true", help="the content is a JSON patch of the held response")
     add("--no-seq", action="store_true", help="deliver at once, whatever the previous id")
     add("--no-eol", action="store_true", help="add no newline for long-polls and streams")
