@@ -53,6 +53,7 @@ class Field(IntEnum):
     ACCEPT_PAUSES = 30  # times a listener had to wait since the system had no socket left
     ORIGIN_UNSERVED = 31  # requests that got no connection to an origin in time, or found too many waiting for one
     DROPPED_WAITING = 32  # deliveries dropped because too many waited for a hold's next part, or for a filter's answer
+    DROPPED_UNFIT = 33  # deliveries dropped because the item did not fit the hold's filters, or other ones were assumed
     FIELD_COUNT = 40
 
 

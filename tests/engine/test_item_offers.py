@@ -206,3 +206,17 @@ def test_patches_and_large_templates_are_made_for_few_at_once(
     while talk.core.holds.is_unfinished:
         talk.continues()
     assert not any(talk.core.holds.is_held(conn_id) for conn_id in range(4, 24))
+
+
+def test_items_that_fit_no_filter_are_counted_and_said_once_a_second() -> None:
+    """Whoever publishes them gets no other answer."""
+    talk = Conversation()
+    for conn_id in (4, 5):
+        talk.gets_held(conn_id, stream(b"news; filter=var-subst"))
+    (log,) = talk.publish(content(b"100%"))
+    assert "item on channel 'news' for http://d.test/ was not sent: filter error: Expected directive" in str(log)
+    assert talk.publish(content(b"100%")) == []
+    talk.passes(1.0)
+    assert len(talk.publish(content(b"100%"))) == 1
+    assert talk.core.sessions.offers.take_counts() == (0, 6)
+    assert talk.core.sessions.offers.take_counts() == (0, 0)

@@ -99,6 +99,19 @@ def test_changed_pair_is_read_again(tmp_path: Path) -> None:
     assert offered(store, "a.test") == "new"
 
 
+def test_pair_that_nobody_asked_for_meanwhile_is_kept_too(tmp_path: Path) -> None:
+    """Else a worker without clients would go back to an older one than its siblings when the newest is bad."""
+    path = make_pair(tmp_path, "a.test", "old")
+    store = CertificateStore(str(tmp_path))
+    assert offered(store, "a.test") == "old"
+    make_pair(tmp_path, "a.test", "new")
+    touch(path)
+    store.refresh()
+    path.write_bytes(b"rubbish")
+    touch(path)
+    assert offered(store, "a.test") == "new"
+
+
 def test_unchanged_pair_is_read_once(tmp_path: Path) -> None:
     """Reading one costs as much as a handshake."""
     make_pair(tmp_path, "a.test")

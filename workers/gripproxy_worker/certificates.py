@@ -156,6 +156,11 @@ class CertificateStore:
                 return context
         return None
 
+    def refresh(self) -> None:
+        """Look at every pair that was read: whoever asks for one next, it is the same in every worker."""
+        for name in list(self._pairs):
+            self._get(name)
+
     def _get(self, name: str) -> ssl.SSLContext | None:
         states = self._states(name)
         if states == (None, None):

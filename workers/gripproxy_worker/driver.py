@@ -194,8 +194,9 @@ class Driver:
         row[Field.CONNECTIONS] = self.sockets.count
         row[Field.REQUESTS] += self.requests_count
         self.requests_count = 0
-        row[Field.DROPPED_WAITING] += self.core.sessions.offers.dropped_count
-        self.core.sessions.offers.dropped_count = 0
+        dropped_count, unfit_count = self.core.sessions.offers.take_counts()
+        row[Field.DROPPED_WAITING] += dropped_count
+        row[Field.DROPPED_UNFIT] += unfit_count
         row[Field.HELD_STREAMS] = holds.streams_count
         row[Field.HELD_RESPONSES] = holds.responses_count
         row[Field.CHANNELS] = len(holds.subscriptions.channels)

@@ -15,6 +15,7 @@ from gripproxy_worker.shared_listeners import SharedListeners
 
 # Every worker is woken for each client of a unix socket; who takes more than one takes the others'.
 LOCAL_ACCEPT_MAX_COUNT = 1
+REFRESH_S = 1.0  # between two looks at the certificates' files: 3 us for each pair that was asked for
 
 
 class FrontDoor:
@@ -40,6 +41,7 @@ class FrontDoor:
         self._shared = shared
         self._worker = context.index
         self._acceptors: list[Acceptor] = []
+        self._refresh: asyncio.TimerHandle | None = None
         row = shared.counts.row(context.index)
         for index in range(len(row)):
             row[index] = 0
@@ -48,6 +50,7 @@ class FrontDoor:
             self._add(address, bind(address), driver.accept)
         if settings.https_ports:
             hush_odd_names()
+            self._refresh = loop.call_later(REFRESH_S, self._refresh_certificates)
         for address, tls_context in zip(settings.https_ports, shared.contexts, strict=True):
             shared.certificates.serve(tls_context, address.port)
             self._add(address, bind(address, "https_ports"), Handshakes(driver, tls_context).accept, busy_answer=b"")
@@ -61,8 +64,14 @@ class FrontDoor:
 
     def close(self) -> None:
         """Let nobody in any more."""
+        if self._refresh is not None:
+            self._refresh.cancel()
         for acceptor in self._acceptors:
             acceptor.close()
+
+    def _refresh_certificates(self) -> None:
+        self._shared.certificates.refresh()
+        self._refresh = self._loop.call_later(REFRESH_S, self._refresh_certificates)
 
     def _add(
         self,

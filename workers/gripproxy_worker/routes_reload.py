@@ -85,7 +85,8 @@ class RoutesReload:
         for warning in warnings:
             self._say(logging.WARNING, warning)
         took_ms = (time.monotonic() - started) * 1000
-        self._say(logging.INFO, f"routes loaded with {routes.count} entries in {took_ms:.1f} ms")
+        level = logging.INFO if routes.count else logging.WARNING
+        self._say(level, f"routes loaded with {routes.count} entries in {took_ms:.1f} ms")
 
     def _say(self, level: int, text: str, is_own: bool = False) -> None:
         """Log it for all workers, unless another one does. `is_own`: the others may have nothing to say."""

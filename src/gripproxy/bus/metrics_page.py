@@ -34,6 +34,7 @@ _METRICS = (
     (Field.BUS_GAPS, "bus_gaps_total", "counter", _WORKERS, "Items lost between hub and worker"),
     (Field.DELIVERIES, "deliveries_total", "counter", _WORKERS, "Items written or queued to a held client"),
     (Field.DROPPED_WAITING, "deliveries_unawaited_total", "counter", _WORKERS, "Items dropped behind a next part"),
+    (Field.DROPPED_UNFIT, "deliveries_unfit_total", "counter", _WORKERS, "Items that did not fit a hold's filters"),
     (Field.DROPPED_SLOW, "deliveries_dropped_total", "counter", _WORKERS, "Items dropped for a slow client"),
     (Field.SLOW_CLIENTS, "slow_clients_total", "counter", _WORKERS, "Times a held client's socket was full"),
     (Field.KEEP_ALIVES, "keep_alives_total", "counter", _WORKERS, "Keep-alives written to held clients"),

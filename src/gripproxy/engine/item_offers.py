@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from gripproxy.engine.delivery import encode_published, patched_body, refuse_responses
-from gripproxy.engine.effects import Deliver, Effect, Finish
+from gripproxy.engine.effects import LOG_WARNING, Deliver, Effect, Finish, Log
 from gripproxy.engine.fan_out import DIRECTIVE_BYTES, PATCH_BYTES
 from gripproxy.engine.filter_checks import Check, FilterChecks
 from gripproxy.engine.hold_table import HoldTable
@@ -51,13 +51,25 @@ class OfferOwner(Protocol):
 
 
 class ItemOffers:
-    """Offers items to tracked holds. `dropped_count` are those that found a queue full, since it was set to 0."""
+    """Offers items to tracked holds.
+
+    `dropped_count` are deliveries that found a hold's queue full, `unfit_count` those that did not fit its filters,
+    both since `take_counts`.
+    """
 
     def __init__(self, holds: HoldTable, requests: LinkRequests, owner: OfferOwner) -> None:
         self.checks = FilterChecks(requests, holds.wheel, self._on_verdict)
         self.dropped_count = 0
+        self.unfit_count = 0
+        self._unfit_said_at = float("-inf")
         self._holds = holds
         self._owner = owner
+
+    def take_counts(self) -> tuple[int, int]:
+        """Give both counts, and begin again with 0."""
+        counts = self.dropped_count, self.unfit_count
+        self.dropped_count = self.unfit_count = 0
+        return counts
 
     def publish(self, channel: Channel, item: PublishItem, now: float) -> list[Effect]:
         """Send an item to the channel's tracked holds: each takes it in its own way."""
@@ -94,7 +106,7 @@ class ItemOffers:
         except Conflict:
             return self._owner.stall(stream)
         except (Mismatch, FilterError) as error:
-            return self._owner.fail(stream, _error_text(error), now) if stream.request.is_debug else []
+            return self._pass_over(stream, item, error, now)
         if isinstance(content, FilterRun):
             return self.checks.start(stream, item, content, now)
         return self._act_on_stream(stream, item.channel, published.action, content, parts, now)
@@ -168,7 +180,7 @@ class ItemOffers:
         except Conflict:
             return self._owner.stall_response(hold)
         except (Mismatch, FilterError) as error:
-            return self._refuse(hold, error, now)
+            return self._pass_over(hold, item, error, now)
         if isinstance(body, FilterRun):
             return self.checks.start(hold, item, body, now)
         return self._act_on_response(hold, published, body, now)
@@ -184,11 +196,23 @@ class ItemOffers:
             return [finish, *self._holds.release(hold.conn_id, now)]
         return self._owner.ask_again((hold.conn_id,), now) if published.action is Action.HINT else []
 
-    def _refuse(self, hold: ResponseHold, error: Exception, now: float) -> list[Effect]:
+    def _pass_over(
+        self, hold: TrackedStream | ResponseHold, item: PublishItem, error: Exception, now: float
+    ) -> list[Effect]:
+        """Send no item that does not fit; a debug route's client hears why and is ended. Logged once a second."""
+        self.unfit_count += 1
+        text = _error_text(error)
+        logs: list[Effect] = []
+        if now - self._unfit_said_at >= 1.0:
+            self._unfit_said_at = now
+            where = f"item on channel {item.channel!r} for {hold.request.url}"
+            logs.append(Log(LOG_WARNING, f"{where} was not sent: {text}"))
         if not hold.request.is_debug:
-            return []
-        finished = refuse_responses([hold], _error_text(error))
-        return finished + self._holds.release_all(finished, now)
+            return logs
+        if isinstance(hold, TrackedStream):
+            return self._owner.fail(hold, text, now) + logs
+        finished = refuse_responses([hold], text)
+        return finished + self._holds.release_all(finished, now) + logs
 
     def _wait(self, conn_id: int, item: PublishItem) -> list[Effect]:
         if not self.checks.queue(conn_id, item):
@@ -199,14 +223,11 @@ class ItemOffers:
         """Go on with a hold whose item was checked, and with the items behind it."""
         hold, item = check.hold, check.item
         effects: list[Effect] = []
-        if isinstance(hold, ResponseHold):
+        if error is not None:
+            effects = self._pass_over(hold, item, error, now)
+        elif isinstance(hold, ResponseHold):
             assert item.http_response is not None
-            if error is not None:
-                effects = self._refuse(hold, error, now)
-            else:
-                effects = self._act_on_response(hold, item.http_response, content, now)
-        elif error is not None:
-            effects = self._owner.fail(hold, _error_text(error), now) if hold.request.is_debug else []
+            effects = self._act_on_response(hold, item.http_response, content, now)
         else:
             assert item.http_stream is not None
             parts: dict[tuple[bool, bytes], list[int]] = {}
