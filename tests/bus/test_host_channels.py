@@ -277,6 +277,7 @@ def test_new_hub_updates_those_who_can_be_whoever_tells_first(bench: BusBench, m
     settle(bench, hub, first, second)
     assert first.stale == []
     hub.close()
+    monkeypatch.setattr(host_channels, "UPDATE_DELAY_S", 0.5)  # both feeds have joined by then
     bench.hub()
     bench.run_until(lambda: {name for names in first.stale for name in names or ()} == {"a", "b"})
 
@@ -288,7 +289,7 @@ def test_new_hub_updates_what_the_old_one_may_have_lost(bench: BusBench, monkeyp
     first.feed.subscribe("a", True)
     bench.run_until(lambda: "a" in hub.subscribed)
     hub.close()
-    monkeypatch.setattr(host_channels, "UPDATE_DELAY_S", 0.01)
+    monkeypatch.setattr(host_channels, "UPDATE_DELAY_S", 0.5)  # the feed has joined by then
     bench.hub()
     bench.run_until(lambda: first.stale == [["a"]])
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import select
 from dataclasses import replace
 
 import pytest
@@ -18,6 +17,7 @@ from gripproxy.protocol.tnetstring import encode
 from gripproxy.scoreboard import Field
 from gripproxy.settings import Settings
 from tests.bus.bench import BusBench
+from tests.integration.readiness import is_readable
 
 GOOD = b'J{"channel":"c","http-stream":{"content":"x"}}'
 
@@ -124,7 +124,7 @@ def test_blocked_bus_makes_publishers_wait(bench: BusBench) -> None:
     bench.run(asyncio.sleep(0.05))
     assert inputs.row[Field.ITEMS_RECEIVED] == received_count
     # A hub that waits must not spin: nothing wakes its loop again.
-    bench.run_until(lambda: not select.select([inputs.pull.fileno()], [], [], 0)[0])
+    bench.run_until(lambda: not is_readable(inputs.pull.fileno(), 0))
     items_count = 0
     while items_count < pushed_count + 100:
         bench.run_until(lambda: bool(worker.poll(0)))

@@ -1,11 +1,12 @@
 """An HTTP client that hides nothing: exact bytes out, exact bytes in, every wait with a deadline."""
 
 import contextlib
-import select
 import socket
 import struct
 import time
 from types import TracebackType
+
+from tests.integration.readiness import is_readable
 
 RECEIVE_BYTES = 65536
 TCP_REPAIR = 19  # Linux: a socket closed in this mode goes without FIN or RST, like a host that lost its power
@@ -43,7 +44,7 @@ class RawClient:
 
     def poll(self, timeout_s: float) -> bool:
         """Take what has come within `timeout_s`; say whether anything did (an end counts)."""
-        if self.is_ended or not select.select([self.socket], [], [], timeout_s)[0]:
+        if self.is_ended or not is_readable(self.socket, timeout_s):
             return False
         try:
             data = self.socket.recv(RECEIVE_BYTES)

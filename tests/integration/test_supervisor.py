@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import select
 import signal
 import sys
 import time
@@ -19,6 +18,7 @@ from gripproxy.settings import Settings
 from gripproxy.supervisor.run_directory import InstanceLock
 from gripproxy.supervisor.supervisor import Supervisor
 from tests.integration.deadline import wait_until
+from tests.integration.readiness import is_readable
 
 pytestmark = pytest.mark.gripproxy_only
 
@@ -33,7 +33,7 @@ def serve(_settings: Settings, context: ChildContext, on_reload: Callable[[], No
     context.report_ready()
     while True:
         context.row[Field.HEARTBEAT_MS] = int(time.monotonic() * 1000)
-        if select.select([context.lifeline_fd], [], [], 0.1)[0]:
+        if is_readable(context.lifeline_fd, 0.1):
             note(context, "orphaned")
             return
 

@@ -1,10 +1,10 @@
 """The raw client by TLS: exact bytes inside, and the ends of TLS and of TCP told apart."""
 
-import select
 import ssl
 
 from tests.certificates import common_name
 from tests.integration.raw_client import RECEIVE_BYTES, RawClient
+from tests.integration.readiness import is_readable
 
 
 def client_context() -> ssl.SSLContext:
@@ -57,7 +57,7 @@ class TlsClient(RawClient):
 
     def poll(self, timeout_s: float) -> bool:
         """Take what has come within `timeout_s`; say whether anything did (an end counts)."""
-        if self.is_ended or not (self.tls.pending() or select.select([self.socket], [], [], timeout_s)[0]):
+        if self.is_ended or not (self.tls.pending() or is_readable(self.socket, timeout_s)):
             return False
         self.tls.settimeout(0.0)
         try:
