@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 REPLAY_MAX_BYTES = 100_000  # of a request body kept for asking again, same as Pushpin
 BACKLOG_PAUSE_BYTES = 65_536  # unread by the client: past this the origin is not read
-STEPS_MAX_COUNT = 64  # reads and requests of one client before the others' turn: 2-3 ms, or 2 MB of a body
+STEPS_MAX_COUNT = 16  # reads and requests of one client before the others' turn: under 1 ms, or 1 MB of a body
 PREFETCH_BYTES = 10_000  # of a request body, or all of it: until then no origin waits for the rest; same as Pushpin
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))  # RFC 9110 section 9.2.2

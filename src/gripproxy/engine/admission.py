@@ -36,8 +36,9 @@ def admit(event: RequestArrived, rules: ProxyRules) -> ClientRequest | Respond:
         return _refuse(event, 200, CHECK_NOTICE, request)
     if route is None:
         return _refuse(event, 502, f"No route for host: {head.host_name}", request)
-    if any(is_forbidden_events(request.meant, target, is_trusted) for target in route.targets):
-        return _refuse(event, 403, "Client not allowed to send WebSocket events directly.", request)
+    for target in route.targets:
+        if target.over_http and is_forbidden_events(request.meant, target, is_trusted):
+            return _refuse(event, 403, "Client not allowed to send WebSocket events directly.", request)
     return request
 
 
