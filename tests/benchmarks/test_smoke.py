@@ -8,6 +8,7 @@ from benchmarks.sizes import SIZES
 from tests.installed import require
 
 PEERS = ("pushpin", "nchan", "nginx")
+RUNS_MAX_COUNT = 3  # Pushpin now and then loses all its clients in a flood, which a benchmark reports as it is
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
@@ -15,7 +16,11 @@ def test_benchmark_gives_a_value_for_each_column(name: str) -> None:
     """A benchmark that broke would only be noticed when its figures are needed."""
     require("nginx", "pushpin", "zurl", "wrk", NCHAN_MODULE)
     benchmark = BENCHMARKS[name]
-    report = benchmark.run(SIZES["tiny"], PEERS)
+    for _ in range(RUNS_MAX_COUNT):
+        report = benchmark.run(SIZES["tiny"], PEERS)
+        failed = {figure.server for figure in report.figures if figure.failure}
+        if not failed or not failed <= set(PEERS):
+            break
     assert [figure.failure for figure in report.figures if figure.failure] == []
     assert {"gripproxy", *PEERS} & set(benchmark.servers) == {figure.server for figure in report.figures} - {
         "write loop"
