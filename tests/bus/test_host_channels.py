@@ -247,7 +247,7 @@ def test_updates_come_together(bench: BusBench, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(hub.outlet, "tell_stale", lambda channels: told.append(sorted(channels)))
     for worker, channel in ((first, "a"), (second, "b"), (first, "c")):
         worker.feed.subscribe(channel, True)
-        bench.run_until(lambda channel=channel: channel in hub.subscribed)  # type: ignore[misc]
+        bench.run_until(lambda channel=channel: channel in hub.subscribed)  # type: ignore[misc]  # a default argument
     assert told == []
     bench.run_until(lambda: bool(told))
     assert told == [["a", "b", "c"]]

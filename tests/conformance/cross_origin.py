@@ -34,7 +34,7 @@ def scripted(
         steps=[Send(get(target, "Cookie: a=b", "Accept: x/y", host=host)), Receive(marker)],
         difference=difference,
         is_accept_ours=True,
-        **more,  # type: ignore[arg-type]
+        **more,  # type: ignore[arg-type]  # fields of Scenario
     )
 
 

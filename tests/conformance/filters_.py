@@ -61,7 +61,7 @@ def delivered(
     """Make the scenario of items of which some arrive; the last one says that all have been looked at."""
     end = channel.partition(";")[0].partition(",")[0]
     steps = [Receive(b"[open]\n"), Publish(published), Publish([item(end, content="!end\n")]), Receive(b"end\n")]
-    return streamed(name, why, channel, *steps, headers=headers, **more)  # type: ignore[arg-type]
+    return streamed(name, why, channel, *steps, headers=headers, **more)  # type: ignore[arg-type]  # fields of Scenario
 
 
 def polled(

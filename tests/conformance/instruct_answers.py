@@ -35,7 +35,7 @@ def shown(name: str, why: str, answered: bytes, marker: bytes, host: str = "plai
         why=why,
         origin={"/x": answered},
         steps=[Send(get("/x", host=host)), Receive(marker)],
-        **more,  # type: ignore[arg-type]
+        **more,  # type: ignore[arg-type]  # fields of Scenario
     )
 
 

@@ -28,7 +28,7 @@ def done(name: str, why: str, body: object, *steps: Step, headers: tuple[str, ..
         why=why,
         origin={"/x": answer("200 OK", *(headers or (INSTRUCT_TYPE,)), body=data)},
         steps=[Send(get("/x", host="debug.test")), *steps],
-        **more,  # type: ignore[arg-type]
+        **more,  # type: ignore[arg-type]  # fields of Scenario
     )
 
 

@@ -43,7 +43,7 @@ def chained(name: str, why: str, origin: Mapping[str, Answer], *steps: Step, **m
         why=why,
         origin=origin,
         steps=[Send(get("/x", host=host)), *(steps or [Receive(b"last\n")])],
-        **more,  # type: ignore[arg-type]
+        **more,  # type: ignore[arg-type]  # fields of Scenario
     )
 
 
@@ -98,7 +98,7 @@ def shared(name: str, why: str, channel: str, first_link: str, second_link: str,
             Receive(b"found\n", client="b"),
         ],
         is_origin_order_free=True,
-        **more,  # type: ignore[arg-type]
+        **more,  # type: ignore[arg-type]  # fields of Scenario
     )
 
 

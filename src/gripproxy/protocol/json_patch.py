@@ -71,7 +71,7 @@ class _Location:
     @property
     def value(self) -> object:
         self.check()
-        return self.container[self.key]  # type: ignore[index]
+        return self.container[self.key]  # type: ignore[index]  # the key is of its container's kind
 
     def check(self) -> None:
         if not self.is_there:
@@ -81,7 +81,7 @@ class _Location:
         if self.key == _APPEND and isinstance(self.container, list):
             self.container.append(value)
         else:
-            self.container[self.key] = value  # type: ignore[index]
+            self.container[self.key] = value  # type: ignore[index]  # the key is of its container's kind
 
     def step(self, token: str) -> "_Location":
         """Go on to the place that `token` names in the value here."""
@@ -169,7 +169,7 @@ class _Patch:
         if location.container is self.holder:
             raise PatchError("the root cannot be removed")
         value = location.value
-        del location.container[location.key]  # type: ignore[arg-type]
+        del location.container[location.key]  # type: ignore[arg-type]  # the key is of its container's kind
         return value
 
     def _copy(self, value: object) -> object:
@@ -216,7 +216,7 @@ def _encode(value: object) -> bytes:
 def _are_equal(one: object, other: object) -> bool:
     """Compare as ``test`` does. `other` was encoded, so it nests no deeper than Python can follow."""
     if _is_number(one) and _is_number(other):
-        return _whole(one) == _whole(other)  # type: ignore[arg-type]
+        return _whole(one) == _whole(other)  # type: ignore[arg-type]  # both are numbers
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_are_equal(value, other[key]) for key, value in one.items())
     if isinstance(one, list) and isinstance(other, list):
