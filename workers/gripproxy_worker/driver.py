@@ -144,9 +144,11 @@ class Driver:
             try:
                 _DO[type(effect)](self, effect)
             except Exception:  # the effects behind it are other connections'
-                ended_fds.append(self._end_for_bug(effect, getattr(effect, "conn_id", fd)))
+                ended_fd = getattr(effect, "conn_id", fd)
+                self._end_for_bug(effect, ended_fd)
+                ended_fds.append(ended_fd)
 
-    def _end_for_bug(self, cause: Event | Effect, fd: int | None) -> int | None:
+    def _end_for_bug(self, cause: Event | Effect, fd: int | None) -> None:
         """Say that `cause` could not be dealt with, and end the connection, or the link, that it is about."""
         self.row[Field.INTERNAL_ERRORS] += 1
         log.exception("internal error while handling %s", type(cause).__name__)
@@ -155,7 +157,6 @@ class Driver:
             self.dispatch(None, LinkFailed(cause.link_id, OriginFailure.BROKEN, "internal error"))
         elif fd is not None:
             self.end(fd)
-        return fd
 
     def end(self, fd: int) -> None:
         """Close a client's connection, whatever it is doing."""
