@@ -291,8 +291,8 @@ SCENARIOS = [
         "without-channels",
         "a stream may go on without channels",
         "k3",
-        Receive(b"k\n"),
-        next_answer=answer("200 OK", "Grip-Hold: stream", "Grip-Keep-Alive: k\\n; format=cstring; timeout=1", body=b""),
+        Receive(b"found\n"),
+        next_answer=answer("200 OK", "Grip-Hold: stream", body=b"found\n"),
     ),
     linked(
         "prev-id-without-link",
