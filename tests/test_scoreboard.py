@@ -2,7 +2,18 @@
 
 import os
 
-from gripproxy.scoreboard import HUB_ROW, Field, ProcessState, Scoreboard
+import pytest
+
+from gripproxy.scoreboard import (
+    BOUNDS_S,
+    HUB_ROW,
+    Field,
+    Histogram,
+    ProcessState,
+    Scoreboard,
+    observe,
+    read_histogram,
+)
 
 
 def test_rows_do_not_overlap() -> None:
@@ -44,3 +55,15 @@ def test_every_field_has_its_own_column() -> None:
     """An enum with a number given twice makes an alias, and two counters one."""
     assert len(Field.__members__) == len(set(Field))
     assert max(set(Field) - {Field.FIELD_COUNT}) < Field.FIELD_COUNT
+
+
+def test_times_fall_into_the_buckets_that_their_bounds_say() -> None:
+    """A time that is a bound is in its bucket, as Prometheus has it; histograms and counters do not touch."""
+    row = Scoreboard(1).row(1)
+    row[Field.FIELD_COUNT - 1] = 7
+    for seconds in (BOUNDS_S[0], 0.0002, 99.0, -1.0):
+        observe(row, Histogram.BUS, seconds)
+    counts, sum_s = read_histogram(row, Histogram.BUS)
+    assert counts == [2, 1, *[0] * (len(BOUNDS_S) - 2), 1] and sum_s == pytest.approx(99.0003)
+    assert read_histogram(row, Histogram.ORIGIN) == read_histogram(row, Histogram.WRITE) == ([0] * len(counts), 0.0)
+    assert row[Field.FIELD_COUNT - 1] == 7

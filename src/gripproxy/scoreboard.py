@@ -5,7 +5,9 @@ read any row: no message, no lock, and what a killed process counted is still th
 """
 
 import mmap
-from enum import IntEnum
+from bisect import bisect_left
+from collections.abc import Sequence
+from enum import IntEnum, IntFlag
 
 
 class ProcessState(IntEnum):
@@ -38,7 +40,7 @@ class Field(IntEnum):
     ITEMS_DUPLICATE = 15  # hub: items dropped by the id cache
     ITEMS_SENT = 16  # hub: items put on the bus
     BUS_GAPS = 17  # worker: items that the bus lost, by sequence number
-    DELIVERIES = 18  # items written, or queued, to a held connection
+    DELIVERIES = 18  # receptions whose bytes are all with the kernel, or whose action was done
     DROPPED_SLOW = 19  # deliveries dropped because the client's backlog was full
     SLOW_CLIENTS = 20  # times a held connection's socket was full
     KEEP_ALIVES = 21
@@ -54,29 +56,96 @@ class Field(IntEnum):
     ORIGIN_UNSERVED = 31  # requests that got no connection to an origin in time, or found too many waiting for one
     DROPPED_WAITING = 32  # deliveries dropped because too many waited for a hold's next part, or for a filter's answer
     DROPPED_UNFIT = 33  # deliveries dropped because the item did not fit the hold's filters, or other ones were assumed
-    FIELD_COUNT = 40
+    # A worker's books: every reception ends in DELIVERIES or in one of FILTERED, REFETCHED, DROPPED_*.
+    RECEPTIONS = 34  # receivers that items found in this worker; on the way still: PENDING
+    FILTERED = 35  # kept back by a hold's filters, or nothing for it to do
+    REFETCHED = 36  # not sent, as the origin is asked for what is missing
+    DROPPED_GONE = 37  # the client left before it had all of it
+    DROPPED_RATE = 38  # over `message_hwm`
+    PENDING = 39  # gauge: receptions that wait for their turn, or for their client to read
+    ITEMS_UNWANTED = 40  # worker: items from the bus that found no receiver in it
+    ITEMS_PULL = 41  # hub: items by input, these four
+    ITEMS_SUB = 42
+    ITEMS_HTTP = 43
+    ITEMS_COMMAND = 44
+    ITEMS_TURNED_AWAY = 45  # hub: items of publishers that were told to come again (503)
+    RESPONSES_2XX = 46  # to clients, by status; also what ends a hold
+    RESPONSES_3XX = 47
+    RESPONSES_4XX = 48
+    RESPONSES_5XX = 49
+    RESPONSES_CUT = 50  # clients that left, or were cut off, before their response was whole
+    EXCHANGES = 51  # gauge: requests on their way, not held
+    RSS_BYTES = 52  # gauge: resident memory of the process
+    WATCHED = 53  # hub: what somebody looks at, bits of `Watch`; workers tell of nothing else
+    TELEMETRY_DROPPED = 54  # records that were not told, as the hub did not take them
+    PACED_SLOT = 55  # worker: the time slot that PACED_COUNT is of
+    PACED_COUNT = 56  # worker: deliveries that `message_rate` let go in the slot
+    LOG_DROPPED = 57  # log lines that could not be written
+    UNAUTHORIZED = 58  # hub: requests and publishers turned away for want of a key
+    FIELD_COUNT = 64
 
+
+class Watch(IntFlag):
+    """What somebody looks at right now: workers tell the hub of these things, and only of these."""
+
+    CONNS = 1  # `conn` packets of the stats socket
+    SUBS = 2
+    MESSAGES = 4  # how many receivers each item found
+    ACTIVITY = 8
+    TRAFFIC = 16  # bytes for reports; connections and messages are always counted
+    EVENTS = 32  # requests and holds, for `gripproxy tail`
+    CHANNELS = 64  # the busiest channels
+
+
+class Histogram(IntEnum):
+    """Distributions of times, one set of buckets each, behind a row's counters."""
+
+    ORIGIN = 0  # worker: from asking an origin to its response head
+    BUS = 1  # worker: from the hub's taking an item to the worker's
+    WRITE = 2  # worker: from the hub's taking an item to the last write to its receivers
+    FAN_OUT = 3  # worker: from the first write of an item to the last
+    LOOP = 4  # how late the loop's timers are
+
+
+# Upper bounds of the buckets in seconds; one more bucket has no bound.
+BOUNDS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_BUCKETS_COUNT = len(BOUNDS_S) + 1
+_HISTOGRAM_CELLS = _BUCKETS_COUNT + 1  # and the sum, in microseconds
+ROW_CELLS = Field.FIELD_COUNT + len(Histogram) * _HISTOGRAM_CELLS
 
 HUB_ROW = 0  # the hub's; worker N has row N + 1
 
 
+def observe(row: memoryview, histogram: int, seconds: float, count: int = 1) -> None:
+    """Count `count` times that took `seconds` each. Negative ones count as 0: clocks of two processes may differ."""
+    start = Field.FIELD_COUNT + histogram * _HISTOGRAM_CELLS
+    row[start + bisect_left(BOUNDS_S, seconds)] += count
+    row[start + _BUCKETS_COUNT] += max(0, int(seconds * 1e6)) * count
+
+
+def read_histogram(row: memoryview | Sequence[int], histogram: int) -> tuple[list[int], float]:
+    """Give the counts by bucket, the unbounded one last (not cumulative), and the sum in seconds."""
+    start = Field.FIELD_COUNT + histogram * _HISTOGRAM_CELLS
+    return list(row[start : start + _BUCKETS_COUNT]), row[start + _BUCKETS_COUNT] / 1e6
+
+
 class Scoreboard:
-    """Rows of `Field.FIELD_COUNT` values in memory that survives `fork` and is seen by every process."""
+    """Rows of `ROW_CELLS` values, counters and then histograms, in memory that every process sees, also after `fork`."""
 
     def __init__(self, workers_count: int) -> None:
         self.rows_count = workers_count + 1
-        size_bytes = self.rows_count * Field.FIELD_COUNT * 8
+        size_bytes = self.rows_count * ROW_CELLS * 8
         self._map = mmap.mmap(-1, size_bytes)
         self._cells = memoryview(self._map).cast("Q")
 
     def row(self, index: int) -> memoryview:
         """Give row `index`; ``row[Field.REQUESTS] += 1`` counts."""
-        start = index * Field.FIELD_COUNT
-        return self._cells[start : start + Field.FIELD_COUNT]
+        start = index * ROW_CELLS
+        return self._cells[start : start + ROW_CELLS]
 
     def worker_rows(self) -> list[memoryview]:
         return [self.row(index) for index in range(1, self.rows_count)]
 
     def total(self, field: Field) -> int:
         """Add up one column over the workers."""
-        return sum(self._cells[index * Field.FIELD_COUNT + field] for index in range(1, self.rows_count))
+        return sum(self._cells[index * ROW_CELLS + field] for index in range(1, self.rows_count))

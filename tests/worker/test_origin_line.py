@@ -7,7 +7,7 @@ import pytest
 from gripproxy.engine.events import OriginFailure
 from gripproxy.engine.timer_wheel import TimerWheel
 from gripproxy.protocol.route_target import Target
-from gripproxy.scoreboard import Field
+from gripproxy.scoreboard import ROW_CELLS, Field
 from gripproxy_worker import origin_line
 from gripproxy_worker.origin_line import Ask, Line, origin_key
 
@@ -16,7 +16,7 @@ class Bench:
     """A line, and what became of those in it."""
 
     def __init__(self) -> None:
-        self.row = memoryview(bytearray(8 * Field.FIELD_COUNT)).cast("Q")
+        self.row = memoryview(bytearray(8 * ROW_CELLS)).cast("Q")
         self.wheel = TimerWheel(0.0)
         self.now = 0.0
         self.line = Line(self.wheel, lambda: self.now, 30.0, self.row)
