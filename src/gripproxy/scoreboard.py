@@ -130,7 +130,7 @@ def read_histogram(row: memoryview | Sequence[int], histogram: int) -> tuple[lis
 
 
 class Scoreboard:
-    """Rows of `ROW_CELLS` values, counters and then histograms, in memory that every process sees, also after `fork`."""
+    """Rows of `ROW_CELLS` values, counters and then histograms, in memory that all see, also after `fork`."""
 
     def __init__(self, workers_count: int) -> None:
         self.rows_count = workers_count + 1

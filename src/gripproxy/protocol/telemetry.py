@@ -129,7 +129,7 @@ class ConnEndRecord:
 
 @dataclass(slots=True)
 class SubsRecord:
-    """How many subscribers channels have in a worker now. `counts`: mode (``stream``, ``response``, ``ws``), name, number.
+    """How many subscribers channels have in a worker now. `counts`: mode (stream, response, ws), name, number.
 
     `is_first`: all that was told before of this worker is void. `is_all`: every channel has been told.
     """
@@ -143,7 +143,7 @@ class SubsRecord:
 
 @dataclass(slots=True)
 class TrafficRecord:
-    """Each route's traffic in a worker, by route id ("" for all without one): values by `Traffic`. Told every second."""
+    """Each route's traffic in a worker, by route id ("" for all without one), as `Traffic` says. Told every second."""
 
     kind: ClassVar[int] = 6
     worker_index: int
