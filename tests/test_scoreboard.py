@@ -23,7 +23,8 @@ def test_rows_do_not_overlap() -> None:
         for column in range(Field.FIELD_COUNT):
             scoreboard.row(index)[column] = index * 1000 + column
     for index in range(scoreboard.rows_count):
-        assert list(scoreboard.row(index)[: Field.FIELD_COUNT]) == [index * 1000 + column for column in range(Field.FIELD_COUNT)]
+        values = list(scoreboard.row(index)[: Field.FIELD_COUNT])
+        assert values == [index * 1000 + column for column in range(Field.FIELD_COUNT)]
 
 
 def test_total_leaves_out_the_hub() -> None:
