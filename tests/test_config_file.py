@@ -89,6 +89,7 @@ def test_pushpin_conf_loads_without_a_word(directory: Path) -> None:
         routesfile=str(directory / "routes"),
         routes=(),
         sig_key="changeme",
+        stats_spec="ipc:///var/run/pushpin/pushpin-stats",
     )
 
 
@@ -137,7 +138,8 @@ def test_without_a_file_the_defaults_of_settings_count(directory: Path) -> None:
     """Two places say what runs without a file: the table of keys and `Settings`."""
     settings, warnings = load_settings(None, Overrides())
     assert warnings == []
-    assert settings == Settings(rundir=default_rundir(), workers=cores_count())
+    rundir = default_rundir()
+    assert settings == Settings(rundir=rundir, workers=cores_count(), stats_spec=f"ipc://{rundir}/pushpin-stats")
 
 
 def test_file_in_the_working_directory_is_found(directory: Path) -> None:

@@ -98,8 +98,8 @@ GLOBAL_KEYS = [
     _place("global", "rundir"),
     _place("global", "ipc_prefix", "pushpin-"),
     Key("global", "port_offset", Kind.INTEGER, "0", "0", high=60_000),
-    _unsupported("global", "stats_connection_ttl", "120"),
-    _unsupported("global", "stats_connection_send", "true", "true", Kind.BOOLEAN),
+    _used("global", "stats_connection_ttl", Kind.INTEGER, "120", "120", "seconds", low=1, high=86_400),
+    _used("global", "stats_connection_send", Kind.BOOLEAN, "true", "true"),
 ]
 
 RUNNER_KEYS = [
@@ -145,11 +145,10 @@ PROXY_KEYS = [
     _unsupported("proxy", "log_user_agent", "false", kind=Kind.BOOLEAN),
     _unsupported("proxy", "sockjs_url", "http://cdn.jsdelivr.net/sockjs/0.3.4/sockjs.min.js"),
     _used("proxy", "max_open_requests", Kind.INTEGER, "-1", "-1", "requests", low=-1),
-    _unsupported("proxy", "stats_report_interval", "10"),
-    _unsupported("proxy", "stats_connections_max_ttl", "60"),
     _unsupported("proxy", "prometheus_port"),
     _unsupported("proxy", "prometheus_prefix"),
     *_unused("proxy", "updates_check organization_name ipc_file_mode stats_spec command_spec"),
+    *_unused("proxy", "stats_report_interval stats_connections_max_ttl"),
 ]
 
 HANDLER_KEYS = [
@@ -174,14 +173,14 @@ HANDLER_KEYS = [
     _used("handler", "command_spec", Kind.SPEC, "", "tcp://127.0.0.1:5563"),
     _used("handler", "prometheus_port", Kind.METRICS_ADDRESS, "", ""),
     _used("handler", "prometheus_prefix", Kind.TEXT, "", ""),
-    _unsupported("handler", "stats_spec", "ipc://{rundir}/{ipc_prefix}stats"),
+    _used("handler", "stats_spec", Kind.SPEC, "", "ipc://{rundir}/{ipc_prefix}stats"),
     _unsupported("handler", "state_spec"),
     _unsupported("handler", "message_rate", "2500", "-1"),
     _unsupported("handler", "message_hwm", "25000", "-1"),
     _unsupported("handler", "message_block_size", "", "-1"),
-    _unsupported("handler", "stats_subscription_ttl", "60"),
-    _unsupported("handler", "stats_report_interval", "10"),
-    _unsupported("handler", "stats_format", "tnetstring"),
+    _used("handler", "stats_subscription_ttl", Kind.INTEGER, "60", "60", "seconds", low=1, high=86_400),
+    _used("handler", "stats_report_interval", Kind.INTEGER, "10", "10", "seconds", high=86_400),
+    _used("handler", "stats_format", Kind.TEXT, "tnetstring", "tnetstring"),
     _unsupported("handler", "share_all", "false", kind=Kind.BOOLEAN),
 ]
 

@@ -64,6 +64,8 @@ class Settings:
     rundir: str = "/run/gripproxy"
     ipc_prefix: str = "pushpin-"
     port_offset: int = 0
+    stats_connection_ttl: int = 120
+    stats_connection_send: bool = True
 
     # [runner]
     http_port: tuple[ListenAddress, ...] = (ListenAddress(port=7999),)
@@ -111,6 +113,10 @@ class Settings:
     push_in_http_max_body_size: int = 1_000_000
     command_spec: str | None = "tcp://127.0.0.1:5563"
     ipc_file_mode: int | None = None
+    stats_spec: str | None = None
+    stats_format: str = "tnetstring"
+    stats_report_interval: int = 10  # 0: no reports
+    stats_subscription_ttl: int = 60
     prometheus_port: str | None = None
     prometheus_prefix: str = ""
     connection_subscription_max: int = 20

@@ -61,6 +61,7 @@ def address_lines(settings: Settings) -> list[Line]:
         host = f"[{host}]" if ":" in host else host
         texts.append(f"publishers: http://{host}:{settings.push_in_http_port}/publish/")
     texts += [f"commands: {settings.command_spec} (ZeroMQ REP)"] if settings.command_spec else []
+    texts += [f"statistics: {settings.stats_spec} (ZeroMQ PUB)"] if settings.stats_spec else []
     texts += [f"metrics: {settings.prometheus_port}"] if settings.prometheus_port else []
     return [(logging.INFO, text) for text in texts]
 
