@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from gripproxy.bus.control_request import ControlRequest, ControlRequestError, ControlRequestReader
 
 PUBLISH = b'POST /publish/ HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\n{"items":[]}'
+PUBLISH_HEADERS = {b"host": [b"a"], b"content-length": [b"12"]}
 
 
 def reader() -> ControlRequestReader:
@@ -17,7 +18,9 @@ def test_request_is_complete_with_its_body() -> None:
     """The announced length decides, not a pause in the bytes."""
     request_reader = reader()
     assert request_reader.feed(PUBLISH[:-1]) is None
-    assert request_reader.feed(PUBLISH[-1:]) == ControlRequest(b"POST", b"/publish/", None, b'{"items":[]}')
+    assert request_reader.feed(PUBLISH[-1:]) == ControlRequest(
+        b"POST", b"/publish/", None, b'{"items":[]}', PUBLISH_HEADERS
+    )
 
 
 @given(st.lists(st.integers(0, len(PUBLISH))))
@@ -28,7 +31,7 @@ def test_pieces_do_not_matter(cuts: list[int]) -> None:
         results.append(request_reader.feed(PUBLISH[start:end]))
         if results[-1] is not None:
             break
-    assert results[-1] == ControlRequest(b"POST", b"/publish/", None, b'{"items":[]}')
+    assert results[-1] == ControlRequest(b"POST", b"/publish/", None, b'{"items":[]}', PUBLISH_HEADERS)
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"DELETE", b"OPTIONS"])
@@ -42,6 +45,16 @@ def test_accept_headers_are_joined() -> None:
     request = reader().feed(b"GET / HTTP/1.1\r\nAccept: text/html\r\nX: y\r\naccept:  */*\r\n\r\n")
     assert request is not None
     assert request.accept == b"text/html,*/*"
+
+
+def test_target_has_a_path_and_parameters() -> None:
+    """Paths of our own may have a query, and nobody shall care for a slash at the end."""
+    request = ControlRequest(b"GET", b"/stats/?a=1&a=%C3%A4&b", None, b"")
+    assert request.path == b"/stats"
+    assert request.parameters() == {"a": ["1", "\xe4"], "b": [""]}
+    assert ControlRequest(b"GET", b"/", None, b"").path == b"/"
+    with pytest.raises(ControlRequestError, match="Too many parameters"):
+        ControlRequest(b"GET", b"/?" + b"a=1&" * 200, None, b"").parameters()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The hub's HTTP server: one answer per connection, and nobody holds it up."""
 
+import asyncio
+import contextlib
 import socket
 from pathlib import Path
 
@@ -8,7 +10,9 @@ import pytest
 from gripproxy.bus import control_server
 from gripproxy.bus.control_answer import ControlAnswer
 from gripproxy.bus.control_request import ControlRequest
+from gripproxy.bus.control_routes import Response
 from gripproxy.bus.control_server import ControlServer, open_listener, open_unix_listener
+from gripproxy.bus.control_stream import ControlStream
 from gripproxy.errors import ConfigError
 from tests.bus.bench import BusBench
 
@@ -22,12 +26,16 @@ class Site:
         self._bench = bench
         self._path = str(Path(bench.directory, "control"))
         self.requests: list[ControlRequest] = []
-        server = ControlServer(bench.loop, open_unix_listener("key", self._path), self._respond, 1000, 1000)
-        bench.opened.callback(server.close)
+        self.responses: list[Response | Exception] = []  # for the first requests; the others are just seen
+        self.server = ControlServer(bench.loop, open_unix_listener("key", self._path), self._respond, 1000, 1000)
+        bench.opened.callback(self.server.close)
 
-    def _respond(self, request: ControlRequest) -> ControlAnswer:
+    def _respond(self, request: ControlRequest) -> Response:
         self.requests.append(request)
-        return ControlAnswer(200, b"seen\n")
+        response = self.responses.pop(0) if self.responses else ControlAnswer(200, b"seen\n")
+        if isinstance(response, Exception):
+            raise response
+        return response
 
     def connect(self) -> socket.socket:
         client = socket.socket(socket.AF_UNIX)
@@ -148,3 +156,146 @@ def test_socket_file_of_a_killed_hub_is_replaced(bench: BusBench) -> None:
     first = open_unix_listener("prometheus_port", path)
     first.close()
     open_unix_listener("prometheus_port", path).close()
+
+
+def test_answer_may_come_later(bench: BusBench) -> None:
+    """Meanwhile others are answered, and the client may have shut its side."""
+    site = Site(bench)
+    answer: asyncio.Future[ControlAnswer] = bench.loop.create_future()
+    site.responses.append(answer)
+    waiting = site.connect()
+    waiting.send(PUBLISH)
+    waiting.shutdown(socket.SHUT_WR)
+    bench.run_until(lambda: bool(site.requests))
+    other = site.connect()
+    other.send(PUBLISH)
+    assert site.read_to_end(other).endswith(b"seen\n")
+    answer.set_result(ControlAnswer(200, b"later\n"))
+    assert site.read_to_end(waiting).endswith(b"\r\n\r\nlater\n")
+
+
+def test_connection_that_is_cut_cancels_its_late_answer(bench: BusBench) -> None:
+    """The handler has nobody to work for; and at the hub's end nothing is left that waits."""
+    site = Site(bench)
+    answer: asyncio.Future[ControlAnswer] = bench.loop.create_future()
+    site.responses.append(answer)
+    client = site.connect()
+    client.send(PUBLISH)
+    bench.run_until(lambda: bool(site.requests))
+    site.server.close()
+    bench.run_until(answer.cancelled)
+
+
+def test_those_who_wait_leave_their_places_to_publishers(bench: BusBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a hundred that wait for a hung worker would stop all that do not."""
+    monkeypatch.setattr(control_server, "CONNECTIONS_MAX_COUNT", 1)
+    monkeypatch.setattr(control_server, "WAITERS_MAX_COUNT", 1)
+    site = Site(bench)
+    first: asyncio.Future[ControlAnswer] = bench.loop.create_future()
+    second: asyncio.Future[ControlAnswer] = bench.loop.create_future()
+    site.responses += [first, second]
+    clients = [site.connect() for _ in range(3)]
+    for client in clients:
+        client.send(PUBLISH)
+    bench.run_until(lambda: len(site.requests) == 2)  # the second found no place to wait, and keeps its own
+    second.set_result(ControlAnswer(200, b"second\n"))
+    assert site.read_to_end(clients[1]).endswith(b"second\n")
+    assert site.read_to_end(clients[2]).endswith(b"seen\n")
+    first.set_result(ControlAnswer(200, b"first\n"))
+    assert site.read_to_end(clients[0]).endswith(b"first\n")
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_bug_of_a_handler_is_answered_and_logged(
+    bench: BusBench, is_late: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client must not wait for what never comes."""
+    site = Site(bench)
+    failed: asyncio.Future[ControlAnswer] = bench.loop.create_future()
+    failed.set_exception(ZeroDivisionError("bug"))
+    site.responses.append(failed if is_late else ZeroDivisionError("bug"))
+    client = site.connect()
+    client.send(PUBLISH)
+    assert site.read_to_end(client).startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+    assert "ZeroDivisionError: bug" in caplog.text
+    if not is_late:
+        failed.exception()  # it was looked at
+
+
+class Listening:
+    """A stream that a site answers with, and how often it was said to be gone."""
+
+    def __init__(self, site: Site) -> None:
+        self.gone_count = 0
+        self.stream = ControlStream(b"text/event-stream", lambda count: b"lost %d\n" % count, self._on_closed)
+        site.responses.append(self.stream)
+
+    def _on_closed(self) -> None:
+        self.gone_count += 1
+
+
+def test_stream_goes_on_until_it_is_closed(bench: BusBench) -> None:
+    """Chunked, so that its reader knows a whole body from one that was cut off."""
+    site = Site(bench)
+    listening = Listening(site)
+    client = site.connect()
+    client.send(b"GET /events HTTP/1.1\r\n\r\n")
+    bench.run_until(lambda: bool(site.requests))
+    listening.stream.send(b"one\n")
+    listening.stream.send(b"two\n")
+    listening.stream.close()
+    assert site.read_to_end(client) == (
+        b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Type: text/event-stream\r\nConnection: close\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n4\r\none\n\r\n4\r\ntwo\n\r\n0\r\n\r\n"
+    )
+    assert listening.gone_count == 1
+
+
+def test_listener_who_leaves_is_noticed(bench: BusBench) -> None:
+    """Nothing is made for nobody."""
+    site = Site(bench)
+    listening = Listening(site)
+    client = site.connect()
+    client.send(b"GET /events HTTP/1.1\r\n\r\n")
+    bench.run_until(lambda: bool(site.requests))
+    client.close()
+    bench.run_until(lambda: listening.gone_count == 1)
+
+
+def test_listener_who_does_not_read_costs_bounded_memory(bench: BusBench) -> None:
+    """And he learns how much he missed when he reads on."""
+    site = Site(bench)
+    listening = Listening(site)
+    client = site.connect()
+    client.send(b"GET /events HTTP/1.0\r\n\r\n")
+    bench.run_until(lambda: bool(site.requests))
+    sent_count = 0
+    while not listening.stream.lost_count:
+        listening.stream.send(b"x" * 65_536)
+        sent_count += 1
+        bench.turn()
+        assert sent_count < 1_000
+    pieces = [b""]
+
+    def is_told() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            pieces.append(client.recv(1 << 20))
+        return b"lost 1\n" in pieces[-1]
+
+    bench.run_until(is_told)
+
+
+def test_too_many_listeners_are_refused(bench: BusBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Publishers come first; and a stream that nobody will read is said to be gone."""
+    monkeypatch.setattr(control_server, "STREAMS_MAX_COUNT", 1)
+    monkeypatch.setattr(control_server, "CONNECTIONS_MAX_COUNT", 1)
+    site = Site(bench)
+    first, second, head = Listening(site), Listening(site), Listening(site)
+    clients = [site.connect() for _ in range(3)]
+    clients[0].send(b"GET /events HTTP/1.1\r\n\r\n")
+    bench.run_until(lambda: len(site.requests) == 1)
+    clients[1].send(b"GET /events HTTP/1.1\r\n\r\n")
+    assert site.read_to_end(clients[1]).startswith(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\n")
+    clients[2].send(b"HEAD /events HTTP/1.1\r\n\r\n")
+    assert site.read_to_end(clients[2]).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert (first.gone_count, second.gone_count, head.gone_count) == (0, 1, 1)

@@ -45,12 +45,24 @@ def encode_answer(answer: ControlAnswer, is_http_1_0: bool, is_head: bool) -> by
     return b"\r\n".join(lines) + b"\r\n\r\n" + (b"" if is_head else answer.body)
 
 
+def encode_stream_head(answer: ControlAnswer, is_http_1_0: bool) -> bytes:
+    """Encode the head of an answer whose body comes piece by piece: chunked, or up to the end for HTTP/1.0."""
+    lines = [b"HTTP/1.%d %d %s" % (0 if is_http_1_0 else 1, answer.status, reason_phrase(answer.status))]
+    lines += [b"%s: %s" % header for header in answer.extra]
+    lines.append(b"Content-Type: " + answer.content_type)
+    lines.append(b"Connection: close")
+    lines += [] if is_http_1_0 else [b"Transfer-Encoding: chunked"]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
 def answer_error(error: ControlRequestError) -> ControlAnswer:
     return ControlAnswer(error.status, str(error).encode() + b"\n")
 
 
 BUSY = ControlAnswer(503, b"A worker process is too busy to take more items.\n", extra=[(b"Retry-After", b"1")])
 TIMED_OUT = ControlAnswer(408, b"Request took too long.\n")
+FAILED = ControlAnswer(500, b"Internal error of gripproxy; its log says more.\n")
+TOO_MANY_STREAMS = ControlAnswer(503, b"Too many listen already.\n", extra=[(b"Retry-After", b"10")])
 
 
 def decide(request: ControlRequest) -> ControlDecision:

@@ -5,12 +5,14 @@ an error and cannot be taken for another request.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs
 
 from gripproxy.errors import PublishError
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,18}")
+_PARAMETERS_MAX_COUNT = 100
 _BODILESS_METHODS = frozenset((b"HEAD", b"GET", b"DELETE", b"OPTIONS"))
 
 
@@ -24,12 +26,39 @@ class ControlRequestError(PublishError):
 
 @dataclass(slots=True)
 class ControlRequest:
-    """A complete request. `target` is as sent; `accept` joins all Accept headers, None if there is none."""
+    """A complete request. `target` is as sent; `accept` joins all Accept headers, None if there is none.
+
+    `headers` has lower-case names, and each name's values in the order they came.
+    """
 
     method: bytes
     target: bytes
     accept: bytes | None
     body: bytes
+    headers: dict[bytes, list[bytes]] = field(default_factory=dict)
+
+    @property
+    def path(self) -> bytes:
+        """The target without its query, and without the slash at its end."""
+        path = self.target.partition(b"?")[0]
+        return path.removesuffix(b"/") if len(path) > 1 else path
+
+    def header(self, name: bytes) -> bytes | None:
+        """Give the value of a header that should be there once; of more, all with commas between."""
+        values = self.headers.get(name)
+        return None if values is None else b",".join(values)
+
+    def parameters(self) -> dict[str, list[str]]:
+        """Decode the query. Names without a value have an empty one; what is no UTF-8 is replaced.
+
+        Raises:
+            ControlRequestError: there are too many.
+        """
+        query = self.target.partition(b"?")[2].decode(errors="replace")
+        try:
+            return parse_qs(query, keep_blank_values=True, max_num_fields=_PARAMETERS_MAX_COUNT)
+        except ValueError:
+            raise ControlRequestError("Too many parameters in the query.") from None
 
 
 class ControlRequestReader:
@@ -93,7 +122,7 @@ class ControlRequestReader:
         # A 1.0 client cannot read a 1xx answer (RFC 9110 section 10.1.1).
         self._is_continue_due = headers.get(b"expect") == [b"100-continue"] and not self.is_http_1_0
         accept = headers.get(b"accept")
-        return ControlRequest(method, target, None if accept is None else b",".join(accept), b"")
+        return ControlRequest(method, target, None if accept is None else b",".join(accept), b"", headers)
 
     def _decode_length(self, method: bytes, headers: dict[bytes, list[bytes]]) -> int:
         lengths = headers.get(b"content-length")

@@ -1,7 +1,8 @@
 """The small HTTP server of the hub: one request per connection, one answer, then it closes.
 
 It serves the control port and the metrics page. A connection holds resources for at most `REQUEST_TIMEOUT_S`,
-whatever its client does.
+whatever its client does; one whose answer comes later or goes on leaves its place to others while there are places
+of that kind.
 """
 
 import asyncio
@@ -9,24 +10,45 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable
+from enum import IntEnum
 from typing import cast
 
-from gripproxy.bus.control_answer import CONTINUE, TIMED_OUT, ControlAnswer, answer_error, encode_answer
-from gripproxy.bus.control_request import ControlRequest, ControlRequestError, ControlRequestReader
+from gripproxy.bus.control_answer import (
+    CONTINUE,
+    FAILED,
+    TIMED_OUT,
+    TOO_MANY_STREAMS,
+    ControlAnswer,
+    answer_error,
+    encode_answer,
+    encode_stream_head,
+)
+from gripproxy.bus.control_request import ControlRequestError, ControlRequestReader
+from gripproxy.bus.control_routes import Handler, Response
+from gripproxy.bus.control_stream import ControlStream
 from gripproxy.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
 CONNECTIONS_MAX_COUNT = 128  # as Pushpin; more wait in the accept queue
 BACKLOG_COUNT = 128
+WAITERS_MAX_COUNT = 1_000  # whose answers come later; more keep their places among the 128
+STREAMS_MAX_COUNT = 32  # whose answers go on; more are refused
 REQUEST_TIMEOUT_S = 30.0  # from the first byte possible to the last byte of the answer
+ANSWER_TIMEOUT_S = 300.0  # for an answer that comes later, should its handler set no limit
 # After a refusal the rest of the request is read and thrown away for so long: closing with unread bytes makes the
 # kernel reset the connection, and the reset can overtake the answer.
 LINGER_S = 2.0
 ACCEPT_PAUSE_S = 1.0  # without a free file descriptor
 
-Respond = Callable[[ControlRequest], ControlAnswer]
+
+class Place(IntEnum):
+    """What a connection counts as."""
+
+    ASKING = 0
+    WAITING = 1
+    LISTENING = 2
 
 
 class ControlServer:
@@ -36,7 +58,7 @@ class ControlServer:
         self,
         loop: asyncio.AbstractEventLoop,
         listener: socket.socket,
-        respond: Respond,
+        respond: Handler,
         head_max_bytes: int,
         body_max_bytes: int,
     ) -> None:
@@ -44,7 +66,7 @@ class ControlServer:
         self.respond = respond
         self._listener = listener
         self._limits = head_max_bytes, body_max_bytes
-        self._open_count = 0
+        self._counts = dict.fromkeys(Place, 0)
         self._is_accepting = False
         self._tasks: set[asyncio.Task[object]] = set()
         self._connections: set[_ControlConnection] = set()
@@ -65,9 +87,17 @@ class ControlServer:
     def opened(self, connection: "_ControlConnection") -> None:
         self._connections.add(connection)
 
-    def closed(self, connection: "_ControlConnection") -> None:
+    def closed(self, connection: "_ControlConnection", place: Place) -> None:
         self._connections.discard(connection)
-        self._release()
+        self._release(place)
+
+    def move(self, place: Place) -> bool:
+        """Give a connection that asks another place, if there is one."""
+        if self._counts[place] >= (WAITERS_MAX_COUNT if place is Place.WAITING else STREAMS_MAX_COUNT):
+            return False
+        self._counts[place] += 1
+        self._release(Place.ASKING)
+        return True
 
     def _set_accepting(self, is_accepting: bool) -> None:
         if is_accepting == self._is_accepting:
@@ -90,8 +120,8 @@ class ControlServer:
                 self._pause = self.loop.call_later(ACCEPT_PAUSE_S, self._set_accepting, True)
                 return
             client.setblocking(False)
-            self._open_count += 1
-            if self._open_count >= CONNECTIONS_MAX_COUNT:
+            self._counts[Place.ASKING] += 1
+            if self._counts[Place.ASKING] >= CONNECTIONS_MAX_COUNT:
                 self._set_accepting(False)
             task = self.loop.create_task(self._adopt(client))
             self._tasks.add(task)
@@ -105,11 +135,11 @@ class ControlServer:
         except OSError as error:
             log.debug("control connection lost before it began: %s", error)
             client.close()
-            self._release()
+            self._release(Place.ASKING)
 
-    def _release(self) -> None:
-        self._open_count -= 1
-        if self._listener.fileno() >= 0:
+    def _release(self, place: Place) -> None:
+        self._counts[place] -= 1
+        if place is Place.ASKING and self._listener.fileno() >= 0:
             self._set_accepting(True)
 
 
@@ -119,9 +149,12 @@ class _ControlConnection(asyncio.Protocol):
     def __init__(self, server: ControlServer, reader: ControlRequestReader) -> None:
         self._server = server
         self._reader = reader
-        self._is_answered = False
+        self._place = Place.ASKING
+        self._is_asked = False  # the request was read, or refused: nothing more is
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None  # waits for an answer that comes later
+        self._stream: ControlStream | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its base class
@@ -129,7 +162,7 @@ class _ControlConnection(asyncio.Protocol):
         self._server.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_answered or self._transport is None:
+        if self._is_asked or self._transport is None:
             return
         try:
             request = self._reader.feed(data)
@@ -139,32 +172,91 @@ class _ControlConnection(asyncio.Protocol):
         if self._reader.take_continue():
             self._transport.write(CONTINUE)
         if request is not None:
-            self._answer(self._server.respond(request), is_read=True)
+            self._is_asked = True
+            try:
+                response = self._server.respond(request)
+            except Exception:  # a bug of ours: the client and the log are told, and the hub goes on
+                log.exception("control request failed")
+                response = FAILED
+            self._take(response)
 
     def eof_received(self) -> bool:
-        """Keep a half-closed connection only while its answer is still on the way."""
-        return False
+        """Keep a half-closed connection only while its answer is still on the way.
+
+        A listener whose side is shut is taken for gone: nothing else would tell before the next event.
+        """
+        return self._task is not None and not self._task.done()
+
+    def pause_writing(self) -> None:
+        if self._stream is not None:
+            self._stream.set_full(True)
+
+    def resume_writing(self) -> None:
+        if self._stream is not None:
+            self._stream.set_full(False)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
         self._transport = None
-        self._server.closed(self)
+        if self._task is not None:
+            self._task.cancel()
+        if self._stream is not None:
+            self._stream.on_gone()
+        self._server.closed(self, self._place)
 
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
 
     def _on_deadline(self) -> None:
-        if self._is_answered:
+        if self._is_asked:
             self.abort()
         else:
             self._answer(TIMED_OUT, is_read=False)
 
+    def _take(self, response: Response) -> None:
+        """Act on what a handler gave."""
+        if isinstance(response, ControlAnswer):
+            self._answer(response, is_read=True)
+        elif isinstance(response, ControlStream):
+            self._begin_stream(response)
+        else:
+            if self._server.move(Place.WAITING):
+                self._place = Place.WAITING
+            self._set_deadline(ANSWER_TIMEOUT_S)
+            self._task = self._server.loop.create_task(self._wait(response))
+
+    async def _wait(self, response: Awaitable[ControlAnswer]) -> None:
+        try:
+            answer = await response
+        except Exception:  # as in `data_received`
+            log.exception("control request failed")
+            answer = FAILED
+        self._set_deadline(REQUEST_TIMEOUT_S)
+        self._answer(answer, is_read=True)
+
+    def _begin_stream(self, stream: ControlStream) -> None:
+        if self._transport is None or self._reader.is_head or not self._server.move(Place.LISTENING):
+            stream.on_gone()
+            self._answer(stream.answer if self._reader.is_head else TOO_MANY_STREAMS, is_read=True)
+            return
+        self._place = Place.LISTENING
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._transport.write(encode_stream_head(stream.answer, self._reader.is_http_1_0))
+        self._stream = stream
+        stream.attach(self._transport, not self._reader.is_http_1_0)
+
+    def _set_deadline(self, delay_s: float) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = self._server.loop.call_later(delay_s, self._on_deadline)
+
     def _answer(self, answer: ControlAnswer, is_read: bool) -> None:
         if self._transport is None or self._deadline is None:
             return
-        self._is_answered = True
+        self._is_asked = True
         self._transport.write(encode_answer(answer, self._reader.is_http_1_0, self._reader.is_head))
         if is_read:
             self._transport.close()

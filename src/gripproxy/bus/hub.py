@@ -13,8 +13,9 @@ import zmq
 
 from gripproxy.bus.channel_union import ChannelUnion
 from gripproxy.bus.command_socket import open_command_socket
-from gripproxy.bus.control_answer import BUSY, ControlAnswer, decide
+from gripproxy.bus.control_answer import ControlAnswer
 from gripproxy.bus.control_request import ControlRequest
+from gripproxy.bus.control_routes import ControlRoutes
 from gripproxy.bus.control_server import ControlServer, open_listener, open_unix_listener
 from gripproxy.bus.forwarded_channels import ForwardedChannels
 from gripproxy.bus.host_channels import HostChannels
@@ -23,6 +24,7 @@ from gripproxy.bus.item_intake import ItemIntake
 from gripproxy.bus.item_sequencer import ItemSequencer
 from gripproxy.bus.metrics_page import CONTENT_TYPE, encode_metrics
 from gripproxy.bus.outlet import Outlet
+from gripproxy.bus.publish_endpoint import PublishEndpoint
 from gripproxy.bus.watched_socket import AnyContext
 from gripproxy.bus.zhttp_gateway import open_gateway
 from gripproxy.bus.zmq_inputs import open_push_input, open_sub_input
@@ -32,6 +34,7 @@ from gripproxy.listen_address import convert_port
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.scoreboard import Field, ProcessState
 from gripproxy.settings import Settings
+from gripproxy.vital_signs import VitalSigns
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +78,7 @@ class _Hub:
             zmq_context: AnyContext = zmq.Context()
             opened.callback(zmq_context.destroy, 0)  # also closes what a failed start left open
             self._beat()
+            VitalSigns(self._loop, self._row).start()
             await self._open(zmq_context, opened)
             if not self._stopping.is_set():
                 self._context.report_ready()
@@ -117,32 +121,20 @@ class _Hub:
         if settings.command_spec is not None:
             opened.callback(open_command_socket(loop, zmq_context, settings, outlet, intake, channels.recover).close)
         if settings.push_in_http_port is not None:
-            opened.callback(self._open_control_server(outlet, intake, channels).close)
+            routes = ControlRoutes(PublishEndpoint(outlet, intake, channels.recover).respond)
+            opened.callback(self._open_control_server(routes).close)
         if settings.prometheus_port is not None:
             opened.callback(self._open_metrics_server(settings.prometheus_port).close)
 
-    def _open_control_server(self, outlet: Outlet, intake: ItemIntake, channels: HostChannels) -> ControlServer:
+    def _open_control_server(self, routes: ControlRoutes) -> ControlServer:
         settings = self._settings
         port = settings.push_in_http_port or 0
         listener = open_listener("push_in_http_addr, push_in_http_port", settings.push_in_http_addr, port)
         log.info("publish input: HTTP on %s:%d", *listener.getsockname()[:2])
-
-        def respond(request: ControlRequest) -> ControlAnswer:
-            decision = decide(request)
-            if decision.is_refused_publish:
-                intake.count_refused()
-            elif decision.items:
-                if outlet.is_overfull:
-                    return BUSY
-                intake.accept(decision.items)
-            elif decision.is_recover:
-                channels.recover()
-            return decision.answer
-
         return ControlServer(
             self._loop,
             listener,
-            respond,
+            routes.respond,
             settings.push_in_http_max_headers_size,
             settings.push_in_http_max_body_size,
         )
