@@ -12,13 +12,24 @@ from benchmarks.hostile import HOSTILE
 from benchmarks.machine import describe_machine, raise_file_limit
 from benchmarks.plain_proxy import PLAIN_PROXY
 from benchmarks.publish_latency import PUBLISH_LATENCY
+from benchmarks.publish_rate import PUBLISH_RATE
 from benchmarks.sizes import SIZES
 from benchmarks.slow_readers import SLOW_READERS
 from benchmarks.waves import WAVES
 
 BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
-    for benchmark in (HELD_MEMORY, ACCEPT_HOLD, FAN_OUT, PLAIN_PROXY, PUBLISH_LATENCY, SLOW_READERS, HOSTILE, WAVES)
+    for benchmark in (
+        HELD_MEMORY,
+        ACCEPT_HOLD,
+        FAN_OUT,
+        PLAIN_PROXY,
+        PUBLISH_LATENCY,
+        PUBLISH_RATE,
+        SLOW_READERS,
+        HOSTILE,
+        WAVES,
+    )
 }
 
 

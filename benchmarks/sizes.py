@@ -49,6 +49,15 @@ class PublishLatencySize:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishRateSize:
+    """Channels with so many subscribers each, a case for each number; `load_s` at the maximum, and again at half."""
+
+    channels: int
+    load_s: float
+    subscribers: tuple[int, ...] = (0, 1, 10)
+
+
+@dataclass(frozen=True, slots=True)
 class SlowReadersSize:
     """Clients that never read on one channel, and readers on that one and on another."""
 
@@ -91,6 +100,7 @@ class Sizes:
     fan_out: FanOutSize
     plain_proxy: PlainProxySize
     publish_latency: PublishLatencySize
+    publish_rate: PublishRateSize
     slow_readers: SlowReadersSize
     hostile: HostileSize
     waves: WavesSize
@@ -113,6 +123,7 @@ SIZES = {
         fan_out=FanOutSize(40, (1, 40), load_s=1.0, deliveries_max=400),
         plain_proxy=PlainProxySize(4, load_s=1.0),
         publish_latency=PublishLatencySize(channels=4, subscribers=10, search_s=0.3, load_s=0.3, percents=(10,)),
+        publish_rate=PublishRateSize(channels=4, load_s=0.5),
         slow_readers=SlowReadersSize(20, other_readers=5, same_readers=5, fill_items=30, load_s=0.3),
         hostile=HostileSize(slow=30, pipelines=2, malformed=100, load_s=0.3),
         waves=WavesSize(40, waves=3, rival_waves=2),
@@ -125,6 +136,7 @@ SIZES = {
         fan_out=FanOutSize(3000, (1, 10, 1000), load_s=4.0, deliveries_max=100_000),
         plain_proxy=PlainProxySize(32, load_s=4.0),
         publish_latency=PublishLatencySize(channels=30, subscribers=100, search_s=2.0, load_s=4.0),
+        publish_rate=PublishRateSize(channels=100, load_s=6.0),
         slow_readers=SlowReadersSize(2000, other_readers=100, same_readers=20, fill_items=300, load_s=5.0),
         hostile=HostileSize(slow=1000, pipelines=4, malformed=10_000, load_s=5.0),
         waves=WavesSize(3000, waves=5, rival_waves=2),
@@ -136,6 +148,7 @@ SIZES = {
         fan_out=FanOutSize(15_000, (1, 10, 1000, 15_000), load_s=10.0, deliveries_max=600_000),
         plain_proxy=PlainProxySize(64, load_s=8.0),
         publish_latency=PublishLatencySize(channels=150, subscribers=100, search_s=5.0, load_s=20.0),
+        publish_rate=PublishRateSize(channels=100, load_s=20.0),
         slow_readers=SlowReadersSize(10_000, other_readers=100, same_readers=20, fill_items=400, load_s=20.0),
         hostile=HostileSize(slow=10_000, pipelines=10, malformed=100_000, load_s=15.0),
         waves=WavesSize(15_000, waves=20, rival_waves=3),

@@ -43,3 +43,11 @@ def test_channels_take_turns_over_several_calls() -> None:
     for _ in range(2):
         pacer.publish(1e6, 4, Watch("label", 60.0))
     assert [channel for channel, _ in publisher.published] == [0, 1, 2, 0, 1, 2, 0, 1]
+
+
+def test_pacer_that_naps_sends_the_same_items_with_the_same_times() -> None:
+    """It wakes for several at once, which must change neither how many there are nor when they were due."""
+    publisher = SlowPublisher(first_s=0.0)
+    ItemPacer(publisher, 1, nap_s=0.02).publish(1000.0, 50, Watch("label", 60.0))
+    times = [at_ns for _, at_ns in publisher.published]
+    assert [round((at_ns - times[0]) / 1e6) for at_ns in times] == list(range(50))
