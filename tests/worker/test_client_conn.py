@@ -2,10 +2,11 @@
 
 import asyncio
 import random
+import time
 
 import pytest
 
-from gripproxy.scoreboard import Field
+from gripproxy.scoreboard import Field, Histogram, read_histogram
 from gripproxy_worker.client_conn import PREFETCH_BYTES
 from tests.worker.bench import WorkerBench
 from tests.worker.conftest import MakeBench
@@ -428,3 +429,33 @@ def test_chunks_of_one_read_leave_as_one(bench: WorkerBench) -> None:
     bench.until(lambda: client.received.endswith(b"\r\n1\r\nb\r\n"))
     origin.send(b"0\r\n\r\n")
     bench.until(lambda: client.received.endswith(b"\r\nb\r\n0\r\n\r\n"))
+
+
+def test_time_of_an_origin_is_measured_to_its_head(bench: WorkerBench) -> None:
+    """What it takes over its body is the body's size, not its slowness. A connection that was lost counts in it."""
+    client = bench.client(GET)
+    bench.origin().send(OK)
+    bench.until(lambda: client.received == OK)
+    _, before_s = read_histogram(bench.row, Histogram.ORIGIN)
+    bench.origins[0].received = bytearray()
+    client.send(GET)
+    bench.until(lambda: bench.origins[0].received)
+    asked_at = time.monotonic()
+    bench.run(asyncio.sleep(0.02))
+    bench.origins[0].transport.abort()
+    lowest_s = time.monotonic() - asked_at
+    bench.origin(1).send(OK[:-2])
+    bench.until(lambda: client.received == OK + OK[:-2])
+    counts, after_s = read_histogram(bench.row, Histogram.ORIGIN)
+    assert sum(counts) == 2 and after_s - before_s >= lowest_s
+    bench.origins[1].send(b"ok")
+    bench.until(lambda: client.received == OK + OK)
+    assert read_histogram(bench.row, Histogram.ORIGIN) == (counts, after_s)
+
+
+def test_origin_that_does_not_answer_has_no_time(make_bench: MakeBench) -> None:
+    """How long it took to fail would make the others look slow, or fast."""
+    bench = make_bench("* {dead}")
+    client = bench.client(GET)
+    bench.until(lambda: b" 502 " in client.received)
+    assert sum(read_histogram(bench.row, Histogram.ORIGIN)[0]) == 0

@@ -8,7 +8,7 @@ import pytest
 from gripproxy.engine.effects import AskLink, DropLink, Effect, Forward
 from gripproxy.engine.events import ClientGone, LinkAnswered, LinkBodyCame, LinkDone, LinkFailed, OriginFailure
 from gripproxy.protocol.route_target import Target
-from gripproxy.scoreboard import Field
+from gripproxy.scoreboard import Field, Histogram, read_histogram
 from gripproxy_worker.backlog import BACKLOG_MAX_BYTES
 from gripproxy_worker.client_conn import BACKLOG_PAUSE_BYTES
 from gripproxy_worker.link_conn import SHARED_WAIT_S
@@ -78,6 +78,7 @@ def test_answer_is_told_in_order(bench: WorkerBench, core: ScriptedCore) -> None
     answered, came, done = core.events
     assert (answered.link_id, answered.head.status) == (7, 200)
     assert (came, done) == (LinkBodyCame(7, b"ok"), LinkDone(7))
+    assert sum(read_histogram(bench.row, Histogram.ORIGIN)[0]) == 1
     assert len(bench.driver.links) == 0
 
 

@@ -5,6 +5,7 @@ that the client is an `IdleConn`, or held and no object here at all.
 """
 
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from gripproxy.engine.effects import AskOrigin
@@ -27,6 +28,7 @@ from gripproxy.protocol.http1 import (
     ResponseHead,
     encode_chunk,
 )
+from gripproxy.scoreboard import Histogram, observe
 from gripproxy_worker.client_patience import BODY, DONE, HEAD, PatientClient
 from gripproxy_worker.origin_conn import Origin
 from gripproxy_worker.origin_line import Ask, origin_key
@@ -42,6 +44,7 @@ REPLAY_MAX_BYTES = 100_000  # of a request body kept for asking again, same as P
 BACKLOG_PAUSE_BYTES = 65_536  # unread by the client: past this the origin is not read
 STEPS_MAX_COUNT = 16  # reads and requests of one client before the others' turn: under 1 ms, or 1 MB of a body
 PREFETCH_BYTES = 10_000  # of a request body, or all of it: until then no origin waits for the rest; same as Pushpin
+_ORIGIN = int(Histogram.ORIGIN)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))  # RFC 9110 section 9.2.2
 
@@ -51,6 +54,7 @@ class ClientConn(PatientClient):
 
     __slots__ = (
         "_ask",
+        "_asked_at",
         "_body",
         "_collected",
         "_collected_bytes",
@@ -83,6 +87,7 @@ class ClientConn(PatientClient):
         self._kept_body: bytes | None = b""  # None: larger than REPLAY_MAX_BYTES
         self._effect: AskOrigin | None = None  # until its response has ended
         self._ask: Ask | None = None  # while it waits for a connection
+        self._asked_at = 0.0
         self._origin = None
         self._relay_framing: BodyFraming | None = None
         self._relay_head = b""  # not written yet
@@ -213,6 +218,8 @@ class ClientConn(PatientClient):
     def ask(self, effect: AskOrigin, is_fresh: bool = False) -> None:
         """Send the request to the target of `effect`, on a connection of the pool."""
         self._effect = effect
+        if not is_fresh:
+            self._asked_at = monotonic()
         pool = self._driver.pool
         origin = None if is_fresh else pool.take_idle(origin_key(effect.target, effect.server_name))
         if origin is not None:
@@ -238,6 +245,7 @@ class ClientConn(PatientClient):
         self._driver.dispatch(self, OriginFailed(self.fd, failure, reason, is_request_done=self._phase is DONE))
 
     def on_origin_head(self, head: ResponseHead) -> None:
+        observe(self._driver.row, _ORIGIN, monotonic() - self._asked_at)
         self._driver.dispatch(self, OriginAnswered(self.fd, head, is_request_done=self._phase is DONE))
 
     def on_origin_body(self, part: bytes) -> None:

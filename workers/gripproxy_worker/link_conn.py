@@ -1,11 +1,13 @@
 """Requests of the engine's own, to go on with streams that are held, or to say that one has ended."""
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from gripproxy.engine.effects import AskLink, Forward
 from gripproxy.engine.events import LinkAnswered, LinkBodyCame, LinkDone, LinkFailed, OriginFailure
 from gripproxy.engine.timer_wheel import Slot
 from gripproxy.protocol.http1 import ResponseHead
+from gripproxy.scoreboard import Histogram, observe
 from gripproxy_worker.client_conn import BACKLOG_PAUSE_BYTES
 from gripproxy_worker.origin_conn import Origin
 from gripproxy_worker.origin_line import Ask
@@ -59,6 +61,7 @@ class LinkConn:
 
     __slots__ = (
         "_ask",
+        "_asked_at",
         "_driver",
         "_effect",
         "_is_ended",
@@ -78,6 +81,7 @@ class LinkConn:
         self._driver = driver
         self._links = links
         self._effect = effect
+        self._asked_at = monotonic()
         self._is_repeated = False
         self._is_ended = False  # the response is whole
         self._ask: Ask | None = None  # while it waits for a connection
@@ -116,6 +120,7 @@ class LinkConn:
         self._fail(failure, reason)
 
     def on_origin_head(self, head: ResponseHead) -> None:
+        observe(self._driver.row, Histogram.ORIGIN, monotonic() - self._asked_at)
         self._driver.dispatch(None, LinkAnswered(self._effect.link_id, head))
 
     def on_origin_body(self, part: bytes) -> None:

@@ -18,6 +18,7 @@ from gripproxy.routes_file import read_kept_routes, read_routes
 from gripproxy.scoreboard import Field, ProcessState
 from gripproxy.settings import Settings
 from gripproxy.signing_keys import read_signing_keys, read_upstream_key
+from gripproxy.vital_signs import VitalSigns
 from gripproxy_worker import garbage
 from gripproxy_worker.driver import Driver
 from gripproxy_worker.front_door import FrontDoor
@@ -59,6 +60,7 @@ async def _serve(
     driver = Driver(settings, core, loop, context.row, origin_connections(limit))
     driver.use_routes(routes)
     driver.tick()
+    VitalSigns(loop, context.row).start()
     wanted = core.holds.subscriptions.channels.keys()
     reader = Reader(wanted, last_ids, driver.on_item, driver.on_stale)
     feed = Feed(settings.ipc_path("bus"), context.index, loop, reader, context.row)
