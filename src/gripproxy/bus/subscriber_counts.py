@@ -1,0 +1,121 @@
+"""How many subscribers each channel has on this host by mode, and when monitors are to be told of it."""
+
+from gripproxy.protocol.telemetry import SubsRecord
+
+RESPONSE_MODE = "response"
+Key = tuple[str, str]  # mode, channel
+News = tuple[str, str, int]  # mode, channel, subscribers; 0: it has none any more
+
+
+class SubscriberCounts:
+    """Adds up what workers tell. `now` is monotonic seconds; `due` is to be called about once a second.
+
+    The first subscription is news at once, and so is the end, but for long-polls: a client that got its answer is
+    back soon, so their channels end `linger_s` after the last. Changes of a number wait for `due`. All is told again
+    within `refresh_s`, a part in each second.
+
+    A worker's records count from one with `is_first` on: after it left, what is still on its way is void.
+    """
+
+    def __init__(self, refresh_s: float, linger_s: float) -> None:
+        self._refresh_s = refresh_s
+        self._linger_s = linger_s
+        self._totals: dict[Key, int] = {}
+        self._told_at: dict[Key, float] = {}  # the one that was told longest ago is first
+        self._changed: dict[Key, None] = {}
+        self._lingering: dict[Key, float] = {}  # without subscribers: when that is told, the next one first
+        self._by_worker: dict[int, dict[Key, int]] = {}
+        self._unconfirmed: dict[int, dict[Key, int]] = {}  # what a worker said before it began anew
+
+    def __len__(self) -> int:
+        return len(self._totals) + len(self._lingering)
+
+    def take(self, record: SubsRecord, now: float) -> list[News]:
+        """Take in what a worker tells; give what monitors should know at once."""
+        worker_index, news = record.worker_index, list[News]()
+        if record.is_first:
+            old = self._unconfirmed.setdefault(worker_index, {})
+            old.update(self._by_worker.get(worker_index, {}))
+            self._by_worker[worker_index] = {}
+        counts = self._by_worker.get(worker_index)
+        if counts is None:
+            return news
+        unconfirmed = self._unconfirmed.get(worker_index, {})
+        for mode, channel, count in record.counts:
+            key, number = (str(mode), str(channel)), int(count)
+            before = counts.pop(key, 0) + unconfirmed.pop(key, 0)
+            if number:
+                counts[key] = number
+            self._change(key, number - before, now, news)
+        if record.is_all:
+            self._withdraw(self._unconfirmed.pop(worker_index, {}), now, news)
+        return news
+
+    def forget_worker(self, worker_index: int, now: float) -> list[News]:
+        """Take back all that a worker told, which is gone; give what monitors should know at once."""
+        news: list[News] = []
+        self._withdraw(self._by_worker.pop(worker_index, {}), now, news)
+        self._withdraw(self._unconfirmed.pop(worker_index, {}), now, news)
+        return news
+
+    def due(self, now: float) -> list[News]:
+        """Give the numbers that changed, the channels whose time is over, and those that are to be told again."""
+        news: list[News] = []
+        for key in self._changed:
+            self._tell(key, now, news)
+        self._changed.clear()
+        self._end_lingering(now, news)
+        self._refresh(now, news)
+        return news
+
+    def _change(self, key: Key, difference: int, now: float, news: list[News]) -> None:
+        if not difference:
+            return
+        before = self._totals.get(key, 0)
+        self._totals[key] = before + difference
+        if not before:
+            self._lingering.pop(key, None)
+            self._tell(key, now, news)
+        elif before + difference:
+            self._changed[key] = None
+        else:
+            del self._totals[key], self._told_at[key]
+            self._changed.pop(key, None)
+            if key[0] == RESPONSE_MODE:
+                self._lingering[key] = now + self._linger_s
+            else:
+                news.append((*key, 0))
+
+    def _withdraw(self, counts: dict[Key, int], now: float, news: list[News]) -> None:
+        for key, count in counts.items():
+            self._change(key, -count, now, news)
+
+    def _tell(self, key: Key, now: float, news: list[News]) -> None:
+        self._told_at.pop(key, None)
+        self._told_at[key] = now
+        news.append((*key, self._totals[key]))
+
+    def _end_lingering(self, now: float, news: list[News]) -> None:
+        ended: list[Key] = []
+        for key, ends_at in self._lingering.items():
+            if ends_at > now:
+                break
+            ended.append(key)
+        for key in ended:
+            del self._lingering[key]
+            news.append((*key, 0))
+
+    def _refresh(self, now: float, news: list[News]) -> None:
+        """Tell those again that were told longest ago: all whose time has come, and a share of those past half of it.
+
+        So many that were told together spread over the seconds between.
+        """
+        share = int(2 * len(self._told_at) / self._refresh_s) + 1
+        stale: list[Key] = []
+        for key, told_at in self._told_at.items():
+            age_s = now - told_at
+            if age_s < self._refresh_s - 1 and (age_s < self._refresh_s / 2 or len(stale) >= share):
+                break
+            stale.append(key)
+        for key in stale:
+            self._tell(key, now, news)
