@@ -14,20 +14,34 @@ from tests.integration.deadline import wait_until
 from tests.integration.origin import ScriptedOrigin, answer
 from tests.integration.raw_client import RawClient
 from tests.integration.server import Server, ServerPlan
+from tests.integration.sites.running import EXPRESS_FOLDER, install_express
 from tests.integration.subscription_watch import SubscriptionWatch
 
 STREAM = answer("200 OK", "Content-Type: text/plain", "Grip-Hold: stream", "Grip-Channel: news", body=b"[open]\n")
 POLL = answer("200 OK", "Content-Type: text/plain", "Grip-Hold: response", "Grip-Channel: news", body=b"nothing\n")
+DOCUMENT = answer(
+    "200 OK",
+    "Content-Type: application/json",
+    "Grip-Hold: response",
+    "Grip-Channel: news",
+    body=b'{"a": "old", "b": 1}\n',
+)
 
 
 @pytest.fixture
-def server(start_server: Callable[[ServerPlan], Server]) -> Iterator[Server]:
-    """A server with an origin whose two paths hold on the channel `news`."""
+def origin() -> Iterator[ScriptedOrigin]:
+    """An origin whose paths hold on the channel `news`."""
     origin = ScriptedOrigin()
-    origin.play({"/stream": STREAM, "/poll": POLL})
+    origin.play({"/stream": STREAM, "/poll": POLL, "/document": DOCUMENT})
     origin.start()
-    yield start_server(ServerPlan(routes=[f"* 127.0.0.1:{origin.port}"]))
+    yield origin
     origin.stop()
+
+
+@pytest.fixture
+def server(start_server: Callable[[ServerPlan], Server], origin: ScriptedOrigin) -> Server:
+    """A server in front of the origin."""
+    return start_server(ServerPlan(routes=[f"* 127.0.0.1:{origin.port}"]))
 
 
 @pytest.fixture
@@ -87,6 +101,33 @@ def test_pushpin_publish_shows_the_refusal(server: Server) -> None:
     assert "Not Found" in done.stderr
 
 
+def test_pushpin_publish_patches_a_poll(server: Server, context: "zmq.Context[zmq.Socket[bytes]]") -> None:
+    """`--patch` changes the answer that the origin gave; it is no text, so no newline is added."""
+    watch = SubscriptionWatch(context, server.sub_port)
+    with RawClient(server.http_port) as client:
+        client.get("/document", "Connection: close")
+        watch.wait_for("news")
+        patch = '[{"op": "replace", "path": "/a", "value": "new"}]'
+        pushpin_publish("--spec", server.control_uri, "--patch", "news", patch)
+        received = client.receive_all()
+    assert json.loads(received.partition(b"\r\n\r\n")[2]) == {"a": "new", "b": 1}
+    watch.close()
+
+
+def test_pushpin_publish_hints_a_poll(
+    server: Server, origin: ScriptedOrigin, context: "zmq.Context[zmq.Socket[bytes]]"
+) -> None:
+    """`--hint` has the origin asked again, and a poll whose origin then knows more is answered by it."""
+    watch = SubscriptionWatch(context, server.sub_port)
+    with RawClient(server.http_port) as client:
+        client.get("/poll", "Connection: close")
+        watch.wait_for("news")
+        origin.play({"/poll": answer(body=b"there is something\n")})
+        pushpin_publish("--spec", server.control_uri, "--hint", "news")
+        assert client.receive_all().endswith(b"\r\n\r\nthere is something\n")
+    watch.close()
+
+
 def test_gripcontrol_over_http(server: Server, stream: RawClient) -> None:
     """The package's own helpers, text and bytes, with ids that order them."""
     publisher = GripPubControl({"control_uri": server.control_uri})
@@ -108,6 +149,48 @@ def test_gripcontrol_answers_a_poll(server: Server, context: "zmq.Context[zmq.So
     assert received.startswith(b"HTTP/1.1 404 Not Found\r\n")
     assert received.endswith(b"\r\n\r\ngone\n")
     watch.close()
+
+
+def test_gripcontrol_in_the_background(server: Server, stream: RawClient) -> None:
+    """Without `blocking` the package gathers items and calls back for each: the order stays, and so does a refusal."""
+    publisher = GripPubControl({"control_uri": server.control_uri})
+    results: list[tuple[bool, str | None]] = []
+    for number in range(50):
+        publisher.publish_http_stream("news", f"{number}\n", callback=lambda *result: results.append(result))
+    publisher.finish()
+    stream.receive_until(b"".join(b"%d\n" % number for number in range(50)))
+    assert [ok for ok, _ in results] == [True] * 50
+    refused = GripPubControl({"control_uri": f"{server.control_uri}/nowhere"})
+    refused.publish_http_stream("news", "never\n", callback=lambda *result: results.append(result))
+    refused.finish()
+    assert len(results) == 51
+    assert results[-1][0] is False
+    assert "Not Found" in str(results[-1][1])
+
+
+def test_gripcontrol_finds_the_zeromq_inputs(
+    server: Server, stream: RawClient, context: "zmq.Context[zmq.Socket[bytes]]"
+) -> None:
+    """`control_zmq_uri` names the command socket alone; it says where the others are."""
+    config = {"control_zmq_uri": f"tcp://127.0.0.1:{server.command_port}"}
+    publisher = GripPubControl(config, zmq_context=context)
+    publisher.publish_http_stream("news", "found\n", blocking=True)
+    stream.receive_until(b"[open]\nfound\n")
+    publisher.close()
+
+
+def test_publisher_with_two_ways_to_one_server(
+    server: Server, stream: RawClient, context: "zmq.Context[zmq.Socket[bytes]]"
+) -> None:
+    """Who publishes by HTTP and by ZeroMQ, to be sure, is heard once: ids tell what has come already."""
+    ways = [{"uri": server.control_uri}, {"zmq_push_uri": f"tcp://127.0.0.1:{server.push_port}"}]
+    publisher = PubControl(ways, zmq_context=context)
+    for number in range(20):
+        publisher.publish("news", Item(HttpStreamFormat(f"<{number}>\n"), id=str(number)), blocking=True)
+    publisher.publish("news", Item(HttpStreamFormat(close=True), id="end"), blocking=True)
+    texts = stream.receive_all().split(b"[open]\n")[1].split()
+    assert sorted(texts) == sorted(b"<%d>" % number for number in range(20))
+    publisher.close()
 
 
 def test_pubcontrol_over_zeromq_push(
@@ -154,3 +237,23 @@ def test_curl(server: Server, stream: RawClient) -> None:
     )
     assert done.stdout == "Published\n"
     stream.receive_until(b"[open]\none\n")
+
+
+def run_npm_publisher(uri: str) -> str:
+    """Publish with the npm package and give what it prints."""
+    require("node", "npm")
+    install_express()
+    argv = ["node", str(EXPRESS_FOLDER / "publish.mjs"), uri, "news"]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def test_npm_package(server: Server, stream: RawClient) -> None:
+    """@fanoutio/grip: text, bytes, an item with ids and the end, with the key that a hosted service would want."""
+    printed = run_npm_publisher(f"{server.control_uri}?iss=realm&key=changeme-and-make-it-thirty-two-bytes-long")
+    assert printed == "published\n"
+    assert stream.receive_all().endswith(b"[open]\none\n\xff\x00\nzwei \xc3\xbc\n")
+
+
+def test_npm_package_shows_a_refusal(server: Server) -> None:
+    """What the control port answers comes out as the package's own error."""
+    assert run_npm_publisher(f"{server.control_uri}/nowhere") == "PublishException: 404 Not Found\n\n"
