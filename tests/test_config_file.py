@@ -10,6 +10,7 @@ import pytest
 from gripproxy.config_file import Overrides, default_rundir, load_settings, read_config
 from gripproxy.config_values import cores_count
 from gripproxy.errors import ConfigError
+from gripproxy.log_levels import LogLevels
 from gripproxy.settings import ForwardedProtocol, ListenAddress, Settings
 from tests.installed import require
 
@@ -127,7 +128,6 @@ def test_absent_keys_mean_what_they_mean_to_the_reference(directory: Path) -> No
         set_x_forwarded_protocol=ForwardedProtocol.OFF,
         push_in_spec=None,
         push_in_sub_specs=(),
-        push_in_http_addr="0.0.0.0",
         push_in_http_port=None,
         command_spec=None,
         id_cache_ttl=0,
@@ -164,7 +164,7 @@ def test_included_file_fills_in_what_the_main_file_lacks(directory: Path) -> Non
     """The main file wins key by key; complaints name the included file."""
     (directory / "more.conf").write_text("[runner]\nhttp_port=9000\nlog_level=3\nlog_levl=1\n")
     settings, warnings = load(directory, "[global]\ninclude=more.conf\n" + MINIMAL)
-    assert (settings.http_port, settings.log_level) == ((ListenAddress(port=8000),), 3)
+    assert (settings.http_port, settings.log_level) == ((ListenAddress(port=8000),), LogLevels.all(3))
     assert warnings == ["more.conf:4: unknown key log_levl in [runner]; the nearest known key is log_level"]
 
 
@@ -230,12 +230,19 @@ def test_command_line_wins(directory: Path) -> None:
     """--port replaces all listeners, --route the file, --id prefix and offset."""
     text = PUSHPIN_CONF.replace("port_offset=0", "port_offset=7")
     settings, warnings = load(
-        directory, text, port="127.0.0.1:80", routes=("* a:1", "b a:2"), workers=4, log_level=3, id=3, rundir="/r"
+        directory,
+        text,
+        port="127.0.0.1:80",
+        routes=("* a:1", "b a:2"),
+        workers=4,
+        log_level=LogLevels.all(3),
+        id=3,
+        rundir="/r",
     )
     assert warnings == []
     assert settings.http_port == (ListenAddress(host="127.0.0.1", port=80),)
     assert (settings.routesfile, settings.routes) == (None, ("* a:1", "b a:2"))
-    assert (settings.workers, settings.log_level, settings.rundir) == (4, 3, "/r")
+    assert (settings.workers, settings.log_level, settings.rundir) == (4, LogLevels.all(3), "/r")
     assert (settings.ipc_prefix, settings.port_offset, settings.push_in_http_port) == ("p3-", 30, 5591)
 
 
@@ -252,7 +259,6 @@ def test_id_shifts_the_defaults_too(directory: Path) -> None:
         ({"port": "0"}, "--port 0: port must be greater than or equal to 1"),
         ({"port": "127.0.0.1:-5"}, "--port 127.0.0.1:-5: port must be greater than or equal to 1"),
         ({"id": -1}, "id must be greater than or equal to 0 and at most 6000, not -1"),
-        ({"log_level": -1}, "log level must be greater than or equal to 0"),
         ({"workers": -1}, "workers must be from 0 to 1024, not -1"),
         ({"routes": ("*,path_beg=/\udcff a:1",)}, r"--route is not UTF-8: b'*,path_beg=/\xff a:1'"),
         ({"id": 6000}, "push_in_http_port=5561: with the port offset 60000 the port is 65561, over 65535"),
@@ -344,7 +350,7 @@ def test_file_without_routes_says_so(directory: Path) -> None:
         ("http_port=80", "unknown key http_port in [proxy]: it belongs to [runner]"),
         ("qqqqqq=1", "unknown key qqqqqq in [proxy]"),
         ("sockjs_url=k", "sockjs_url is not supported by this version and has no effect"),
-        ("log_from=true", "log_from is not supported by this version and has no effect"),
+        ("log_from=no", "log_from=no means true, as in Pushpin: only false, 0 and nothing are false"),
         ("debug=no ; for now", "debug=no means true, as in Pushpin: only false, 0 and nothing are false"),
         ("debug=no", "debug=no means true, as in Pushpin: only false, 0 and nothing are false"),
     ],

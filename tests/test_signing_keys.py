@@ -9,7 +9,7 @@ from gripproxy.protocol.grip_sig import SigKey
 from gripproxy.protocol.route import Route
 from gripproxy.protocol.routes import parse_routes
 from gripproxy.settings import Settings
-from gripproxy.signing_keys import read_signing_keys, read_upstream_key
+from gripproxy.signing_keys import read_publish_key, read_signing_keys, read_upstream_key
 
 
 def routes(text: str) -> tuple[Route, ...]:
@@ -68,3 +68,11 @@ def test_path_that_is_none_is_a_warning() -> None:
     assert warnings == [
         "route r: a\0b: sig_key: cannot read the key file: embedded null byte; its requests go without Grip-Sig"
     ]
+
+
+def test_publish_key_is_optional_and_named_in_its_refusal(tmp_path: Path) -> None:
+    """Without one everybody may publish; one that cannot be used must not come to the same."""
+    assert read_publish_key(Settings()) is None
+    assert read_publish_key(Settings(push_in_http_key="base64:YWI=")) == SigKey(b"ab")
+    with pytest.raises(ConfigError, match="push_in_http_key: cannot read the key file"):
+        read_publish_key(Settings(push_in_http_key=f"file:{tmp_path}/none"))

@@ -12,7 +12,7 @@ from gripproxy.protocol.route import Route
 from gripproxy.protocol.routes import RouteTable
 from gripproxy.routes_file import read_routes
 from gripproxy.settings import Settings
-from gripproxy.signing_keys import read_signing_keys, read_upstream_key
+from gripproxy.signing_keys import read_publish_key, read_signing_keys, read_upstream_key
 from gripproxy.start_report import Line, address_lines, capacity_lines, certificate_lines, config_lines, routes_lines
 from gripproxy_worker.certificates import CertificateStore
 
@@ -84,10 +84,11 @@ def _key_faults(settings: Settings, table: RouteTable) -> tuple[list[str], list[
         warnings = read_signing_keys(settings, table.routes)[1]
     except ConfigError as error:
         errors.append(str(error))
-    try:
-        read_upstream_key(settings)
-    except ConfigError as error:
-        errors.append(str(error))
+    for read_key in (read_upstream_key, read_publish_key):
+        try:
+            read_key(settings)
+        except ConfigError as error:
+            errors.append(str(error))
     return warnings, errors
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from gripproxy import __version__
 from gripproxy.errors import ConfigError
+from gripproxy.log_levels import LogLevels, decode_log_levels
 
 if TYPE_CHECKING:
     from gripproxy.config_file import Overrides
@@ -29,6 +30,8 @@ COMMANDS = {
     "check": "gripproxy.check_command",
     "doctor": "gripproxy.doctor.command",
     "demo": "gripproxy.demo.command",
+    "top": "gripproxy.top_command",
+    "tail": "gripproxy.tail_command",
 }
 
 HELP_EPILOG = """\
@@ -36,6 +39,8 @@ commands (each has its own --help):
   gripproxy publish CHANNEL CONTENT    publish an item to a running gripproxy or Pushpin
   gripproxy check --config FILE        check configuration and routes without starting
   gripproxy doctor --connections N     check this machine's limits for so many clients
+  gripproxy top                        look at a running gripproxy: connections, rates, latencies
+  gripproxy tail                       follow its requests, holds and publishes
   gripproxy demo                       run with a built-in demo origin and a page to try it
 
 configuration: the first of ./config/gripproxy.conf, ./gripproxy.conf and /etc/gripproxy/gripproxy.conf;
@@ -103,7 +108,12 @@ def new_parser() -> ProxyParser:
     )
     add("--id", metavar="N", type=_id, help="instance number: other socket names, publish ports plus 10 * N")
     add("--rundir", metavar="DIR", help="directory for the sockets and the lock file of this instance")
-    add("--loglevel", metavar="N", type=_log_level, help="0 errors, 1 warnings, 2 information (default), 3 debug")
+    add(
+        "--loglevel",
+        metavar="N",
+        type=_log_levels,
+        help="0 errors, 1 warnings, 2 information (default), 3 debug; N,NAME:N for supervisor, hub or worker",
+    )
     add("--verbose", action="store_true", help="the same as --loglevel=3")
     add("--logfile", metavar="FILE", help="append log lines to this file instead of standard error")
     add("-m", "--merge-output", action="store_true", help="accepted for Pushpin's sake: output is always merged")
@@ -138,7 +148,7 @@ def _serve(options: argparse.Namespace) -> int:
     from gripproxy_worker.shared_listeners import SharedListeners
 
     settings, warnings = load_settings(options.config, _overrides(options))
-    logs.set_up(settings.log_level, options.logfile)
+    logs.set_up(settings.log_level, options.logfile, settings.log_format == "json")
     prepare_run_directory(settings)
     with contextlib.closing(InstanceLock(settings)) as lock:
         lock.acquire()
@@ -150,13 +160,14 @@ def _serve(options: argparse.Namespace) -> int:
 def _report_start(settings: "Settings", warnings: list[str], certificates: "CertificateStore") -> None:
     from gripproxy.fd_limit import raise_fd_limit
     from gripproxy.routes_file import read_routes
-    from gripproxy.signing_keys import read_signing_keys, read_upstream_key
+    from gripproxy.signing_keys import read_publish_key, read_signing_keys, read_upstream_key
     from gripproxy.start_report import address_lines, capacity_lines, certificate_lines, config_lines, routes_lines
 
     lines = config_lines(settings, warnings)
     table, route_warnings = read_routes(settings, is_keeper=True)
     _, key_warnings = read_signing_keys(settings, table.routes)
     read_upstream_key(settings)  # one that is unusable stops the start here, with its reason
+    read_publish_key(settings)
     lines += routes_lines(settings, table.count, route_warnings + key_warnings)
     lines += address_lines(settings)
     names, problems = certificates.load_all() if settings.https_ports else ([], [])
@@ -173,7 +184,7 @@ def _overrides(options: argparse.Namespace) -> "Overrides":
         port=options.port,
         routes=tuple(options.route),
         workers=options.workers,
-        log_level=3 if options.verbose else options.loglevel,
+        log_level=LogLevels.all(3) if options.verbose else options.loglevel,
         id=options.id,
         rundir=options.rundir,
     )
@@ -197,19 +208,11 @@ def _id(text: str) -> int:
     return _number(text, "id", 0)
 
 
-def _log_level(text: str) -> int:
-    """Decode ``N`` or Pushpin's ``N,NAME:N,...``. All processes have one level here: the one without a name."""
-    level = 2
-    for component in text.split(","):
-        if not component:
-            raise argparse.ArgumentTypeError("log level component cannot be empty")
-        name, colon, number = component.rpartition(":")
-        if colon and not name:
-            raise argparse.ArgumentTypeError("log level component name cannot be empty")
-        value = _number(number, f"log level for service {name}" if colon else "log level", 0)
-        if not colon:
-            level = value
-    return level
+def _log_levels(text: str) -> LogLevels:
+    try:
+        return decode_log_levels(text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ class Kind(IntEnum):
     NETWORKS = 17  # ADDRESS, ADDRESS/BITS or unix:
     TLS_LISTENERS = 18  # as LISTENERS
     LOCAL_LISTENERS = 19  # PATH, with options behind ?
+    LOG_EVENTS = 30  # a list of request, hold and publish
+    LOG_FORMAT = 31  # text or json
 
 
 class Status(IntEnum):
@@ -109,6 +111,9 @@ RUNNER_KEYS = [
     _used("runner", "local_ports", Kind.LOCAL_LISTENERS, "", ""),
     _WORKERS,
     _used("runner", "log_level", Kind.LOG_LEVEL, "2", "2"),
+    # gripproxy's own
+    _used("runner", "log_events", Kind.LOG_EVENTS, "request,hold", "request,hold"),
+    _used("runner", "log_format", Kind.LOG_FORMAT, "text", "text"),
     _used("runner", "client_buffer_size", Kind.INTEGER, "8192", "8192", "bytes", low=256, high=2**24),
     _used("runner", "client_maxconn", Kind.INTEGER, "50000", "50000", "connections", low=1, high=100_000_000),
     # gripproxy's own, named as in nginx
@@ -141,8 +146,8 @@ PROXY_KEYS = [
     _used("proxy", "origin_queue_timeout", Kind.NUMBER, "30", "30", "seconds", low=0.01, high=86_400),
     _used("proxy", "origin_timeout", Kind.NUMBER, "600", "600", "seconds", low=0.01, high=86_400),
     _alias("proxy", "workers", "workers", _WORKERS),
-    _unsupported("proxy", "log_from", "false", kind=Kind.BOOLEAN),
-    _unsupported("proxy", "log_user_agent", "false", kind=Kind.BOOLEAN),
+    _used("proxy", "log_from", Kind.BOOLEAN, "", "false"),
+    _used("proxy", "log_user_agent", Kind.BOOLEAN, "", "false"),
     _unsupported("proxy", "sockjs_url", "http://cdn.jsdelivr.net/sockjs/0.3.4/sockjs.min.js"),
     _used("proxy", "max_open_requests", Kind.INTEGER, "-1", "-1", "requests", low=-1),
     _unsupported("proxy", "prometheus_port"),
@@ -157,8 +162,11 @@ HANDLER_KEYS = [
     _SUB_SPECS,
     _alias("handler", "push_in_sub_spec", "push_in_sub_specs", _SUB_SPECS),
     _used("handler", "push_in_sub_connect", Kind.BOOLEAN, "", "false"),
-    _used("handler", "push_in_http_addr", Kind.ADDRESS, "", "127.0.0.1"),
+    _used("handler", "push_in_http_addr", Kind.ADDRESS, "127.0.0.1", "127.0.0.1"),
     _used("handler", "push_in_http_port", Kind.PORT, "", "5561"),
+    # gripproxy's own
+    _used("handler", "push_in_http_key", Kind.SIGNING_KEY, "", ""),
+    _used("handler", "push_in_http_iss", Kind.TEXT, "", ""),
     _HEADERS_SIZE,
     _alias("handler", "push_in_max_headers_size", "push_in_http_max_headers_size", _HEADERS_SIZE),
     _BODY_SIZE,

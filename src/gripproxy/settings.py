@@ -8,6 +8,8 @@ runs without one.
 from dataclasses import dataclass
 from enum import IntEnum
 
+from gripproxy.log_levels import LogLevels
+
 SOCKET_PATH_MAX_BYTES = 107  # sun_path of Linux, less its final NUL
 SOCKET_NAME_MAX_BYTES = 16  # of the names that are given to `Settings.ipc_path`
 
@@ -72,7 +74,9 @@ class Settings:
     https_ports: tuple[ListenAddress, ...] = ()
     local_ports: tuple[LocalAddress, ...] = ()
     workers: int = 1  # already resolved: the config's 0 or absence means one per CPU core
-    log_level: int = 2  # 0 error, 1 warning, 2 info, 3 debug
+    log_level: LogLevels = LogLevels()
+    log_events: tuple[str, ...] = ("request", "hold")  # gripproxy's own key: what gets a line; also "publish"
+    log_format: str = "text"  # gripproxy's own key: or "json"
     client_buffer_size: int = 8192  # a request head must fit in it
     client_maxconn: int = 50_000  # over all workers
     # gripproxy's own keys
@@ -98,6 +102,8 @@ class Settings:
     sig_key: str = ""
     upstream_key: str = ""
     cdn_loop: str = ""
+    log_from: bool = False
+    log_user_agent: bool = False
     origin_connect_timeout: float = 10.0  # gripproxy's own key
     origin_queue_timeout: float = 30.0  # gripproxy's own key: for a connection to an origin to become free
     origin_timeout: float = 600.0  # gripproxy's own key: no byte from the origin for so long is a failure
@@ -109,6 +115,8 @@ class Settings:
     push_in_sub_connect: bool = False
     push_in_http_addr: str = "127.0.0.1"
     push_in_http_port: int | None = 5561
+    push_in_http_key: str = ""  # gripproxy's own key: what publishers prove that they know
+    push_in_http_iss: str = ""  # gripproxy's own key: of their tokens; empty: any
     push_in_http_max_headers_size: int = 10_000
     push_in_http_max_body_size: int = 1_000_000
     command_spec: str | None = "tcp://127.0.0.1:5563"

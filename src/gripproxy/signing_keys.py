@@ -1,4 +1,4 @@
-"""Reads the keys that the settings and the routes name for Grip-Sig: to sign with, and to verify with."""
+"""Reads the keys that the settings and the routes name: to sign Grip-Sig with, and to verify what others signed."""
 
 import os
 from collections.abc import Iterable
@@ -47,6 +47,15 @@ def read_upstream_key(settings: Settings) -> SigKey | None:
         ConfigError: it is unusable.
     """
     return _read_key("upstream_key", settings.upstream_key, is_upstream=True)
+
+
+def read_publish_key(settings: Settings) -> SigKey | None:
+    """Read the key with which users of the control port prove themselves; None where everybody may use it.
+
+    Raises:
+        ConfigError: it is unusable.
+    """
+    return _read_key("push_in_http_key", settings.push_in_http_key, is_upstream=True)
 
 
 def _read_key(name: str, text: str, directory: str = "", is_upstream: bool = False) -> SigKey | None:

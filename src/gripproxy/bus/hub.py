@@ -14,6 +14,7 @@ import zmq
 from gripproxy.bus.channel_union import ChannelUnion
 from gripproxy.bus.command_socket import open_command_socket
 from gripproxy.bus.control_answer import ControlAnswer
+from gripproxy.bus.control_auth import ControlAuth, ControlGuard, is_loopback_host
 from gripproxy.bus.control_request import ControlRequest
 from gripproxy.bus.control_routes import ControlRoutes
 from gripproxy.bus.control_server import ControlServer, open_listener, open_unix_listener
@@ -34,6 +35,7 @@ from gripproxy.listen_address import convert_port
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.scoreboard import Field, ProcessState
 from gripproxy.settings import Settings
+from gripproxy.signing_keys import read_publish_key
 from gripproxy.vital_signs import VitalSigns
 
 log = logging.getLogger(__name__)
@@ -121,10 +123,17 @@ class _Hub:
         if settings.command_spec is not None:
             opened.callback(open_command_socket(loop, zmq_context, settings, outlet, intake, channels.recover).close)
         if settings.push_in_http_port is not None:
-            routes = ControlRoutes(PublishEndpoint(outlet, intake, channels.recover).respond)
+            routes = ControlRoutes(PublishEndpoint(outlet, intake, channels.recover).respond, self._guard().refuse)
             opened.callback(self._open_control_server(routes).close)
         if settings.prometheus_port is not None:
             opened.callback(self._open_metrics_server(settings.prometheus_port).close)
+
+    def _guard(self) -> ControlGuard:
+        settings = self._settings
+        key = read_publish_key(settings)
+        is_hex = settings.push_in_http_key.startswith("file:")
+        auth = None if key is None else ControlAuth(key, settings.push_in_http_iss, is_hex)
+        return ControlGuard(self._row, time.time, auth, is_loopback_host(settings.push_in_http_addr))
 
     def _open_control_server(self, routes: ControlRoutes) -> ControlServer:
         settings = self._settings

@@ -160,8 +160,8 @@ class GripVerifier:
             return False
         return True
 
-    def _verify(self, token: bytes) -> int | None:
-        """Give when a rightly signed token expires, None for any other."""
+    def claims(self, token: bytes) -> dict[str, object] | None:
+        """Give what a rightly signed token says, whether or not it has expired; None for any other."""
         if _TOKEN.fullmatch(token) is None:
             return None
         try:
@@ -170,5 +170,10 @@ class GripVerifier:
                 claims = orjson.loads(self._jws.decode(token, self._key, self._algorithms))
         except _NOT_A_TOKEN:
             return None
-        expires_s = claims.get("exp") if isinstance(claims, dict) else None
+        return claims if isinstance(claims, dict) else None
+
+    def _verify(self, token: bytes) -> int | None:
+        """Give when a rightly signed token expires, None for any other."""
+        claims = self.claims(token)
+        expires_s = None if claims is None else claims.get("exp")
         return expires_s if type(expires_s) is int and expires_s > 0 else None
