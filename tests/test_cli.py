@@ -9,6 +9,7 @@ import pytest
 from gripproxy import __version__
 from gripproxy.cli import COMMANDS, _report_start, main, new_parser
 from gripproxy.errors import ConfigError
+from gripproxy.log_levels import LogLevels
 from gripproxy.settings import Settings
 from gripproxy_worker.certificates import CertificateStore
 
@@ -35,10 +36,10 @@ def test_bad_option_is_refused_in_words(arguments: list[str], message: str, caps
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("text", "level"), [("0", 0), ("3", 3), ("1,proxy:3", 1), ("proxy:3,handler:0", 2), ("7", 7)])
-def test_loglevel_takes_the_references_lists(text: str, level: int) -> None:
+def test_loglevel_takes_the_references_lists() -> None:
     """Unit files that carry such a list keep working."""
-    assert new_parser().parse_args(["--loglevel", text]).loglevel == level
+    levels = new_parser().parse_args(["--loglevel", "1,proxy:3"]).loglevel
+    assert levels == LogLevels(supervisor=1, worker=3, hub=1)
 
 
 @pytest.mark.parametrize("option", ["-config", "--config"])

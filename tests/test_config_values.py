@@ -4,6 +4,7 @@ import pytest
 
 from gripproxy.config_keys import Key, Kind
 from gripproxy.config_values import Surroundings, convert, cores_count
+from gripproxy.log_levels import LogLevels
 from gripproxy.settings import ForwardedForRule, ForwardedProtocol, ListenAddress, LocalAddress
 
 PLACES = Surroundings(places={"rundir": "/r", "ipc_prefix": "p-"}, port_offset=10)
@@ -121,28 +122,19 @@ def test_local_ports_are_paths_with_the_places_filled_in() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("elements", "level"), [(["3"], 3), (["1", "proxy:3"], 1), (["proxy:3"], 2), ([""], 2), (["10"], 10)]
-)
-def test_log_level_is_the_one_without_a_name(elements: list[str], level: int) -> None:
-    """The names are those of processes that are not here."""
-    assert value(Kind.LOG_LEVEL, *elements) == level
-
-
-@pytest.mark.parametrize(
-    ("element", "reason"),
-    [
-        ("-1", "log level must be greater than or equal to 0"),
-        ("proxy:-1", "log level for service proxy must be greater than or equal to 0"),
-        (":1", "log level component name cannot be empty"),
-        ("high", "log level must be a whole number, not 'high'"),
-    ],
-)
-def test_bad_log_level_is_refused(element: str, reason: str) -> None:
-    """In the reference's words where it has them."""
-    with pytest.raises(ValueError) as error:
-        value(Kind.LOG_LEVEL, element)
-    assert str(error.value) == reason
+def test_log_settings() -> None:
+    """A word that is none of theirs is a mistake in typing."""
+    assert value(Kind.LOG_LEVEL, "1", "hub:3") == LogLevels(supervisor=1, worker=1, hub=3)
+    assert value(Kind.LOG_LEVEL, "") == LogLevels()
+    assert value(Kind.LOG_EVENTS, "hold", "", "publish", "hold") == ("hold", "publish")
+    assert value(Kind.LOG_EVENTS, "") == ()
+    assert value(Kind.LOG_FORMAT, "json") == "json"
+    with pytest.raises(ValueError, match="may hold request, hold, publish, not 'holds'"):
+        value(Kind.LOG_EVENTS, "holds")
+    with pytest.raises(ValueError, match="must be text or json, not 'xml'"):
+        value(Kind.LOG_FORMAT, "xml")
+    with pytest.raises(ValueError, match="log level component name cannot be empty"):
+        value(Kind.LOG_LEVEL, ":1")
 
 
 def test_forwarded_for_rule() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gripproxy import logs
+from gripproxy.log_levels import LogLevels
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,7 @@ def untouched_logging() -> Iterator[None]:
 def test_level_says_what_is_written(tmp_path: Path, level: int, labels: list[str]) -> None:
     """The numbers and the labels are Pushpin's, so that log filters keep working."""
     path = tmp_path / "log"
-    logs.set_up(level, str(path))
+    logs.set_up(LogLevels.all(level), str(path))
     logger = logging.getLogger("gripproxy.test")
     for number in (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG):
         logger.log(number, "text")
@@ -42,7 +43,7 @@ def test_level_says_what_is_written(tmp_path: Path, level: int, labels: list[str
 def test_line_names_time_and_process(tmp_path: Path) -> None:
     """All processes write to one file; only the name tells them apart."""
     path = tmp_path / "log"
-    logs.set_up(2, str(path))
+    logs.set_up(LogLevels.all(2), str(path))
     logs.set_process_name("worker 3")
     logging.getLogger("gripproxy.test").info("started %s", "well")
     line = r"\[INFO\] \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \[worker 3\] started well\n"
@@ -52,7 +53,7 @@ def test_line_names_time_and_process(tmp_path: Path) -> None:
 def test_control_characters_cannot_forge_a_line(tmp_path: Path) -> None:
     """A request's path is logged, and a client chooses it."""
     path = tmp_path / "log"
-    logs.set_up(2, str(path))
+    logs.set_up(LogLevels.all(2), str(path))
     logging.getLogger("gripproxy.test").info("GET /a\n[ERR] forged \x1b[2J é")
     assert path.read_text().endswith("GET /a\\x0a[ERR] forged \\x1b[2J é\n")
     assert path.read_text().count("\n") == 1
@@ -61,7 +62,7 @@ def test_control_characters_cannot_forge_a_line(tmp_path: Path) -> None:
 def test_traceback_follows_its_line(tmp_path: Path) -> None:
     """A crash report without its traceback helps nobody."""
     path = tmp_path / "log"
-    logs.set_up(0, str(path))
+    logs.set_up(LogLevels.all(0), str(path))
     try:
         raise ValueError("why")
     except ValueError:
@@ -72,7 +73,7 @@ def test_traceback_follows_its_line(tmp_path: Path) -> None:
 def test_renamed_file_is_opened_anew(tmp_path: Path) -> None:
     """logrotate renames the file; the next line must not go to the old one."""
     path = tmp_path / "log"
-    logs.set_up(2, str(path))
+    logs.set_up(LogLevels.all(2), str(path))
     logging.getLogger("gripproxy.test").info("one")
     path.rename(tmp_path / "log.1")
     logs.reopen()
@@ -86,7 +87,7 @@ def test_file_that_cannot_be_opened_again_does_not_raise(tmp_path: Path) -> None
     """A log line is never worth a client's connection."""
     folder = tmp_path / "folder"
     folder.mkdir()
-    logs.set_up(2, str(folder / "log"))
+    logs.set_up(LogLevels.all(2), str(folder / "log"))
     (folder / "log").unlink()
     folder.rmdir()
     logging.getLogger("gripproxy.test").info("lost")

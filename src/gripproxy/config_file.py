@@ -16,6 +16,7 @@ from gripproxy.config_values import (
 from gripproxy.errors import ConfigError
 from gripproxy.ini import Ini, IniValue, parse_ini, split_value
 from gripproxy.listen_address import check_socket_path, convert_port
+from gripproxy.log_levels import LogLevels
 from gripproxy.settings import SOCKET_NAME_MAX_BYTES, ListenAddress, LocalAddress, Settings
 
 SEARCH_PATHS = ("./config/gripproxy.conf", "./gripproxy.conf", "/etc/gripproxy/gripproxy.conf")
@@ -36,7 +37,7 @@ class Overrides:
     port: str | None = None  # "[addr:]port"; replaces every listener of the file
     routes: tuple[str, ...] = ()  # lines of a routes file; replace the file
     workers: int | None = None  # 0: one per core
-    log_level: int | None = None
+    log_level: LogLevels | None = None
     id: int | None = None  # ipc prefix "p<id>-" and port offset id * 10
     rundir: str | None = None
 
@@ -217,8 +218,6 @@ class _Reader:
                 raise ConfigError(f"workers must be from 0 to {WORKERS_MAX_COUNT}, not {overrides.workers}")
             fields["workers"] = overrides.workers or cores_count()
         if overrides.log_level is not None:
-            if overrides.log_level < 0:
-                raise ConfigError("log level must be greater than or equal to 0")
             fields["log_level"] = overrides.log_level
 
     def _check_whole(self, fields: dict[str, Any]) -> None:

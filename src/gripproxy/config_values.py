@@ -17,7 +17,11 @@ from gripproxy.listen_address import (
     convert_local,
     convert_port,
 )
+from gripproxy.log_levels import LogLevels, decode_log_levels
 from gripproxy.settings import ForwardedForRule, ForwardedProtocol, ListenAddress, LocalAddress
+
+LOG_EVENTS = ("request", "hold", "publish")
+LOG_FORMATS = ("text", "json")
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 _DECIMAL_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?")
@@ -169,21 +173,21 @@ def _local_listeners(elements: list[str], _: Surroundings) -> tuple[LocalAddress
     return tuple(dict.fromkeys(map(convert_local, elements)))
 
 
-def _log_level(elements: list[str], _: Surroundings) -> int:
-    """Read ``N`` or ``N,NAME:N,...``. Pushpin's processes are not ours, so the levels by name only get checked."""
-    level = None
+def _log_level(elements: list[str], _: Surroundings) -> LogLevels:
+    return decode_log_levels(elements)
+
+
+def _log_events(elements: list[str], _: Surroundings) -> tuple[str, ...]:
     for element in elements:
-        name, separator, text = element.rpartition(":")
-        if separator and not name:
-            raise ValueError("log level component name cannot be empty")
-        if not _WHOLE_NUMBER.fullmatch(text):
-            raise ValueError(f"log level must be a whole number, not {text!r}")
-        if int(text) < 0:
-            owner = f" for service {name}" if name else ""
-            raise ValueError(f"log level{owner} must be greater than or equal to 0")
-        if not separator:
-            level = int(text)
-    return 2 if level is None else level
+        if element not in LOG_EVENTS:
+            raise ValueError(f"may hold {', '.join(LOG_EVENTS)}, not {element!r}")
+    return tuple(dict.fromkeys(elements))
+
+
+def _log_format(_: Key, text: str, __: Surroundings) -> str:
+    if text not in LOG_FORMATS:
+        raise ValueError(f"must be {' or '.join(LOG_FORMATS)}, not {text!r}")
+    return text
 
 
 def _forwarded_for(elements: list[str], _: Surroundings) -> ForwardedForRule:
@@ -235,12 +239,14 @@ _OF_SINGLES: dict[Kind, Callable[[Key, str, Surroundings], object]] = {
     Kind.WORKERS: _workers,
     Kind.SIGNING_KEY: _signing_key,
     Kind.METRICS_ADDRESS: _metrics_address,
+    Kind.LOG_FORMAT: _log_format,
 }
 _OF_LISTS: dict[Kind, Callable[[list[str], Surroundings], object]] = {
     Kind.LISTENERS: _listeners,
     Kind.TLS_LISTENERS: _tls_listeners,
     Kind.LOCAL_LISTENERS: _local_listeners,
     Kind.LOG_LEVEL: _log_level,
+    Kind.LOG_EVENTS: _log_events,
     Kind.FORWARDED_FOR: _forwarded_for,
     Kind.TEXT_LIST: _texts,
     Kind.NETWORKS: _networks,

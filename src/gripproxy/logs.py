@@ -1,80 +1,171 @@
-"""Where log lines go and how one looks: ``[LEVEL] YYYY-MM-DD HH:MM:SS.mmm [process] text``, local time.
+"""How log lines look, and where they go: ``[LEVEL] YYYY-MM-DD HH:MM:SS.mmm [process] text``, local time, or JSON.
 
 Set up once by the command line before it forks; a forked process only names itself. Every module logs through
-``logging.getLogger(__name__)``.
+``logging.getLogger(__name__)``; lines about requests, holds and items come from event_log.py.
 """
 
-import contextlib
 import logging
-import logging.handlers
+import os
 import time
+from collections.abc import Mapping
+
+import orjson
+
+from gripproxy.log_levels import LogLevels
+from gripproxy.log_sink import LogSink
 
 LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)  # by Pushpin's log_level 0-3
-_LABELS = {logging.ERROR: "ERR", logging.WARNING: "WARN", logging.INFO: "INFO", logging.DEBUG: "DEBUG"}
+LABELS = {logging.ERROR: "ERR", logging.WARNING: "WARN", logging.INFO: "INFO", logging.DEBUG: "DEBUG"}
+_NAMES = {logging.ERROR: "error", logging.WARNING: "warning", logging.INFO: "info", logging.DEBUG: "debug"}  # in JSON
+_PRIORITIES = {logging.ERROR: "<3>", logging.WARNING: "<4>", logging.INFO: "<6>", logging.DEBUG: "<7>"}  # of syslog
 
 # A request's own bytes can stand in a line; none of them may start another line or move a terminal's cursor.
 _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
 
-
-class LineFormatter(logging.Formatter):
-    """Makes one line of a record; a traceback follows on lines of its own."""
-
-    process_name = "supervisor"
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage()
-        if not text.isprintable():
-            text = text.translate(_ESCAPED)
-        label = _LABELS.get(record.levelno, record.levelname)
-        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
-        line = f"[{label}] {moment}.{int(record.msecs):03d} [{self.process_name}] {text}"
-        if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
-        return line
+log = logging.getLogger(__name__)
 
 
-class LogFileHandler(logging.handlers.WatchedFileHandler):
-    """Appends to a file and opens it anew when it was renamed or removed, in every process by itself.
+def printable(text: str) -> str:
+    """Give `text` so that it stays on its line."""
+    return text if text.isprintable() else text.translate(_ESCAPED)
 
-    A full disk, or a directory that this user may not write to any more, must not stop a process that serves.
+
+class LineFormatter:
+    """Makes lines of what is to be logged, for one process.
+
+    Args:
+        is_json: one object a line instead of text.
+        has_priorities: begin each line with its level as the journal reads it.
     """
 
+    def __init__(self, is_json: bool = False, has_priorities: bool = False) -> None:
+        self.is_json = is_json
+        self.process_name = "supervisor"
+        self._has_priorities = has_priorities
+        self._second = -1
+        self._moment = ""
+        self._is_utc = is_json
+
+    def line(self, level: int, at: float, text: str) -> bytes:
+        """Make a text line. `at` is seconds since 1970; `text` is printable."""
+        return b"%s%s\n" % (self._priority(level), self._text(level, at, text))
+
+    def json_line(self, level: int, at: float, values: Mapping[str, object]) -> bytes:
+        """Make a JSON line. `values` follow time, level and process."""
+        head = {"time": f"{self._moment_of(at)}Z", "level": _NAMES.get(level, "info"), "process": self.process_name}
+        try:
+            data = orjson.dumps({**head, **values})
+        except TypeError:  # half a pair of surrogates: bytes of a request that are no text
+            data = orjson.dumps({**head, **{name: _mended(value) for name, value in values.items()}})
+        return b"%s%s\n" % (self._priority(level), data)
+
+    def format_record(self, record: logging.LogRecord) -> bytes:
+        """Make the line of one of `logging`'s records; in text, a traceback follows on lines of its own."""
+        level, at, message = record.levelno, record.created, record.getMessage()
+        traceback = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
+        if self.is_json:
+            values = {"event": "log", "text": message}
+            return self.json_line(level, at, {**values, "traceback": traceback} if traceback else values)
+        line = self.line(level, at, printable(message))
+        priority = self._priority(level)
+        return line + b"".join(b"%s%s\n" % (priority, _encode(printable(row))) for row in traceback.splitlines())
+
+    def _text(self, level: int, at: float, text: str) -> bytes:
+        return _encode(f"[{LABELS.get(level, 'INFO')}] {self._moment_of(at)} [{self.process_name}] {text}")
+
+    def _moment_of(self, at: float) -> str:
+        second = int(at)
+        if second != self._second:  # the same for most lines
+            form = "%Y-%m-%dT%H:%M:%S" if self._is_utc else "%Y-%m-%d %H:%M:%S"
+            self._moment = time.strftime(form, (time.gmtime if self._is_utc else time.localtime)(second))
+            self._second = second
+        return f"{self._moment}.{int((at - second) * 1000):03d}"
+
+    def _priority(self, level: int) -> bytes:
+        return _PRIORITIES.get(level, "<6>").encode() if self._has_priorities else b""
+
+
+class SinkHandler(logging.Handler):
+    """Passes `logging`'s records on to the process's sink, at once. What cannot be written never raises."""
+
+    def __init__(self, formatter: LineFormatter, sink: LogSink) -> None:
+        super().__init__()
+        self.line_formatter = formatter
+        self.sink = sink
+        sink.on_dropped = self._on_dropped  # type: ignore[method-assign]
+
     def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(OSError):
-            super().emit(record)
+        try:
+            line = self.line_formatter.format_record(record)
+        except Exception:  # a placeholder that does not fit: the text alone must do
+            line = self.line_formatter.line(record.levelno, record.created, printable(str(record.msg)))
+        self.sink.put(line)
+        self.sink.flush()
 
-    def reopen(self) -> None:
-        """Open the file anew now, if it was renamed or removed."""
-        with contextlib.suppress(OSError):
-            self.reopenIfNeeded()
+    def flush(self) -> None:
+        self.sink.flush()
+
+    def _on_dropped(self, count: int) -> None:
+        log.warning("%d log lines could not be written and are lost", count)
 
 
-_formatter = LineFormatter()
+_levels = LogLevels()
+_handler = SinkHandler(LineFormatter(), LogSink())
 
 
-def set_up(level: int, logfile: str | None = None) -> None:
-    """Send log lines up to `level` (0 error, 1 warning, 2 info, 3 and more debug) to `logfile` or standard error.
+def set_up(levels: LogLevels, logfile: str | None = None, is_json: bool = False) -> None:
+    """Send log lines to `logfile` or standard error.
 
     Raises:
         OSError: `logfile` cannot be opened.
     """
-    handler = logging.StreamHandler() if logfile is None else LogFileHandler(logfile, encoding="utf-8")
-    handler.setFormatter(_formatter)
+    global _levels, _handler
+    sink = LogSink(path=logfile)
+    _levels = levels
+    _handler = SinkHandler(LineFormatter(is_json, logfile is None and is_journal(2)), sink)
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
-    root.addHandler(handler)
-    root.setLevel(LEVELS[min(level, len(LEVELS) - 1)])
+    root.addHandler(_handler)
     logging.raiseExceptions = False  # a line that cannot be written has nowhere to be reported
+    set_process_name(_handler.line_formatter.process_name)
 
 
 def set_process_name(name: str) -> None:
-    """Name this process in its lines: "supervisor", "hub", "worker 0"."""
-    _formatter.process_name = name
+    """Name this process in its lines: "supervisor", "hub", "worker 0". Its log level is that of its name."""
+    _handler.line_formatter.process_name = name
+    logging.getLogger().setLevel(LEVELS[min(_levels.of(name), len(LEVELS) - 1)])
+
+
+def begin_child(name: str) -> None:
+    """Name a process that was just forked; what its parent has still to write is not its own."""
+    _handler.sink.forget()
+    set_process_name(name)
+
+
+def output() -> tuple[LineFormatter, LogSink]:
+    """Give what makes this process's lines, and what takes them."""
+    return _handler.line_formatter, _handler.sink
 
 
 def reopen() -> None:
     """Open the log file anew if it was renamed or removed; nothing to do for standard error."""
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, LogFileHandler):
-            handler.reopen()
+    _handler.sink.reopen()
+
+
+def is_journal(fd: int) -> bool:
+    """Tell whether `fd` leads to systemd's journal, as the variable says that it sets for its services."""
+    device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        status = os.fstat(fd)
+    except OSError:
+        return False
+    return (device, inode) == (str(status.st_dev), str(status.st_ino))
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _mended(value: object) -> object:
+    return _encode(value).decode() if isinstance(value, str) else value

@@ -13,6 +13,7 @@ import pytest
 from gripproxy import logs
 from gripproxy.child import ChildContext, ChildMain
 from gripproxy.errors import ConfigError
+from gripproxy.log_levels import LogLevels
 from gripproxy.scoreboard import Field, ProcessState, Scoreboard
 from gripproxy.settings import Settings
 from gripproxy.supervisor.run_directory import InstanceLock
@@ -80,7 +81,7 @@ class RunningSupervisor:
         status = 99
         try:
             os.environ["NOTES"] = str(self.folder / "notes")
-            logs.set_up(3, str(self.log_path))
+            logs.set_up(LogLevels.all(3), str(self.log_path))
             lock = InstanceLock(self.settings)
             lock.acquire()
             status = Supervisor(self.settings, hub_main, worker_main, self.scoreboard).run()

@@ -119,7 +119,7 @@ def _run_child(plan: ChildPlan, context: ChildContext, foreign_fds: Iterable[int
         for fd in foreign_fds:
             os.close(fd)
         setproctitle.setproctitle(f"gripproxy: {plan.name}")
-        logs.set_process_name(plan.name)
+        logs.begin_child(plan.name)
         keep_freed_memory()
         _reset_signals()
         status = _guard_main(plan, context)
