@@ -82,6 +82,8 @@ class Field(IntEnum):
     PACED_COUNT = 56  # worker: deliveries that `message_rate` let go in the slot
     LOG_DROPPED = 57  # log lines that could not be written
     UNAUTHORIZED = 58  # hub: requests and publishers turned away for want of a key
+    HOLDS_STREAM = 59  # holds that began; also streams that got other channels
+    HOLDS_RESPONSE = 60
     FIELD_COUNT = 64
 
 

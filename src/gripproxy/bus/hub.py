@@ -23,7 +23,7 @@ from gripproxy.bus.host_channels import HostChannels
 from gripproxy.bus.id_cache import IdCache
 from gripproxy.bus.item_intake import ItemIntake
 from gripproxy.bus.item_sequencer import ItemSequencer
-from gripproxy.bus.metrics_page import CONTENT_TYPE, encode_metrics
+from gripproxy.bus.metrics_page import CONTENT_TYPE, MetricsPage
 from gripproxy.bus.outlet import Outlet
 from gripproxy.bus.publish_endpoint import PublishEndpoint
 from gripproxy.bus.watched_socket import AnyContext
@@ -152,10 +152,11 @@ class _Hub:
         listener = open_metrics_listener(spec)
         log.info("metrics on %s", spec)
         scoreboard = self._context.scoreboard
+        rows = [scoreboard.row(index) for index in range(scoreboard.rows_count)]
+        page = MetricsPage(len(rows) - 1, self._settings.prometheus_prefix)
 
         def respond(_: ControlRequest) -> ControlAnswer:
-            rows = [scoreboard.row(index) for index in range(scoreboard.rows_count)]
-            return ControlAnswer(200, encode_metrics(rows, self._settings.prometheus_prefix), CONTENT_TYPE)
+            return ControlAnswer(200, page.encode(rows, {}), CONTENT_TYPE)
 
         return ControlServer(self._loop, listener, respond, METRICS_REQUEST_MAX_BYTES, METRICS_REQUEST_MAX_BYTES)
 

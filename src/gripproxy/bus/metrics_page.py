@@ -1,65 +1,117 @@
-"""The scoreboard as a page for Prometheus (text format 0.0.4)."""
+"""The page for Prometheus (text format 0.0.4): Pushpin's five metrics, and then gripproxy's own."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 
-from gripproxy.scoreboard import HUB_ROW, Field, ProcessState
+from gripproxy import __version__
+from gripproxy.bus.metrics_table import FAMILIES, HISTOGRAMS, ROUTE_FAMILIES, Derived, Family, Kind, Scope
+from gripproxy.bus.process_clock import read_cpu_s
+from gripproxy.bus.reference_metrics import reference_lines
+from gripproxy.scoreboard import BOUNDS_S, HUB_ROW, ROW_CELLS, Field, Histogram, ProcessState, read_histogram
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
-_WORKERS, _HUB, _ALL = "workers", "hub", "all"
+Row = memoryview | Sequence[int]
 
-# Field, name, kind, rows that have it, help
-_METRICS = (
-    (Field.CONNECTIONS, "connections", "gauge", _WORKERS, "Open client connections"),
-    (Field.HELD_STREAMS, "held_streams", "gauge", _WORKERS, "Clients in a stream hold"),
-    (Field.HELD_RESPONSES, "held_responses", "gauge", _WORKERS, "Clients in a response hold"),
-    (Field.CHANNELS, "channels", "gauge", _WORKERS, "Channels with a subscriber in this worker"),
-    (Field.ITEMS_PARKED, "items_parked", "gauge", _HUB, "Items that wait for the one before them"),
-    (Field.RESTARTS, "restarts_total", "counter", _ALL, "Times this process was replaced"),
-    (Field.ACCEPTED, "connections_accepted_total", "counter", _WORKERS, "Client connections accepted"),
-    (Field.REFUSED, "connections_refused_total", "counter", _WORKERS, "Client connections over the limit"),
-    (Field.ACCEPT_PAUSES, "accept_pauses_total", "counter", _WORKERS, "Times that no socket was left for a client"),
-    (Field.HANDSHAKES, "tls_handshakes_total", "counter", _WORKERS, "TLS handshakes finished"),
-    (Field.HANDSHAKE_ERRORS, "tls_handshake_errors_total", "counter", _WORKERS, "TLS handshakes given up"),
-    (Field.REQUESTS, "requests_total", "counter", _WORKERS, "Client requests"),
-    (Field.CLIENT_ERRORS, "client_errors_total", "counter", _WORKERS, "Requests that broke HTTP or were refused"),
-    (Field.ORIGIN_ERRORS, "origin_errors_total", "counter", _WORKERS, "Requests that no origin answered well"),
-    (Field.ORIGIN_UNSERVED, "origin_unserved_total", "counter", _WORKERS, "Requests that got no origin connection"),
-    (Field.ITEMS_RECEIVED, "items_received_total", "counter", _ALL, "Items from publishers, or from the bus"),
-    (Field.ITEMS_REFUSED, "items_refused_total", "counter", _HUB, "Items that were not valid"),
-    (Field.ITEMS_DUPLICATE, "items_duplicate_total", "counter", _HUB, "Items dropped since their id was known"),
-    (Field.ITEMS_LATE, "items_late_total", "counter", _HUB, "Items sent without the one before them"),
-    (Field.ITEMS_UNORDERED, "items_unordered_total", "counter", _HUB, "Items dropped for their place in the order"),
-    (Field.ITEMS_SENT, "items_sent_total", "counter", _HUB, "Items handed to the workers"),
-    (Field.BUS_GAPS, "bus_gaps_total", "counter", _WORKERS, "Items lost between hub and worker"),
-    (Field.DELIVERIES, "deliveries_total", "counter", _WORKERS, "Items written or queued to a held client"),
-    (Field.DROPPED_WAITING, "deliveries_unawaited_total", "counter", _WORKERS, "Items dropped behind a next part"),
-    (Field.DROPPED_UNFIT, "deliveries_unfit_total", "counter", _WORKERS, "Items that did not fit a hold's filters"),
-    (Field.DROPPED_SLOW, "deliveries_dropped_total", "counter", _WORKERS, "Items dropped for a slow client"),
-    (Field.SLOW_CLIENTS, "slow_clients_total", "counter", _WORKERS, "Times a held client's socket was full"),
-    (Field.KEEP_ALIVES, "keep_alives_total", "counter", _WORKERS, "Keep-alives written to held clients"),
-    (Field.ZHTTP_REFUSED, "zhttp_refused_total", "counter", _HUB, "Requests that full or absent queues turned away"),
-    (Field.ZHTTP_INVALID, "zhttp_invalid_total", "counter", _HUB, "Packets of zhttp origins that were not valid"),
-    (Field.INTERNAL_ERRORS, "internal_errors_total", "counter", _ALL, "Errors of gripproxy's own"),
-)
+_FIRST_HISTOGRAM = ROW_CELLS + len(Derived)  # column of the first cumulative bucket of the first histogram
+_LE = (*(str(bound) for bound in BOUNDS_S), "+Inf")
+_HISTOGRAM_COLUMNS = len(_LE) + 1  # the last bucket is the count too; and the sum
 
 
-def encode_metrics(rows: Sequence[memoryview | Sequence[int]], prefix: str = "") -> bytes:
-    """Render the rows: the hub's first, then the workers'. `prefix` goes before every name."""
-    lines: list[str] = []
-    names = ["hub", *(f"worker-{index}" for index in range(len(rows) - 1))]
-    _add_metric(lines, f"{prefix}gripproxy_up", "gauge", "1 while the process serves")
-    for name, row in zip(names, rows, strict=True):
-        lines.append(f'{prefix}gripproxy_up{{process="{name}"}} {int(row[Field.STATE] == ProcessState.READY)}')
-    for column, short_name, kind, scope, text in _METRICS:
-        metric = f"{prefix}gripproxy_{short_name}"
-        _add_metric(lines, metric, kind, text)
-        for index, (name, row) in enumerate(zip(names, rows, strict=True)):
-            if scope == _ALL or (scope == _HUB) == (index == HUB_ROW):
-                lines.append(f'{metric}{{process="{name}"}} {row[column]}')
-    return "\n".join(lines).encode() + b"\n"
+class MetricsPage:
+    """Writes the page of a scoreboard with `workers_count` workers. `prefix` goes before every name.
+
+    Whatever does not change in it is put together once: the hub writes it while items wait.
+    """
+
+    def __init__(self, workers_count: int, prefix: str = "") -> None:
+        self._prefix = prefix
+        self._names = ["hub", *(f"worker-{index}" for index in range(workers_count))]
+        # What comes before a value, which row has it, and in which column.
+        self._samples: list[tuple[str, int, int]] = []
+        self._own = f"{prefix}gripproxy_"
+        info = f"{self._own}build_info"
+        self._text = f'{_header(info, Kind.GAUGE, "Always 1")}\n{info}{{version="{__version__}"}} 1'
+        for family in FAMILIES:
+            self._add(family, self._plain(family))
+        for family in HISTOGRAMS:
+            self._add(family, self._buckets(family))
+
+    def encode(self, rows: Sequence[Row], routes: Mapping[str, Sequence[int]]) -> bytes:
+        """Render the rows, the hub's first, and the traffic by route id."""
+        now_s = time.monotonic()
+        plain_rows = [list(row) for row in rows]
+        cells = [_with_derived(row, now_s) for row in plain_rows]
+        lines = reference_lines(plain_rows, routes, self._prefix)
+        lines.append(self._text)
+        lines += [f"{head}{cells[index][column]}" for head, index, column in self._samples]
+        lines += self._route_lines(routes)
+        return "\n".join(lines).encode(errors="replace") + b"\n"
+
+    def _add(self, family: Family, samples: Iterator[tuple[str, int, int]]) -> None:
+        """Put the header before the first sample."""
+        header = _header(self._own + family.name, family.kind, family.help) + "\n"
+        for head, index, column in samples:
+            self._samples.append((header + head, index, column))
+            header = ""
+
+    def _rows_of(self, family: Family) -> Iterator[tuple[int, str]]:
+        for index, name in enumerate(self._names):
+            if family.scope == Scope.ALL or (family.scope == Scope.HUB) == (index == HUB_ROW):
+                yield index, f'process="{name}"'
+
+    def _plain(self, family: Family) -> Iterator[tuple[str, int, int]]:
+        for index, process in self._rows_of(family):
+            for labels, column in family.samples:
+                yield f"{self._own}{family.name}{{{_joined(process, labels)}}} ", index, int(column)
+
+    def _buckets(self, family: Family) -> Iterator[tuple[str, int, int]]:
+        metric = self._own + family.name
+        start = _FIRST_HISTOGRAM + family.samples[0][1] * _HISTOGRAM_COLUMNS
+        for index, process in self._rows_of(family):
+            for number, bound in enumerate(_LE):
+                yield f'{metric}_bucket{{{process},le="{bound}"}} ', index, start + number
+            yield f"{metric}_sum{{{process}}} ", index, start + len(_LE)
+            yield f"{metric}_count{{{process}}} ", index, start + len(_LE) - 1
+
+    def _route_lines(self, routes: Mapping[str, Sequence[int]]) -> Iterator[str]:
+        for family in ROUTE_FAMILIES if routes else ():
+            metric = self._own + family.name
+            yield _header(metric, family.kind, family.help)
+            for route, traffic in sorted(routes.items()):
+                name = f'route="{_escape(route)}"'
+                for labels, column, less_column in family.samples:
+                    value = traffic[column] - (0 if less_column is None else traffic[less_column])
+                    yield f"{metric}{{{_joined(name, labels)}}} {value}"
 
 
-def _add_metric(lines: list[str], metric: str, kind: str, text: str) -> None:
-    lines.append(f"# HELP {metric} {text}.")
-    lines.append(f"# TYPE {metric} {kind}")
+def _with_derived(row: list[int], now_s: float) -> list[int | float]:
+    """Add the columns of `Derived` and of the histograms."""
+    busy_count = row[Field.EXCHANGES] + row[Field.HELD_STREAMS] + row[Field.HELD_RESPONSES]
+    cells: list[int | float] = [
+        *row,
+        int(row[Field.STATE] == ProcessState.READY),
+        max(0, row[Field.CONNECTIONS] - busy_count),
+        max(0.0, round(now_s - row[Field.HEARTBEAT_MS] / 1000, 3)),
+        read_cpu_s(row[Field.PID]) or 0.0,
+    ]
+    for histogram in Histogram:
+        counts, sum_s = read_histogram(row, histogram)
+        total = 0
+        for count in counts:
+            total += count
+            cells.append(total)
+        cells.append(sum_s)
+    return cells
+
+
+def _header(metric: str, kind: Kind, text: str) -> str:
+    return f"# HELP {metric} {text}.\n# TYPE {metric} {kind}"
+
+
+def _joined(first: str, second: str) -> str:
+    return f"{first},{second}" if second else first
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
