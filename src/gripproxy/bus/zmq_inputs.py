@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 
 # Frames that wait inside of ZeroMQ per publisher. Pushpin has 101,000; but then a publisher that outruns the workers
 # fills our memory before it feels any resistance, and a hub that is killed takes all of these with it. A PUSH socket
-# waits, so a thousand are enough (10,000 were no faster); a PUB socket drops instead.
-FRAMES_HWM = {zmq.PULL: 1_000, zmq.SUB: 10_000}
+# waits, and 64 are as fast as a thousand; a PUB socket drops instead, though what is small waits in the kernel first.
+FRAMES_HWM = {zmq.PULL: 64, zmq.SUB: 1_000}
 # Larger frames than an item may have are read, refused and logged; but past this ZeroMQ drops the connection itself.
 FRAME_MAX_BYTES = 4 * ITEM_MAX_BYTES
 
