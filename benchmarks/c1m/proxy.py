@@ -12,7 +12,7 @@ from benchmarks.servers.server import free_port
 
 SPARE_CONNECTIONS = 1000  # of client_maxconn, beside those that are held
 METRICS_LIMIT_S = 20.0
-_SAMPLE = re.compile(r'^gripproxy_(\w+)\{process="([^"]+)"\} (\d+)$', re.MULTILINE)
+_SAMPLE = re.compile(r'^gripproxy_(\w+)\{process="([^"]+)"[^}]*\} (\d+)$', re.MULTILINE)
 MUST_BE_ZERO = (
     "deliveries_dropped_total",
     "bus_gaps_total",
@@ -89,10 +89,11 @@ prometheus_port=127.0.0.1:{self.metrics_port}
 
 
 def decode_metrics(page: str) -> dict[str, dict[str, int]]:
-    """Decode the page that `prometheus_port` serves."""
+    """Decode the page that `prometheus_port` serves, and add up what a process tells by state or cause."""
     found: dict[str, dict[str, int]] = {}
     for name, process, value in _SAMPLE.findall(page):
-        found.setdefault(name, {})[process] = int(value)
+        values = found.setdefault(name, {})
+        values[process] = values.get(process, 0) + int(value)
     return found
 
 

@@ -51,6 +51,8 @@ def test_metrics_are_added_up_over_processes() -> None:
     counters = decode_metrics(page)
     assert counters == {"a": {"hub": 1, "worker-0": 20}}
     assert total(counters, "a") == 21
+    by_state = 'gripproxy_c{process="worker-0",state="x"} 3\ngripproxy_c{process="worker-0",state="y"} 4\n'
+    assert decode_metrics(by_state) == {"c": {"worker-0": 7}}
     with pytest.raises(BenchmarkError, match="no b"):
         total(counters, "b")
 
