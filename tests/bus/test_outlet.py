@@ -24,6 +24,7 @@ from gripproxy.protocol.bus_message import (
     decode_message,
     unpack_item,
 )
+from gripproxy.protocol.bus_parts import PART_MAX_BYTES, MessageJoiner
 from gripproxy.scoreboard import Field
 from tests.bus.bench import BusBench, publish, stream_item
 
@@ -214,7 +215,7 @@ def test_full_worker_blocks_the_bus_and_nothing_is_lost(bench: BusBench) -> None
 
 
 def test_overfull_outlet_says_so(bench: BusBench) -> None:
-    """Control requests are turned away before the memory is full."""
+    """Control requests are turned away before the memory is full: large items take the places of many messages."""
     outlet = bench.outlet()
     join(bench, 0, pid=1, rcvhwm=1)
     bench.run(outlet.wait_joined({0}, timeout_s=10))
@@ -224,7 +225,30 @@ def test_overfull_outlet_says_so(bench: BusBench) -> None:
         publish(outlet, item)
         count += 1
     assert outlet.is_blocked
-    assert count <= 2 * outlet_module.MESSAGES_HWM + outlet_module.WAITING_MAX_BYTES // 1_000_000 + 100
+    bound_bytes = outlet_module.MESSAGES_HWM * PART_MAX_BYTES + outlet_module.WAITING_MAX_BYTES
+    assert 10 < count <= bound_bytes // 1_000_000 + 10
+
+
+def test_large_item_goes_in_parts_and_keeps_its_place(bench: BusBench) -> None:
+    """No other item gets between them, or past them, blocked bus or not."""
+    outlet = bench.outlet()
+    worker, joiner = join(bench, 0, pid=1, rcvhwm=1), MessageJoiner()
+    bench.run(outlet.wait_joined({0}, timeout_s=10))
+    assert joiner.take(worker.recv()) is not None
+    large_count = 0
+    while not outlet.is_blocked:
+        publish(outlet, stream_item("c", b"x" * 1_000_000))
+        publish(outlet, stream_item("c", b"small"))
+        large_count += 1
+    messages, parts_count = [], 0
+    while len(messages) < 2 * large_count:
+        bench.run_until(lambda: bool(worker.poll(0)))
+        parts_count += 1
+        if (whole := joiner.take(worker.recv())) is not None:
+            message = decode_message(whole)
+            messages += [(message.sequence + place, len(whole)) for place in range(len(message.channels or ()))]
+    assert [sequence for sequence, _ in messages] == list(range(2 * large_count))
+    assert parts_count > 8 * large_count
 
 
 def test_channel_reports_reach_the_hub(bench: BusBench) -> None:
