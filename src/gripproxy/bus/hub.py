@@ -23,15 +23,18 @@ from gripproxy.bus.host_channels import HostChannels
 from gripproxy.bus.id_cache import IdCache
 from gripproxy.bus.item_intake import ItemIntake
 from gripproxy.bus.item_sequencer import ItemSequencer
+from gripproxy.bus.live_pages import LivePages
 from gripproxy.bus.metrics_page import CONTENT_TYPE, MetricsPage
 from gripproxy.bus.outlet import Outlet
 from gripproxy.bus.publish_endpoint import PublishEndpoint
 from gripproxy.bus.watched_socket import AnyContext
+from gripproxy.bus.watches import Watches
 from gripproxy.bus.zhttp_gateway import open_gateway
 from gripproxy.bus.zmq_inputs import open_push_input, open_sub_input
 from gripproxy.child import ChildContext
 from gripproxy.errors import ConfigError
 from gripproxy.listen_address import convert_port
+from gripproxy.protocol.event_line import EventLines
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.scoreboard import Field, ProcessState
 from gripproxy.settings import Settings
@@ -122,8 +125,12 @@ class _Hub:
             opened.callback(forwarded.close)
         if settings.command_spec is not None:
             opened.callback(open_command_socket(loop, zmq_context, settings, outlet, intake, channels.recover).close)
+        lines = EventLines(has_address=settings.log_from, has_user_agent=settings.log_user_agent)
+        pages = LivePages(loop, self._context.scoreboard, outlet, Watches(self._row), dict, lines)
+        opened.callback(pages.close)
         if settings.push_in_http_port is not None:
             routes = ControlRoutes(PublishEndpoint(outlet, intake, channels.recover).respond, self._guard().refuse)
+            pages.register(routes)
             opened.callback(self._open_control_server(routes).close)
         if settings.prometheus_port is not None:
             opened.callback(self._open_metrics_server(settings.prometheus_port).close)
