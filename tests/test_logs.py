@@ -1,14 +1,17 @@
 """Log lines as they look, and a log file that is renamed under a running process."""
 
 import logging
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 
 from gripproxy import logs
 from gripproxy.log_levels import LogLevels
+from gripproxy.log_sink import KEPT_MAX_BYTES
 
 
 @pytest.fixture(autouse=True)
@@ -16,14 +19,12 @@ def untouched_logging() -> Iterator[None]:
     """Give pytest its own handlers back."""
     root = logging.getLogger()
     handlers, level, raises = root.handlers[:], root.level, logging.raiseExceptions
+    own_handler, own_levels = logs._handler, logs._levels
     yield
-    for handler in root.handlers:
-        if handler not in handlers:
-            handler.close()
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.raiseExceptions = raises
-    logs.set_process_name("supervisor")
+    logs._handler, logs._levels = own_handler, own_levels
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,85 @@ def test_control_characters_cannot_forge_a_line(tmp_path: Path) -> None:
     logging.getLogger("gripproxy.test").info("GET /a\n[ERR] forged \x1b[2J é")
     assert path.read_text().endswith("GET /a\\x0a[ERR] forged \\x1b[2J é\n")
     assert path.read_text().count("\n") == 1
+
+
+def test_bytes_that_are_no_text_do_not_lose_the_line(tmp_path: Path) -> None:
+    """Names of files and channels may hold such, as halves of surrogate pairs."""
+    for is_json in (False, True):
+        path = tmp_path / f"log-{is_json}"
+        logs.set_up(LogLevels(), str(path), is_json)
+        logging.getLogger("gripproxy.test").info("a\udcffb")
+        assert "a\\udcffb" in path.read_text()
+        assert path.read_text().count("\n") == 1
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    """One object for a program to read, whatever the text holds."""
+    path = tmp_path / "log"
+    logs.set_up(LogLevels(), str(path), is_json=True)
+    logs.set_process_name("hub")
+    logging.getLogger("gripproxy.test").warning('say "%s"\n', "é")
+    try:
+        raise ValueError("why")
+    except ValueError:
+        logging.getLogger("gripproxy.test").exception("failed")
+    warning, error = map(orjson.loads, path.read_text().splitlines())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", warning.pop("time"))
+    assert warning == {"level": "warning", "process": "hub", "event": "log", "text": 'say "é"\n'}
+    assert (error["level"], error["text"], error["traceback"].splitlines()[-1]) == (
+        "error",
+        "failed",
+        "ValueError: why",
+    )
+
+
+def test_each_process_has_its_level(tmp_path: Path) -> None:
+    """Each takes its own when it is named after the fork."""
+    path = tmp_path / "log"
+    logs.set_up(LogLevels(supervisor=0, hub=3), str(path))
+    for name in ("supervisor", "hub", "worker 1"):
+        logs.begin_child(name)
+        logging.getLogger("gripproxy.test").info("text")
+        logging.getLogger("gripproxy.test").debug("text")
+    assert re.findall(r"^\[(\w+)\] .* \[([a-z0-9 ]+)\]", path.read_text(), re.MULTILINE) == [
+        ("INFO", "hub"),
+        ("DEBUG", "hub"),
+        ("INFO", "worker 1"),
+    ]
+
+
+def test_text_that_does_not_fit_its_values_is_logged_alone(tmp_path: Path) -> None:
+    """A slip in a log call must neither lose the line nor raise."""
+    path = tmp_path / "log"
+    logs.set_up(LogLevels(), str(path))
+    logging.getLogger("gripproxy.test").info("%d of %s", 1)
+    assert path.read_text().endswith("%d of %s\n")
+
+
+def test_journal_is_told_how_bad_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its filters go by priority; every row of a traceback has one. Elsewhere nobody would take it off again."""
+    status = os.fstat(2)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+    assert logs.is_journal(2)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino + 1}")
+    assert not logs.is_journal(2)
+    monkeypatch.delenv("JOURNAL_STREAM")
+    assert not logs.is_journal(2)
+    formatter = logs.LineFormatter(has_priorities=True)
+    record = logging.LogRecord("n", logging.CRITICAL, "p", 1, "text", None, (ValueError, ValueError("why"), None))
+    rows = formatter.format_record(record).splitlines()
+    assert rows[0].startswith(b"<3>[ERR] ") and rows[-1] == b"<3>ValueError: why"
+    assert logs.LineFormatter(True, True).format_record(record).startswith(b'<3>{"time":')
+
+
+def test_lost_lines_are_said(tmp_path: Path) -> None:
+    """A log with a hole in it looks like a quiet day."""
+    path = tmp_path / "log"
+    logs.set_up(LogLevels(), str(path))
+    sink = logs.output()[1]
+    sink.put(b"x" * (KEPT_MAX_BYTES + 1))
+    sink.flush()
+    assert path.read_text().endswith("1 log lines could not be written and are lost\n")
 
 
 def test_traceback_follows_its_line(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from collections.abc import Callable
 KEPT_MAX_BYTES = 1_048_576  # of lines that could not be written yet: some 7,000
 BATCH_BYTES = 65_536  # one write to a file; the lines of several processes never mix in it
 PIPE_BATCH_BYTES = select.PIPE_BUF  # what pipes take whole or not at all
-LOOK_S = 0.25  # between two looks whether the file was renamed or removed
 TELL_S = 1.0  # between two words about dropped lines
+DRAIN_MAX_S = 0.5
+DRAIN_PAUSE_S = 0.01
 
 Write = Callable[[bytes], int]
 
@@ -40,9 +41,9 @@ class LogSink:
         self._bytes_count = 0  # of both
         self._told_count = 0  # dropped lines that a line has told of
         self._told_at = 0.0
-        self._looked_at = 0.0
         self._fd = fd if path is None else _open(path)
-        self._write, self._batch_bytes = _writer(self._fd, path is not None)
+        self._write: Write | None = None  # until something is written
+        self._batch_bytes = BATCH_BYTES
 
     @property
     def is_empty(self) -> bool:
@@ -64,33 +65,34 @@ class LogSink:
         """Write what can be written without waiting; the rest stays for the next time."""
         if not self._bytes_count and self._told_count == self.dropped_count:
             return
-        if self.path is not None:
-            self._look()
+        if self._write is None:
+            self._write, self._batch_bytes = _writer(self._fd, self.path is not None)
         self._batch()
-        self._write_batches()
+        if self._look():
+            self._write_batches(self._write)
         if not self._batches and self._told_count != self.dropped_count:
             self._tell()
 
     def on_dropped(self, count: int) -> None:
         """Hear that lines are written again, after `count` were dropped. For the owner to replace."""
 
+    def drain(self) -> None:
+        """Write what waits, and wait for a slow reader a little: the process is about to end."""
+        end = time.monotonic() + DRAIN_MAX_S
+        self.flush()
+        while self._bytes_count and time.monotonic() < end:
+            time.sleep(DRAIN_PAUSE_S)
+            self.flush()
+
     def reopen(self) -> None:
         """Open the file anew if it was renamed or removed."""
-        if self.path is not None:
-            self._looked_at = 0.0
-            self._look()
+        self._look()
 
     def forget(self) -> None:
         """Let go of what waits: in a forked process it is the parent's to write."""
         self._lines.clear()
         self._batches.clear()
         self._bytes_count = 0
-
-    def close(self) -> None:
-        """Write what can be written, and close a file of our own."""
-        self.flush()
-        if self.path is not None:
-            os.close(self._fd)
 
     def _tell(self) -> None:
         now = time.monotonic()
@@ -115,11 +117,11 @@ class LogSink:
             self._batches.append(b"".join(piece))
         self._lines.clear()
 
-    def _write_batches(self) -> None:
+    def _write_batches(self, write: Write) -> None:
         batches = self._batches
         while batches:
             try:
-                written_count = self._write(batches[0])
+                written_count = write(batches[0])
             except OSError:  # full, gone, or nobody reads: the lines wait for better times
                 return
             self._bytes_count -= written_count
@@ -128,26 +130,24 @@ class LogSink:
                 return
             batches.popleft()
 
-    def _look(self) -> None:
-        now = time.monotonic()
-        if now - self._looked_at < LOOK_S:
-            return
-        self._looked_at = now
-        path = self.path or ""
+    def _look(self) -> bool:
+        """Open the file anew if it is not at its path any more. Tells whether anybody will find what is written."""
+        if self.path is None:
+            return True
+        ours = os.fstat(self._fd)
         try:
-            found = os.stat(path)
+            found = os.stat(self.path)
+            if (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino):
+                return True
         except OSError:
-            found = None
+            pass
         try:
-            ours = os.fstat(self._fd)
-            if found is not None and (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino):
-                return
-            new_fd = _open(path)
-        except OSError:  # a renamed file still takes lines; of a removed one nobody would read them
-            return
-        os.dup2(new_fd, self._fd)
+            new_fd = _open(self.path)
+        except OSError:  # a renamed file takes lines as before; of a removed one they would be lost
+            return ours.st_nlink > 0
+        os.dup2(new_fd, self._fd, inheritable=False)
         os.close(new_fd)
-        os.set_inheritable(self._fd, False)
+        return True
 
 
 def _open(path: str) -> int:

@@ -15,9 +15,9 @@ from gripproxy.log_levels import LogLevels
 from gripproxy.log_sink import LogSink
 
 LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)  # by Pushpin's log_level 0-3
-LABELS = {logging.ERROR: "ERR", logging.WARNING: "WARN", logging.INFO: "INFO", logging.DEBUG: "DEBUG"}
+_LABELS = {logging.ERROR: "ERR", logging.WARNING: "WARN", logging.INFO: "INFO", logging.DEBUG: "DEBUG"}
 _NAMES = {logging.ERROR: "error", logging.WARNING: "warning", logging.INFO: "info", logging.DEBUG: "debug"}  # in JSON
-_PRIORITIES = {logging.ERROR: "<3>", logging.WARNING: "<4>", logging.INFO: "<6>", logging.DEBUG: "<7>"}  # of syslog
+_PRIORITIES = {logging.ERROR: b"<3>", logging.WARNING: b"<4>", logging.INFO: b"<6>", logging.DEBUG: b"<7>"}  # syslog's
 
 # A request's own bytes can stand in a line; none of them may start another line or move a terminal's cursor.
 _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
@@ -43,16 +43,15 @@ class LineFormatter:
         self.process_name = "supervisor"
         self._has_priorities = has_priorities
         self._second = -1
-        self._moment = ""
-        self._is_utc = is_json
+        self._moment = ""  # of that second
 
     def line(self, level: int, at: float, text: str) -> bytes:
-        """Make a text line. `at` is seconds since 1970; `text` is printable."""
+        """Make a text line. `level` is one of `LEVELS`, `at` seconds since 1970; `text` is printable."""
         return b"%s%s\n" % (self._priority(level), self._text(level, at, text))
 
     def json_line(self, level: int, at: float, values: Mapping[str, object]) -> bytes:
         """Make a JSON line. `values` follow time, level and process."""
-        head = {"time": f"{self._moment_of(at)}Z", "level": _NAMES.get(level, "info"), "process": self.process_name}
+        head = {"time": f"{self._moment_of(at)}Z", "level": _NAMES[level], "process": self.process_name}
         try:
             data = orjson.dumps({**head, **values})
         except TypeError:  # half a pair of surrogates: bytes of a request that are no text
@@ -61,7 +60,7 @@ class LineFormatter:
 
     def format_record(self, record: logging.LogRecord) -> bytes:
         """Make the line of one of `logging`'s records; in text, a traceback follows on lines of its own."""
-        level, at, message = record.levelno, record.created, record.getMessage()
+        level, at, message = _level_of(record), record.created, record.getMessage()
         traceback = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
         if self.is_json:
             values = {"event": "log", "text": message}
@@ -71,18 +70,20 @@ class LineFormatter:
         return line + b"".join(b"%s%s\n" % (priority, _encode(printable(row))) for row in traceback.splitlines())
 
     def _text(self, level: int, at: float, text: str) -> bytes:
-        return _encode(f"[{LABELS.get(level, 'INFO')}] {self._moment_of(at)} [{self.process_name}] {text}")
+        return _encode(f"[{_LABELS[level]}] {self._moment_of(at)} [{self.process_name}] {text}")
 
     def _moment_of(self, at: float) -> str:
         second = int(at)
         if second != self._second:  # the same for most lines
-            form = "%Y-%m-%dT%H:%M:%S" if self._is_utc else "%Y-%m-%d %H:%M:%S"
-            self._moment = time.strftime(form, (time.gmtime if self._is_utc else time.localtime)(second))
+            if self.is_json:
+                self._moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            else:
+                self._moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
             self._second = second
         return f"{self._moment}.{int((at - second) * 1000):03d}"
 
     def _priority(self, level: int) -> bytes:
-        return _PRIORITIES.get(level, "<6>").encode() if self._has_priorities else b""
+        return _PRIORITIES[level] if self._has_priorities else b""
 
 
 class SinkHandler(logging.Handler):
@@ -98,12 +99,13 @@ class SinkHandler(logging.Handler):
         try:
             line = self.line_formatter.format_record(record)
         except Exception:  # a placeholder that does not fit: the text alone must do
-            line = self.line_formatter.line(record.levelno, record.created, printable(str(record.msg)))
+            line = self.line_formatter.line(_level_of(record), record.created, printable(str(record.msg)))
         self.sink.put(line)
         self.sink.flush()
 
     def flush(self) -> None:
-        self.sink.flush()
+        """Hear that the process ends."""
+        self.sink.drain()
 
     def _on_dropped(self, count: int) -> None:
         log.warning("%d log lines could not be written and are lost", count)
@@ -168,4 +170,11 @@ def _encode(text: str) -> bytes:
 
 
 def _mended(value: object) -> object:
+    if isinstance(value, list):
+        return [_mended(each) for each in value]
     return _encode(value).decode() if isinstance(value, str) else value
+
+
+def _level_of(record: logging.LogRecord) -> int:
+    """Give the next of `LEVELS` below a record's, which may be of a library's own."""
+    return next((level for level in LEVELS if record.levelno >= level), logging.DEBUG)

@@ -17,7 +17,7 @@ _ENDINGS = (
 _WHOLE_NAMES = frozenset({"code", "pw", "pin", "body", "_body", "_headers"})  # OAuth's, and those of JSON-P
 
 _NAME = re.compile(r"[?&;]([^?=&;#]*)=")
-_PARAMETER = re.compile(r"([?&;]([^?=&;#]*)=)([^&;#]*)")
+_VALUE_END = re.compile(r"[&;#]")
 _USER = re.compile(r"(?<=//)[^/?#]*@")
 
 
@@ -28,16 +28,14 @@ def hide_secrets(url: str) -> str:
     start = url.find("?")
     if start < 0 or not any(map(_is_secret, _NAME.findall(url, start))):
         return url
-    return url[:start] + _hide_values(url[start:])
-
-
-def _hide_values(query: str) -> str:
-    return _PARAMETER.sub(_hide_value, query)
-
-
-def _hide_value(parameter: re.Match[str]) -> str:
-    beginning, name, value = parameter.groups()
-    return beginning + (HIDDEN if _is_secret(name) else _hide_values(value))
+    shown, end = [], 0
+    for parameter in _NAME.finditer(url, start):
+        if parameter.start() >= end and _is_secret(parameter[1]):  # else it is part of a value that is hidden
+            shown.append(url[end : parameter.end()])
+            shown.append(HIDDEN)
+            value_end = _VALUE_END.search(url, parameter.end())
+            end = value_end.start() if value_end else len(url)
+    return "".join(shown) + url[end:]
 
 
 def _is_secret(name: str) -> bool:
