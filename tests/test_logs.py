@@ -66,7 +66,7 @@ def test_bytes_that_are_no_text_do_not_lose_the_line(tmp_path: Path) -> None:
         path = tmp_path / f"log-{is_json}"
         logs.set_up(LogLevels(), str(path), is_json)
         logging.getLogger("gripproxy.test").info("a\udcffb")
-        assert "a\\udcffb" in path.read_text()
+        assert "\\udcffb" in path.read_text()
         assert path.read_text().count("\n") == 1
 
 
