@@ -50,13 +50,13 @@ class LineFormatter:
         return b"%s%s\n" % (self._priority(level), self._text(level, at, text))
 
     def json_line(self, level: int, at: float, values: Mapping[str, object]) -> bytes:
-        """Make a JSON line. `values` follow time, level and process."""
-        head = {"time": f"{self._moment_of(at)}Z", "level": _NAMES[level], "process": self.process_name}
+        """Make a JSON line. `values`, of which there are some, follow time, level and process."""
         try:
-            data = orjson.dumps({**head, **values})
+            data = orjson.dumps(values)
         except TypeError:  # half a pair of surrogates: bytes of a request that are no text
-            data = orjson.dumps({**head, **{name: _mended(value) for name, value in values.items()}})
-        return b"%s%s\n" % (self._priority(level), data)
+            data = orjson.dumps({name: _mended(value) for name, value in values.items()})
+        head = f'{{"time":"{self._moment_of(at)}Z","level":"{_NAMES[level]}","process":"{self.process_name}",'
+        return b"%s%s%s\n" % (self._priority(level), head.encode(), data[1:])
 
     def format_record(self, record: logging.LogRecord) -> bytes:
         """Make the line of one of `logging`'s records; in text, a traceback follows on lines of its own."""

@@ -12,7 +12,7 @@ from gripproxy.protocol.telemetry import HoldRecord, Outcome, PublishRecord, Req
 Event = RequestRecord | HoldRecord | PublishRecord
 
 _FAILED, _HELD = Outcome.FAILED, Outcome.HELD
-_OUTCOMES = {Outcome.ANSWERED: "answered", Outcome.HELD: "held", Outcome.FAILED: "failed"}
+_OUTCOMES: dict[int, str] = {Outcome.ANSWERED: "answered", Outcome.HELD: "held", Outcome.FAILED: "failed"}
 
 
 class EventLines:
@@ -74,7 +74,7 @@ class EventLines:
             "route": record.route,
             "target": record.target,
             "status": record.status,
-            "outcome": _OUTCOMES[Outcome(record.outcome)],
+            "outcome": _OUTCOMES[record.outcome],
             "body_bytes": record.body_bytes,
             "duration_s": round(record.duration_s, 6),
             "is_retry": record.is_retry,
