@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from gripproxy.bus.curve import read_curve_keys
 from gripproxy.config_file import Overrides, read_config
 from gripproxy.errors import ConfigError
 from gripproxy.fd_limit import raise_fd_limit
@@ -84,7 +85,7 @@ def _key_faults(settings: Settings, table: RouteTable) -> tuple[list[str], list[
         warnings = read_signing_keys(settings, table.routes)[1]
     except ConfigError as error:
         errors.append(str(error))
-    for read_key in (read_upstream_key, read_publish_key):
+    for read_key in (read_upstream_key, read_publish_key, read_curve_keys):
         try:
             read_key(settings)
         except ConfigError as error:

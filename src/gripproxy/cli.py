@@ -158,6 +158,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _report_start(settings: "Settings", warnings: list[str], certificates: "CertificateStore") -> None:
+    from gripproxy.bus.curve import read_curve_keys
     from gripproxy.fd_limit import raise_fd_limit
     from gripproxy.routes_file import read_routes
     from gripproxy.signing_keys import read_publish_key, read_signing_keys, read_upstream_key
@@ -168,6 +169,7 @@ def _report_start(settings: "Settings", warnings: list[str], certificates: "Cert
     _, key_warnings = read_signing_keys(settings, table.routes)
     read_upstream_key(settings)  # one that is unusable stops the start here, with its reason
     read_publish_key(settings)
+    read_curve_keys(settings)
     lines += routes_lines(settings, table.count, route_warnings + key_warnings)
     lines += address_lines(settings)
     names, problems = certificates.load_all() if settings.https_ports else ([], [])

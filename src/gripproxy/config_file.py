@@ -27,6 +27,7 @@ ID_MAX = 6000  # beyond, every shifted port is over 65535
 LONGEST_SOCKET_NAME = "x" * SOCKET_NAME_MAX_BYTES
 # Without a file the shipped values count, but for these: a routes file there is none, and a known key signs nothing.
 UNSET_WITHOUT_FILE = ("routesfile", "sig_key")
+SECTIONS = tuple(dict.fromkeys(section for section, _ in KEYS))
 MISLEADING_BOOLEANS = ("no", "off", "none", "disabled")
 
 
@@ -106,6 +107,7 @@ class _Reader:
         fields |= self._convert_all()
         self._settle_routes(overrides, fields)
         self._apply(overrides, fields)
+        self._report.warnings += _section_remarks(self._values)
         self._report.warnings += [remark for value in self._values.values() for remark in _remarks(value)]
         if not self._report.errors:
             self._check_whole(fields)
@@ -192,7 +194,7 @@ class _Reader:
         try:
             return convert(key, split_value(value.text), self._surroundings)
         except ValueError as error:
-            is_secret = key.kind is Kind.SIGNING_KEY and not value.text.startswith("file:")
+            is_secret = key.kind in (Kind.SIGNING_KEY, Kind.CURVE_KEY) and not value.text.startswith("file:")
             reason = f"{value.key}={'...' if is_secret else value.text}: {error}"
             self._report.errors.append(ConfigError(reason, value.path, value.line))
             return None
@@ -260,8 +262,26 @@ def _check_utf8(lines: tuple[str, ...]) -> None:
             raise ConfigError(f"--route is not UTF-8: {os.fsencode(line)!r}") from None
 
 
+def _section_remarks(values: Ini) -> list[str]:
+    """Name the sections that mean nothing, once each: what is wrong is their name, not their keys."""
+    strangers: dict[str, list[IniValue]] = {}
+    for value in values.values():
+        if value.section not in SECTIONS and os.path.basename(value.path) != INTERNAL_FILE:
+            strangers.setdefault(value.section, []).append(value)
+    remarks = []
+    for section, members in strangers.items():
+        nearest = difflib.get_close_matches(section, SECTIONS, n=1)
+        hint = f"; the nearest known section is [{nearest[0]}]" if nearest else ""
+        name = f"unknown section [{section}]" if section else "before any [section]"
+        keys = ", ".join(value.key for value in members)
+        remarks.append(f"{members[0].where}: {name}: without effect: {keys}{hint}")
+    return remarks
+
+
 def _remarks(value: IniValue) -> list[str]:
     """Say what of a value has no effect, or another one than it seems to have."""
+    if value.section not in SECTIONS:
+        return []
     key = KEYS.get((value.section, value.key))
     asked = _plain_text(value)
     text = ""
@@ -295,7 +315,7 @@ def _unknown_key_remark(value: IniValue) -> str:
     sections = [section for section, name in KEYS if name == value.key]
     if sections:
         return f"unknown key {value.key} in [{value.section}]: it belongs to [{sections[0]}]"
-    names = [name for section, name in KEYS if section == value.section] or [name for _, name in KEYS]
+    names = [name for section, name in KEYS if section == value.section]
     nearest = difflib.get_close_matches(value.key, names, n=1) or difflib.get_close_matches(
         value.key, [name for _, name in KEYS], n=1
     )

@@ -33,6 +33,8 @@ class Kind(IntEnum):
     NETWORKS = 17  # ADDRESS, ADDRESS/BITS or unix:
     TLS_LISTENERS = 18  # as LISTENERS
     LOCAL_LISTENERS = 19  # PATH, with options behind ?
+    CURVE_KEY = 20  # Z85 text or file:PATH
+    CURVE_KEYS = 21
     LOG_EVENTS = 30  # a list of request, hold and publish
     LOG_FORMAT = 31  # text or json
 
@@ -167,6 +169,8 @@ HANDLER_KEYS = [
     # gripproxy's own
     _used("handler", "push_in_http_key", Kind.SIGNING_KEY, "", ""),
     _used("handler", "push_in_http_iss", Kind.TEXT, "", ""),
+    _used("handler", "zmq_curve_secret_key", Kind.CURVE_KEY, "", ""),
+    _used("handler", "zmq_curve_client_keys", Kind.CURVE_KEYS, "", ""),
     _HEADERS_SIZE,
     _alias("handler", "push_in_max_headers_size", "push_in_http_max_headers_size", _HEADERS_SIZE),
     _BODY_SIZE,
@@ -183,9 +187,9 @@ HANDLER_KEYS = [
     _used("handler", "prometheus_prefix", Kind.TEXT, "", ""),
     _used("handler", "stats_spec", Kind.SPEC, "", "ipc://{rundir}/{ipc_prefix}stats"),
     _unsupported("handler", "state_spec"),
-    _unsupported("handler", "message_rate", "2500", "-1"),
-    _unsupported("handler", "message_hwm", "25000", "-1"),
-    _unsupported("handler", "message_block_size", "", "-1"),
+    _used("handler", "message_rate", Kind.INTEGER, "-1", "-1", "deliveries", low=-1),
+    _used("handler", "message_hwm", Kind.INTEGER, "-1", "-1", "deliveries", low=-1),
+    _used("handler", "message_block_size", Kind.INTEGER, "-1", "-1", "bytes", low=-1),
     _used("handler", "stats_subscription_ttl", Kind.INTEGER, "60", "60", "seconds", low=1, high=86_400),
     _used("handler", "stats_report_interval", Kind.INTEGER, "10", "10", "seconds", high=86_400),
     _used("handler", "stats_format", Kind.TEXT, "tnetstring", "tnetstring"),

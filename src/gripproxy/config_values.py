@@ -25,6 +25,7 @@ LOG_FORMATS = ("text", "json")
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 _DECIMAL_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?")
+_Z85_KEY = re.compile(r"[0-9A-Za-z.:+=^!/*?&<>()\[\]{}@%$#-]{40}")
 _TCP_SPEC = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,5})")
 
 
@@ -144,12 +145,30 @@ def _signing_key(_: Key, text: str, surroundings: Surroundings) -> str:
             base64.b64decode(text.removeprefix("base64:"), validate=True)
         except binascii.Error as error:
             raise ValueError("is not valid base64 behind base64:") from error
+    return _key_file(text, surroundings) if text.startswith("file:") else text
+
+
+def _key_file(text: str, surroundings: Surroundings) -> str:
+    path = os.path.join(surroundings.directory, text.removeprefix("file:"))
+    if not os.access(path, os.R_OK):
+        raise ValueError(f"cannot read the key file {path}")
+    return f"file:{path}"
+
+
+def _curve_key(_: Key, text: str, surroundings: Surroundings) -> str:
+    return _convert_curve_key(text, surroundings) if text else text
+
+
+def _convert_curve_key(text: str, surroundings: Surroundings) -> str:
     if text.startswith("file:"):
-        path = os.path.join(surroundings.directory, text.removeprefix("file:"))
-        if not os.access(path, os.R_OK):
-            raise ValueError(f"cannot read the key file {path}")
-        return f"file:{path}"
+        return _key_file(text, surroundings)
+    if not _Z85_KEY.fullmatch(text):
+        raise ValueError("must be a key of 40 characters in Z85, or file:PATH")
     return text
+
+
+def _curve_keys(elements: list[str], surroundings: Surroundings) -> tuple[str, ...]:
+    return tuple(_convert_curve_key(element, surroundings) for element in elements)
 
 
 def _forwarded_protocol(_: Key, text: str, __: Surroundings) -> ForwardedProtocol:
@@ -239,6 +258,7 @@ _OF_SINGLES: dict[Kind, Callable[[Key, str, Surroundings], object]] = {
     Kind.WORKERS: _workers,
     Kind.SIGNING_KEY: _signing_key,
     Kind.METRICS_ADDRESS: _metrics_address,
+    Kind.CURVE_KEY: _curve_key,
     Kind.LOG_FORMAT: _log_format,
 }
 _OF_LISTS: dict[Kind, Callable[[list[str], Surroundings], object]] = {
@@ -251,4 +271,5 @@ _OF_LISTS: dict[Kind, Callable[[list[str], Surroundings], object]] = {
     Kind.TEXT_LIST: _texts,
     Kind.NETWORKS: _networks,
     Kind.SPEC_LIST: _specs,
+    Kind.CURVE_KEYS: _curve_keys,
 }

@@ -117,6 +117,8 @@ class Settings:
     push_in_http_port: int | None = 5561
     push_in_http_key: str = ""  # gripproxy's own key: what publishers prove that they know
     push_in_http_iss: str = ""  # gripproxy's own key: of their tokens; empty: any
+    zmq_curve_secret_key: str = ""  # gripproxy's own key: Z85 or file:PATH; empty: no CURVE
+    zmq_curve_client_keys: tuple[str, ...] = ()  # gripproxy's own key; empty: any
     push_in_http_max_headers_size: int = 10_000
     push_in_http_max_body_size: int = 1_000_000
     command_spec: str | None = "tcp://127.0.0.1:5563"
@@ -130,6 +132,9 @@ class Settings:
     connection_subscription_max: int = 20
     id_cache_ttl: int = 60
     message_wait_ms: int = 5000
+    message_rate: int = -1  # deliveries per second, over all workers; 0 or less: as fast as it goes
+    message_hwm: int = -1  # that may wait for their turn, for each route with an id; 0 or less: no limit
+    message_block_size: int = -1  # bytes; deliveries are weighed by it; 0 or less: each counts as one
     update_on_first_subscription: bool = True
     subscription_linger: int = 60
 

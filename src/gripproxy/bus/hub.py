@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import uvloop
@@ -18,6 +19,7 @@ from gripproxy.bus.control_auth import ControlAuth, ControlGuard, is_loopback_ho
 from gripproxy.bus.control_request import ControlRequest
 from gripproxy.bus.control_routes import ControlRoutes
 from gripproxy.bus.control_server import ControlServer, open_listener, open_unix_listener
+from gripproxy.bus.curve import CurveGate, read_curve_keys
 from gripproxy.bus.forwarded_channels import ForwardedChannels
 from gripproxy.bus.host_channels import HostChannels
 from gripproxy.bus.id_cache import IdCache
@@ -30,7 +32,7 @@ from gripproxy.bus.publish_endpoint import PublishEndpoint
 from gripproxy.bus.watched_socket import AnyContext
 from gripproxy.bus.watches import Watches
 from gripproxy.bus.zhttp_gateway import open_gateway
-from gripproxy.bus.zmq_inputs import open_push_input, open_sub_input
+from gripproxy.bus.zmq_inputs import ZmqInput, open_push_input, open_sub_input
 from gripproxy.child import ChildContext
 from gripproxy.errors import ConfigError
 from gripproxy.listen_address import convert_port
@@ -118,13 +120,13 @@ class _Hub:
         intake = ItemIntake(outlet, IdCache(settings.id_cache_ttl), sequencer, forwarded.wanted, self._row)
         self._intake = intake
         self._release_late(intake)
-        if settings.push_in_spec is not None:
-            opened.callback(open_push_input(loop, zmq_context, settings, outlet, intake).close)
-        if settings.push_in_sub_specs:
-            opened.callback(open_sub_input(loop, zmq_context, settings, outlet, intake, forwarded).close)
-            opened.callback(forwarded.close)
-        if settings.command_spec is not None:
-            opened.callback(open_command_socket(loop, zmq_context, settings, outlet, intake, channels.recover).close)
+        gate = self._open_gate(opened)
+        context = zmq_context if gate is None else gate.context
+        for name, zmq_input in self._zmq_inputs(context, outlet, intake, channels, forwarded):
+            opened.callback(zmq_input.close)
+            if gate is not None:
+                gate.watch(name, zmq_input.zmq_socket)
+        opened.callback(forwarded.close)
         lines = EventLines(has_address=settings.log_from, has_user_agent=settings.log_user_agent)
         pages = LivePages(loop, self._context.scoreboard, outlet, Watches(self._row), dict, lines)
         opened.callback(pages.close)
@@ -134,6 +136,31 @@ class _Hub:
             opened.callback(self._open_control_server(routes).close)
         if settings.prometheus_port is not None:
             opened.callback(self._open_metrics_server(settings.prometheus_port).close)
+
+    def _open_gate(self, opened: ExitStack) -> CurveGate | None:
+        keys = read_curve_keys(self._settings)
+        if keys is None:
+            return None
+        gate = CurveGate(self._loop, keys, self._row)
+        opened.callback(gate.close)  # also closes what a failed start left open
+        return gate
+
+    def _zmq_inputs(
+        self,
+        context: AnyContext,
+        outlet: Outlet,
+        intake: ItemIntake,
+        channels: HostChannels,
+        forwarded: ForwardedChannels,
+    ) -> Iterator[tuple[str, ZmqInput]]:
+        """Open one after the other: each can be closed if the next one fails."""
+        settings, loop = self._settings, self._loop
+        if settings.push_in_spec is not None:
+            yield "push_in_spec", open_push_input(loop, context, settings, outlet, intake)
+        if settings.push_in_sub_specs:
+            yield "push_in_sub_specs", open_sub_input(loop, context, settings, outlet, intake, forwarded)
+        if settings.command_spec is not None:
+            yield "command_spec", open_command_socket(loop, context, settings, outlet, intake, channels.recover)
 
     def _guard(self) -> ControlGuard:
         settings = self._settings

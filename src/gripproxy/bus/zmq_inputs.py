@@ -12,6 +12,7 @@ from gripproxy.bus.outlet import Outlet
 from gripproxy.bus.watched_socket import BATCH_MAX_COUNT, AnyContext, AnySocket, WatchedSocket, bind, connect
 from gripproxy.errors import PublishError
 from gripproxy.protocol.publish_item import ITEM_MAX_BYTES, decode_content, decode_frame
+from gripproxy.scoreboard import Field
 from gripproxy.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class ZmqInput:
         outlet: Outlet,
         handle: Callable[[list[bytes]], None],
     ) -> None:
+        self.zmq_socket = zmq_socket
         self._recv = zmq_socket.recv
         self._get = zmq_socket.getsockopt
         self._outlet = outlet
@@ -88,7 +90,7 @@ def open_push_input(
 
     def handle(frames: list[bytes]) -> None:
         if len(frames) != 1:
-            intake.refuse("pull", "received message with parts != 1")
+            intake.refuse(Field.ITEMS_PULL, "received message with parts != 1")
             return
         plain = decode_content(frames[0])
         if plain is not None:
@@ -97,7 +99,7 @@ def open_push_input(
         try:
             item = decode_frame(frames[0])
         except PublishError as error:
-            intake.refuse("pull", str(error))
+            intake.refuse(Field.ITEMS_PULL, str(error))
         else:
             intake.accept((item,))
 
@@ -128,7 +130,7 @@ def open_sub_input(
 
     def handle(frames: list[bytes]) -> None:
         if len(frames) != 2:
-            intake.refuse("sub", "received message with parts != 2")
+            intake.refuse(Field.ITEMS_SUB, "received message with parts != 2")
             return
         channel = frames[0].decode(errors="replace")
         if channel not in channels.wanted:
@@ -136,9 +138,9 @@ def open_sub_input(
         try:
             item = decode_frame(frames[1], channel)
         except PublishError as error:
-            intake.refuse("sub", str(error))
+            intake.refuse(Field.ITEMS_SUB, str(error))
         else:
-            intake.accept((item,))
+            intake.accept((item,), Field.ITEMS_SUB)
 
     sub_input = ZmqInput(loop, zmq_socket, outlet, handle)
     channels.attach(zmq_socket, sub_input.wake)

@@ -1,0 +1,148 @@
+"""CURVE on the ZeroMQ sockets that publishers use: what they send is encrypted, and only those with a key get in.
+
+The hub is CURVE's server on all of them, also where it connects. Publishers need its public key; with
+`zmq_curve_client_keys` their own must be one of the list (ZAP, RFC 27).
+"""
+
+import asyncio
+import logging
+import re
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import zmq
+import zmq.utils.z85
+
+from gripproxy.bus.watched_socket import AnyContext, AnySocket, WatchedSocket
+from gripproxy.errors import ConfigError
+from gripproxy.scoreboard import Field
+from gripproxy.settings import Settings
+
+log = logging.getLogger(__name__)
+
+KEY_FILE_MAX_BYTES = 65_536
+WARN_PERIOD_S = 10.0  # a publisher that is turned away comes again ten times a second
+_FILE_PREFIX = "file:"
+_CERTIFICATE_LINE = re.compile(r"""^\s*(?P<kind>secret|public)-key\s*=\s*"(?P<key>[^"\n]*)"\s*$""", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class CurveKeys:
+    """Keys as Z85 text. `clients`: empty lets everybody in who knows the public key."""
+
+    secret: bytes
+    public: bytes
+    clients: frozenset[bytes]
+
+
+def read_curve_keys(settings: Settings) -> CurveKeys | None:
+    """Read the keys that the settings name; None if there are none.
+
+    Raises:
+        ConfigError: one cannot be used, there are keys for clients only, or ZeroMQ was built without CURVE.
+    """
+    name, text = "zmq_curve_secret_key", settings.zmq_curve_secret_key
+    if not text:
+        if settings.zmq_curve_client_keys:
+            raise ConfigError("zmq_curve_client_keys without zmq_curve_secret_key: nobody would be kept out")
+        return None
+    if not zmq.has("curve"):
+        raise ConfigError(f"{name}: ZeroMQ was built without CURVE")
+    secret = _read_key(name, text, "secret")
+    clients = frozenset(_read_key("zmq_curve_client_keys", key, "public") for key in settings.zmq_curve_client_keys)
+    return CurveKeys(secret, zmq.curve_public(secret), clients)
+
+
+def _read_key(name: str, text: str, kind: str) -> bytes:
+    path = None
+    if text.startswith(_FILE_PREFIX):
+        path = text.removeprefix(_FILE_PREFIX)
+        try:
+            with open(path, encoding="latin-1") as file:
+                content = file.read(KEY_FILE_MAX_BYTES)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError(f"{name}: cannot read the key file: {reason}", path) from error
+        found = {match["kind"]: match["key"] for match in _CERTIFICATE_LINE.finditer(content)}
+        text = found.get(kind, "") if found else content.strip()
+    try:
+        key = text.encode("ascii")
+        if len(key) != 40 or len(zmq.utils.z85.decode(key)) != 32:
+            raise ValueError
+    except (ValueError, KeyError, struct.error):
+        raise ConfigError(f"{name}: no {kind} key in Z85, which has 40 characters", path) from None
+    return key
+
+
+class CurveGate:
+    """A ZeroMQ context whose sockets let in only whom `keys` allows. Those that are turned away count in `row`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, keys: CurveKeys, row: memoryview) -> None:
+        self.context: AnyContext = zmq.Context()
+        self._loop = loop
+        self._row = row
+        self._watches: list[WatchedSocket] = []
+        self._warned_at = float("-inf")
+        self._unsaid_count = 0
+        if keys.clients:
+            zap = self.context.socket(zmq.REP)
+            zap.bind("inproc://zeromq.zap.01")
+            clients = {zmq.utils.z85.decode(key) for key in keys.clients}
+            self._watch(zap, lambda: self._answer_zap(zap, clients))
+        self.context.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
+        self.context.setsockopt(zmq.CURVE_SERVER, 1)
+
+    def watch(self, name: str, zmq_socket: AnySocket) -> None:
+        """Log and count who is turned away from a socket of this context, and make sure that it has CURVE.
+
+        A SUB socket has a monitor already, and can have one only: there it is seen only whose key is unknown.
+
+        Raises:
+            ConfigError: it has not.
+        """
+        if zmq_socket.getsockopt(zmq.MECHANISM) != zmq.CURVE:
+            raise ConfigError(f"{name}: ZeroMQ refuses CURVE for it")
+        if zmq_socket.getsockopt(zmq.TYPE) != zmq.SUB:
+            monitor = zmq_socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+            self._watch(monitor, lambda: self._read_event(name, monitor))
+
+    def close(self) -> None:
+        """Close what is open in the context, which ends its sockets."""
+        for watch in self._watches:
+            watch.close()
+        self.context.destroy(0)
+
+    def _watch(self, zmq_socket: AnySocket, read: Callable[[], None]) -> None:
+        def read_batch() -> bool:
+            try:
+                read()
+            except zmq.Again:
+                return False
+            return True
+
+        self._watches.append(WatchedSocket(self._loop, zmq_socket, read_batch))
+
+    def _read_event(self, name: str, monitor: AnySocket) -> None:
+        monitor.recv_multipart(zmq.NOBLOCK)
+        self._turn_away(f"{name}: turned a client away: it does not use CURVE with this server's public key")
+
+    def _turn_away(self, text: str) -> None:
+        self._row[Field.UNAUTHORIZED] += 1
+        self._unsaid_count += 1
+        now = time.monotonic()
+        if now >= self._warned_at + WARN_PERIOD_S:
+            others = f" (and {self._unsaid_count - 1} times more)" if self._unsaid_count > 1 else ""
+            log.warning("%s%s", text, others)
+            self._warned_at, self._unsaid_count = now, 0
+
+    def _answer_zap(self, zap: AnySocket, clients: set[bytes]) -> None:
+        """Answer one question of ZeroMQ's: may the client with this public key come in?"""
+        version, request_id, _, address, _, mechanism, key = zap.recv_multipart(zmq.NOBLOCK)
+        is_known = mechanism == b"CURVE" and key in clients
+        status = (b"200", b"OK") if is_known else (b"400", b"No access")
+        zap.send_multipart([version, request_id, *status, b"", b""])
+        if not is_known:
+            whose = address.decode("ascii", "replace")
+            self._turn_away(f"turned a ZeroMQ client at {whose} away: its key is not in zmq_curve_client_keys")
