@@ -78,8 +78,8 @@ class Field(IntEnum):
     RSS_BYTES = 52  # gauge: resident memory of the process
     WATCHED = 53  # hub: what somebody looks at, bits of `Watch`; workers tell of nothing else
     TELEMETRY_DROPPED = 54  # records that were not told, as the hub did not take them
-    PACED_SLOT = 55  # worker: the time slot that PACED_COUNT is of
-    PACED_COUNT = 56  # worker: deliveries that `message_rate` let go in the slot
+    PACED_SLOT = 55  # worker: begin of the window that PACED_COUNT is of, in monotonic microseconds
+    PACED_COUNT = 56  # worker: twice what `message_rate` let go in the window, and 1 if more waits
     LOG_DROPPED = 57  # log lines that could not be written
     UNAUTHORIZED = 58  # hub: requests and publishers turned away for want of a key
     HOLDS_STREAM = 59  # holds that began; also streams that got other channels

@@ -10,12 +10,13 @@ LARGE_BYTES = 16_384  # a payload that the kernel may take in part only, and tha
 
 
 class Waiting:
-    """A payload that waits: one object for all the clients that have not read it."""
+    """A payload that waits: one object for all the clients that have not read it. `is_item`: the books count it."""
 
-    __slots__ = ("clients_count", "payload")
+    __slots__ = ("clients_count", "is_item", "payload")
 
-    def __init__(self, payload: bytes) -> None:
+    def __init__(self, payload: bytes, is_item: bool = False) -> None:
         self.payload = payload
+        self.is_item = is_item
         self.clients_count = 0
 
 
@@ -37,12 +38,25 @@ class Backlog:
 
 
 class Backlogs(dict[int, Backlog]):
-    """The slow clients by fd. `full` are those that lost a payload and have not read since."""
+    """The slow clients by fd. `full` are those that lost a payload and have not read since.
+
+    Of items `items_count` wait now; `read_count` have been read at last, and `lost_count` not before their client was
+    gone, both since `take_counts`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.items_count = 0
+        self.read_count = 0
+        self.lost_count = 0
         self.full: set[int] = set()
         self.total_bytes = 0
+
+    def take_counts(self) -> tuple[int, int]:
+        """Give `read_count` and `lost_count`, and begin again with 0."""
+        counts = self.read_count, self.lost_count
+        self.read_count = self.lost_count = 0
+        return counts
 
     def has_room(self, size: int) -> bool:
         """Say whether a new payload of this size may be begun with. Small ones may: the kernel takes them whole."""
@@ -56,6 +70,7 @@ class Backlogs(dict[int, Backlog]):
         if not waiting.clients_count:
             self.total_bytes += len(waiting.payload)
         waiting.clients_count += 1
+        self.items_count += waiting.is_item
         backlog.queue.append(waiting)
         backlog.bytes_count += len(waiting.payload)
 
@@ -103,6 +118,7 @@ class Backlogs(dict[int, Backlog]):
                 backlog.written_bytes += count
                 return False
             backlog.written_bytes = 0
+            self.read_count += queue[0].is_item
             self._release(queue.popleft())
         del self[fd]
         return True
@@ -113,9 +129,11 @@ class Backlogs(dict[int, Backlog]):
         if backlog is not None:
             self.full.discard(fd)
             for waiting in backlog.queue:
+                self.lost_count += waiting.is_item
                 self._release(waiting)
 
     def _release(self, waiting: Waiting) -> None:
         waiting.clients_count -= 1
+        self.items_count -= waiting.is_item
         if not waiting.clients_count:
             self.total_bytes -= len(waiting.payload)

@@ -70,6 +70,7 @@ class ClientConn(PatientClient):
         "_out",
         "_relay_framing",
         "_relay_head",
+        "_relayed_bytes",
     )
 
     def __init__(self, driver: "Driver", fd: int, client_ip: str, buffer: bytes = b"") -> None:
@@ -91,6 +92,7 @@ class ClientConn(PatientClient):
         self._origin = None
         self._relay_framing: BodyFraming | None = None
         self._relay_head = b""  # not written yet
+        self._relayed_bytes = 0
         self._is_persistent = False
         self._is_asking = False  # the engine knows of the request
         self._is_head_awaited = False  # the rest of it
@@ -199,6 +201,8 @@ class ClientConn(PatientClient):
         content, self._buffer = body.take(self._buffer)
         if body.is_complete:
             self._phase = DONE
+        if self._driver.meter is not None:
+            self._driver.meter.request_body(self.fd, len(content))
         if self._kept_body is not None:
             is_small = len(self._kept_body) + len(content) <= REPLAY_MAX_BYTES
             self._kept_body = self._kept_body + content if is_small else None
@@ -246,9 +250,14 @@ class ClientConn(PatientClient):
 
     def on_origin_head(self, head: ResponseHead) -> None:
         observe(self._driver.row, _ORIGIN, monotonic() - self._asked_at)
+        if self._driver.meter is not None:
+            size = sum(len(name) + len(value) for name, value in head.headers) + len(head.reason) + 3
+            self._driver.meter.origin_head(self.fd, size)
         self._driver.dispatch(self, OriginAnswered(self.fd, head, is_request_done=self._phase is DONE))
 
     def on_origin_body(self, part: bytes) -> None:
+        if self._driver.meter is not None:
+            self._driver.meter.origin_body(self.fd, len(part))
         if self._collected is not None:
             self._collect(part)
         elif self._relay_framing is not None:
@@ -262,6 +271,9 @@ class ClientConn(PatientClient):
     def _write_out(self, end: bytes = b"") -> None:
         content = self._out[0] if len(self._out) == 1 else b"".join(self._out)
         self._out.clear()
+        self._relayed_bytes += len(content)
+        if content and self._driver.meter is not None:
+            self._driver.meter.sent(content, (self.fd,))
         if content and self._relay_framing is CHUNKED:
             content = encode_chunk(content)
         payload = self._relay_head + content + end
@@ -296,7 +308,7 @@ class ClientConn(PatientClient):
         elif self._relay_framing is not None:
             self._write_out(LAST_CHUNK if self._relay_framing is CHUNKED and not self._is_opening else b"")
             is_opening = self._is_opening
-            self._driver.dispatch(self, RelayDone(self.fd))
+            self._driver.dispatch(self, RelayDone(self.fd, self._relayed_bytes))
             if not is_opening:
                 self.finish(self._is_persistent)
 
@@ -345,8 +357,7 @@ class ClientConn(PatientClient):
             parts = self._collected
             self._finish_collecting(is_whole=False)
             if self._relay_framing is not None:
-                for gathered in parts:
-                    self.on_origin_body(gathered)
+                self._out += parts
 
     def _finish_collecting(self, is_whole: bool = True) -> None:
         parts, self._collected, self._is_body_awaited = self._collected or [], None, False

@@ -212,21 +212,22 @@ class ClientSockets:
             with contextlib.suppress(OSError):
                 os.write(fd, self.tls.encrypt_end(fd))
 
-    def write(self, fd: int, payload: bytes, waiting: Waiting | None = None) -> None:
+    def write(self, fd: int, payload: bytes, waiting: Waiting | None = None, is_item: bool = False) -> None:
         """Write to one connection; what does not fit waits, whatever its size. Its writer watches `backlogs`.
 
-        `waiting` is the payload's, if it goes to several.
+        `waiting` is the payload's, if it goes to several. `is_item`: this is how the client receives an item.
         """
         if self.tls and fd in self.tls:
             try:
                 payload = self.tls.encrypt(fd, payload) if payload else b""
             except OSError:
+                self._row[Field.DROPPED_GONE] += is_item
                 self._break(fd)
                 return
             waiting = None
-        self.write_as_is(fd, payload, waiting)
+        self.write_as_is(fd, payload, waiting, is_item)
 
-    def write_as_is(self, fd: int, payload: bytes, waiting: Waiting | None = None) -> None:
+    def write_as_is(self, fd: int, payload: bytes, waiting: Waiting | None = None, is_item: bool = False) -> None:
         """Write as `write` does, but do not encrypt."""
         count = 0
         if fd not in self.backlogs:
@@ -235,11 +236,13 @@ class ClientSockets:
             except BlockingIOError:
                 pass
             except OSError:
+                self._row[Field.DROPPED_GONE] += is_item
                 self._break(fd)
                 return
             if count == len(payload):
+                self._row[_DELIVERIES] += is_item
                 return
-        self.backlogs.add(fd, waiting or Waiting(payload), count)
+        self.backlogs.add(fd, waiting or Waiting(payload, is_item), count)
 
     def forward(self, payload: bytes, fds: Collection[int], unread_max_bytes: int) -> list[int]:
         """Write to many connections and drop nothing. Give those that have more than `unread_max_bytes` to read.
@@ -258,27 +261,39 @@ class ClientSockets:
                     self._break(fd)
         return slow_fds
 
-    def deliver(self, payload: bytes, fds: Collection[int]) -> None:
-        """Write an item to many held connections; a client that reads too slowly loses what overflows."""
-        self._row[_DELIVERIES] += len(fds) - self._write_all(payload, fds)
+    def deliver(self, payload: bytes, fds: Collection[int]) -> int:
+        """Write an item to many held connections; a client that reads too slowly loses what overflows.
+
+        Give how many of them have it, or have it waiting for them.
+        """
+        row, backlogs = self._row, self.backlogs
+        waiting_count = backlogs.items_count
+        dropped_count, gone_count = self._write_all(payload, fds, is_item=True)
+        taken_count = len(fds) - dropped_count - gone_count
+        row[_DELIVERIES] += taken_count - (backlogs.items_count - waiting_count)
+        if dropped_count or gone_count:
+            row[Field.DROPPED_SLOW] += dropped_count
+            row[Field.DROPPED_GONE] += gone_count
+        return taken_count
 
     def keep_alive(self, payload: bytes, fds: Collection[int]) -> None:
         """Write keep-alive bytes to those that have nothing else waiting: the others are not quiet, they are slow."""
         idle_fds = [fd for fd in fds if fd not in self.backlogs] if self.backlogs else fds
-        self._row[Field.KEEP_ALIVES] += len(idle_fds) - self._write_all(payload, idle_fds)
+        self._row[Field.KEEP_ALIVES] += len(idle_fds) - sum(self._write_all(payload, idle_fds))
 
-    def _write_all(self, payload: bytes, fds: Collection[int]) -> int:
-        """Write the same to each, or let it wait; give to how many neither was possible."""
+    def _write_all(self, payload: bytes, fds: Collection[int], is_item: bool = False) -> tuple[int, int]:
+        """Write the same to each, or let it wait. Give for how many it was dropped, and how many are gone."""
         write, backlogs, size, row = os.write, self.backlogs, len(payload), self._row
         waiting, dropped_count, broken_count = None, 0, 0
         if not backlogs.has_room(size):
-            row[Field.DROPPED_SLOW] += len(fds)
-            return len(fds)
+            return len(fds), 0
         if backlogs.full and (full := backlogs.full.intersection(fds)):
             dropped_count = len(full)
             fds = [fd for fd in fds if fd not in full]
         if self.tls and (tls_fds := [fd for fd in fds if fd in self.tls]):
-            broken_count += self._write_all_tls(payload, tls_fds)
+            dropped, broken = self._write_all_tls(payload, tls_fds, is_item)
+            dropped_count += dropped
+            broken_count += broken
             fds = [fd for fd in fds if fd not in self.tls]
         for fd in fds:
             count = 0
@@ -294,28 +309,25 @@ class ClientSockets:
                 if count == size:
                     continue
             if waiting is None:
-                waiting = Waiting(payload)
+                waiting = Waiting(payload, is_item)
             slow_count = len(backlogs)
             if not backlogs.offer(fd, waiting, count):
                 dropped_count += 1
             elif len(backlogs) != slow_count:
                 row[Field.SLOW_CLIENTS] += 1
-        if dropped_count:
-            row[Field.DROPPED_SLOW] += dropped_count
-        return dropped_count + broken_count
+        return dropped_count, broken_count
 
-    def _write_all_tls(self, payload: bytes, fds: list[int]) -> int:
-        """Write the same to each, encrypted for it; give to how many that was not possible.
+    def _write_all_tls(self, payload: bytes, fds: list[int], is_item: bool) -> tuple[int, int]:
+        """Write the same to each, encrypted for it; give what `_write_all` does.
 
         What is encrypted must be written, so it is found out before whether it may wait.
         """
         backlogs, row = self.backlogs, self._row
-        missed_count = 0
+        dropped_count, broken_count = 0, 0
         for fd in fds:
             is_slow = fd in backlogs
             if is_slow and not backlogs.has_room_for(fd, len(payload), len(payload)):
-                row[Field.DROPPED_SLOW] += 1
-                missed_count += 1
+                dropped_count += 1
                 continue
             try:
                 encrypted = self.tls.encrypt(fd, payload)
@@ -325,12 +337,12 @@ class ClientSockets:
                         count = os.write(fd, encrypted)
             except OSError:
                 self._break(fd)
-                missed_count += 1
+                broken_count += 1
                 continue
             if count < len(encrypted):
-                backlogs.add(fd, Waiting(encrypted), count)
+                backlogs.add(fd, Waiting(encrypted, is_item), count)
                 row[Field.SLOW_CLIENTS] += not is_slow
-        return missed_count
+        return dropped_count, broken_count
 
     def _flush(self, fd: int) -> None:
         try:

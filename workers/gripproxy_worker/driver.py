@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from gripproxy.engine.effects import (
     Deliver,
     DropLink,
     Effect,
+    FannedOut,
     Finish,
     ForgetId,
     Forward,
@@ -48,20 +50,34 @@ from gripproxy.errors import ClientError, InternalError
 from gripproxy.logs import LEVELS
 from gripproxy.protocol.bus_message import Payload, unpack_item
 from gripproxy.protocol.http1 import RequestHead, encode_refusal, encode_text_response
+from gripproxy.protocol.receipt import Receipt
 from gripproxy.protocol.routes import RouteTable
-from gripproxy.scoreboard import Field
+from gripproxy.scoreboard import Field, Histogram, Watch, observe
 from gripproxy.settings import Settings
 from gripproxy_worker.client_conn import ClientConn
 from gripproxy_worker.client_patience import SHRINK_S, PatientClient
 from gripproxy_worker.client_sockets import HELD, ClientSockets
 from gripproxy_worker.idle_conn import ClosingConn, IdleConn, client_ip_of
 from gripproxy_worker.link_conn import Links
+from gripproxy_worker.metering import Meter
 from gripproxy_worker.origin_pool import OriginPool
 from gripproxy_worker.outbox import Outbox
+from gripproxy_worker.telemetry import Telemetry
 from gripproxy_worker.zhttp_client import ZhttpClient
 
 log = logging.getLogger(__name__)
 
+_WRITE, _FAN_OUT = int(Histogram.WRITE), int(Histogram.FAN_OUT)
+_DELIVERIES, _RESPONSES = int(Field.DELIVERIES), int(Field.RESPONSES_2XX)
+_END_FIELDS = (  # in the order of the engine's `End`
+    Field.DELIVERIES,
+    Field.FILTERED,
+    Field.DROPPED_UNFIT,
+    Field.REFETCHED,
+    Field.DROPPED_WAITING,
+    Field.DROPPED_GONE,
+    Field.DROPPED_RATE,
+)
 DUE_MAX_COUNT = 250  # deadlines in one turn of the loop: each may close a connection
 
 
@@ -95,13 +111,21 @@ class Driver:
         self.pool = OriginPool(loop, self.wheel, settings, row, origin_connections_max, zhttp)
         self.links = Links(self)
         self.feed: Feed | None = None
+        self.telemetry: Telemetry | None = None
+        self.meter: Meter | None = None  # while somebody wants to know how many bytes go where
         self.is_dispatching = False
         self.requests_count = 0  # since the last tick
         self._is_continuing = False  # the engine has unfinished work and goes on in the next turn of the loop
         self._events: deque[tuple[ClientConn | None, Event]] = deque()  # that came while another one was dispatched
+        self._taken_at: dict[float, float] = {}  # when the hub took items that are still fanned out, by when they came
         self._early_input: dict[int, bytes] = {}  # of held clients that sent more than their request
         self._loop = loop
         loop.add_reader(self.sockets.epoll.fileno(), self.sockets.on_ready)
+
+    def observe(self, telemetry: Telemetry) -> None:
+        """Let it see what happens."""
+        self.telemetry = telemetry
+        self.core.accounts.observer = telemetry
 
     def use_routes(self, routes: RouteTable) -> None:
         """Send new requests where these routes say."""
@@ -170,18 +194,35 @@ class Driver:
         """Hear from the bus that items may have passed holds on these channels by, or with None on any."""
         self.dispatch(None, ChannelsStale(names))
 
-    def on_item(self, channel: str, payload: Payload) -> None:
-        """Take an item from the bus.
+    def on_item(self, channel: str, payload: Payload, receipt: Receipt | None = None) -> None:
+        """Take an item from the bus; tell what becomes of it if there is a receipt.
 
         Raises:
             InternalError: it is damaged.
         """
-        if type(payload) is bytes:
+        books, fan_outs = self.core.accounts.books, self.core.holds.fan_outs.queue
+        wanted_count, fan_outs_count, now = books.wanted, len(fan_outs), self.clock()
+        if type(payload) is bytes and receipt is None:
             self.dispatch(None, ContentPublished(channel, payload))
         else:
-            self.dispatch(None, ItemPublished(unpack_item(channel, payload)))
+            item = unpack_item(channel, payload)
+            item.receipt = receipt
+            self.dispatch(None, ItemPublished(item))
+        if books.wanted != wanted_count and self.feed is not None:
+            taken_at = self.feed.taken_us / 1e6
+            if len(fan_outs) == fan_outs_count:
+                observe(self.row, _WRITE, time.monotonic() - taken_at)
+            else:
+                self._taken_at[now] = taken_at
+        if receipt is not None and self.telemetry is not None:
+            self.telemetry.expect(receipt)
         if self._is_continuing and self.core.is_full and self.feed is not None:
             self.feed.pause()
+
+    def on_unwanted(self, receipt: Receipt) -> None:
+        """Tell that an item found nobody here."""
+        if self.telemetry is not None:
+            self.telemetry.expect(receipt)
 
     def tick(self) -> None:
         """Do what is due; called by the loop every `TICK_S`."""
@@ -190,14 +231,31 @@ class Driver:
         if not self.wheel.is_behind:  # else that goes on by itself
             self._do_due()
         self.dispatch(None, ClockTicked())
-        holds, row = self.core.holds, self.row
+        self._fill_row(now)
+        if self.telemetry is not None:
+            self.telemetry.tick()
+            is_metering = bool(self.telemetry.watched & Watch.TRAFFIC)
+            self.meter = (self.meter or Meter(self.core)) if is_metering else None
+            if self.feed is not None:
+                self.feed.is_asked_for_all = bool(self.telemetry.watched & Watch.MESSAGES)
+
+    def _fill_row(self, now: float) -> None:
+        """Bring this worker's row of the scoreboard up to date."""
+        holds, row, books = self.core.holds, self.row, self.core.accounts.books
         row[Field.HEARTBEAT_MS] = int(now * 1000)
         row[Field.CONNECTIONS] = self.sockets.count
         row[Field.REQUESTS] += self.requests_count
         self.requests_count = 0
-        dropped_count, unfit_count = self.core.sessions.offers.take_counts()
-        row[Field.DROPPED_WAITING] += dropped_count
-        row[Field.DROPPED_UNFIT] += unfit_count
+        wanted_count, receptions_count, ends = books.take()
+        row[Field.ITEMS_WANTED] += wanted_count
+        row[Field.RECEPTIONS] += receptions_count
+        for field, count in zip(_END_FIELDS, ends, strict=True):
+            row[field] += count
+        read_count, lost_count = self.sockets.backlogs.take_counts()
+        row[_DELIVERIES] += read_count
+        row[Field.DROPPED_GONE] += lost_count
+        row[Field.PENDING] = books.pending + self.sockets.backlogs.items_count
+        row[Field.EXCHANGES] = len(self.core.exchanges)
         row[Field.HELD_STREAMS] = holds.streams_count
         row[Field.HELD_RESPONSES] = holds.responses_count
         row[Field.CHANNELS] = len(holds.subscriptions.channels)
@@ -244,6 +302,7 @@ class Driver:
     def refuse(self, conn: ClientConn, error: ClientError, head: RequestHead | None) -> None:
         """Answer a breach of HTTP and close. After the head nothing can be said if the response has begun."""
         self.row[Field.CLIENT_ERRORS] += 1
+        self.row[Field.RESPONSES_4XX] += 1
         log.info("client %s: %s", conn.client_ip, error)
         if head is None:
             payload = encode_refusal(error.status, str(error))
@@ -286,15 +345,23 @@ class Driver:
         return record
 
     def _ask(self, effect: AskOrigin) -> None:
+        if self.meter is not None:
+            self.meter.asked(effect.conn_id, effect.head)
         self._conn(effect.conn_id).ask(effect)
 
     def _relay(self, effect: Relay) -> None:
+        self._count_answers(effect.head)
+        if self.meter is not None:
+            self.meter.sent(effect.head, (effect.conn_id,))
         self._conn(effect.conn_id).relay(effect.head, effect.framing, effect.is_persistent, effect.is_opening)
 
     def _collect(self, effect: Collect) -> None:
         self._conn(effect.conn_id).collect(effect.max_bytes, effect.is_request_awaited)
 
     def _respond(self, effect: Respond) -> None:
+        self._count_answers(effect.payload)
+        if self.meter is not None:
+            self.meter.sent(effect.payload, (effect.conn_id,))
         self._conn(effect.conn_id).respond(effect.payload, effect.is_persistent)
 
     def _cut(self, effect: Cut) -> None:
@@ -308,6 +375,9 @@ class Driver:
         self.wheel.cancel(conn)
         self.sockets.records[conn.fd] = HELD
         if effect.payload:
+            self._count_answers(effect.payload)
+            if self.meter is not None:
+                self.meter.sent(effect.payload, (effect.conn_id,))
             self.outbox.put(conn.fd, effect.payload)
 
     def _unpark(self, effect: Unpark) -> None:
@@ -322,12 +392,31 @@ class Driver:
         self.outbox.flush()  # the beginnings of these streams may be in it
         if effect.is_keep_alive:
             self.sockets.keep_alive(effect.payload, effect.conn_ids)
-        else:
-            self.sockets.deliver(effect.payload, effect.conn_ids)
+            return
+        taken_count = self.sockets.deliver(effect.payload, effect.conn_ids)
+        if effect.receipt is not None:
+            effect.receipt.delivered += taken_count
+            effect.receipt.dropped += len(effect.conn_ids) - taken_count
+        if self.meter is not None:
+            self.meter.sent(effect.payload, effect.conn_ids)
+
+    def _fanned_out(self, effect: FannedOut) -> None:
+        now = time.monotonic()
+        observe(self.row, _FAN_OUT, now - effect.began_at)
+        observe(self.row, _WRITE, now - self._taken_at.pop(effect.began_at, effect.began_at))
+
+    def _count_answers(self, payload: bytes, count: int = 1) -> None:
+        """Count responses by their status, if the payload begins one; what goes on with a stream does not."""
+        if payload.startswith(b"HTTP/1."):
+            self.row[_RESPONSES + min(3, max(0, payload[9] - 0x32))] += count
 
     def _finish(self, effect: Finish) -> None:
         self.outbox.flush()
-        self.row[Field.DELIVERIES] += len(effect.conn_ids)
+        self._count_answers(effect.payload, len(effect.conn_ids))
+        if effect.receipt is not None:
+            effect.receipt.delivered += len(effect.conn_ids)
+        if self.meter is not None:
+            self.meter.sent(effect.payload, effect.conn_ids)
         for fd in effect.conn_ids:
             try:
                 self._finish_one(fd, effect)
@@ -336,7 +425,9 @@ class Driver:
 
     def _finish_one(self, fd: int, effect: Finish) -> None:
         if effect.payload:
-            self.sockets.write(fd, effect.payload)
+            self.sockets.write(fd, effect.payload, is_item=effect.is_item)
+        else:
+            self.row[_DELIVERIES] += effect.is_item
         early_input = self._early_input.pop(fd, b"")
         if effect.is_persistent:
             # Its next request may change the same channels, so it waits until this batch of effects is done.
@@ -406,5 +497,6 @@ _DO: dict[type[Effect], Callable[[Driver, Any], None]] = {
     OpenChannel: Driver._open_channel,
     CloseChannel: Driver._close_channel,
     Continue: Driver._continue,
+    FannedOut: Driver._fanned_out,
     Log: Driver._log,
 }

@@ -11,11 +11,12 @@ import uvloop
 from gripproxy.bus.feed import Feed, Reader
 from gripproxy.child import ChildContext
 from gripproxy.engine.core import Core
+from gripproxy.event_log import EventLog
 from gripproxy.fd_limit import fd_limit, origin_connections, reserve_fds
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.routes_file import read_kept_routes, read_routes
-from gripproxy.scoreboard import Field, ProcessState
+from gripproxy.scoreboard import HUB_ROW, Field, ProcessState
 from gripproxy.settings import Settings
 from gripproxy.signing_keys import read_signing_keys, read_upstream_key
 from gripproxy.vital_signs import VitalSigns
@@ -24,6 +25,7 @@ from gripproxy_worker.driver import Driver
 from gripproxy_worker.front_door import FrontDoor
 from gripproxy_worker.routes_reload import RoutesReload
 from gripproxy_worker.shared_listeners import SharedListeners
+from gripproxy_worker.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +61,17 @@ async def _serve(
     limit = fd_limit()
     driver = Driver(settings, core, loop, context.row, origin_connections(limit))
     driver.use_routes(routes)
+    rows = context.row, context.scoreboard.row(HUB_ROW)
+    event_log = EventLog(settings, context.row)
+    telemetry = Telemetry(settings, context.index, rows, core, driver.sockets, loop, event_log)
+    driver.observe(telemetry)
     driver.tick()
     VitalSigns(loop, context.row).start()
     wanted = core.holds.subscriptions.channels.keys()
-    reader = Reader(wanted, last_ids, driver.on_item, driver.on_stale)
+    reader = Reader(wanted, last_ids, driver.on_item, driver.on_unwanted, driver.on_stale)
     feed = Feed(settings.ipc_path("bus"), context.index, loop, reader, context.row)
     driver.feed = feed
+    telemetry.connect(feed.zmq_context)
     reload = RoutesReload(settings, context, requests.reload, driver.use_routes)
     joining = loop.create_task(feed.join(JOIN_TIMEOUT_S))
     stopping = loop.create_task(stopped.wait())
@@ -80,6 +87,7 @@ async def _serve(
         stopping.cancel()
         reload.close()
         driver.close()
+        telemetry.close()
         feed.close()
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import islice, repeat
@@ -24,6 +24,7 @@ from gripproxy.bus.worker_notice import (
 )
 from gripproxy.errors import InternalError
 from gripproxy.protocol.bus_message import (
+    CONN_CHECK,
     FORGET,
     HELLO,
     ITEMS,
@@ -35,10 +36,14 @@ from gripproxy.protocol.bus_message import (
     Payload,
     decode_message,
 )
+from gripproxy.protocol.bus_parts import MessageJoiner
 from gripproxy.protocol.last_ids import LastIds
-from gripproxy.scoreboard import Field
+from gripproxy.protocol.receipt import Receipt
+from gripproxy.scoreboard import Field, Histogram, observe
 
 log = logging.getLogger(__name__)
+
+_BUS = int(Histogram.BUS)
 
 MESSAGES_HWM = 250  # as the hub's side: past both the hub stops reading its inputs
 BATCH_MAX_S = 0.002  # a client's request waits for no more than this and one item
@@ -51,7 +56,8 @@ class Reader:
     """Whom a feed is for.
 
     `on_item` is called, in order, with the channel and the payload of every item whose channel is in `wanted` at that
-    moment; it may raise InternalError for a damaged one. `on_stale` is called with those of `wanted` whose holds should
+    moment, and a receipt if somebody wants to know what becomes of it; it may raise InternalError for a damaged one.
+    `on_unwanted` is called with the receipt of an item that nobody here wants. `on_stale` is called with those of `wanted` whose holds should
     ask their origin again, or with None for all. `last_ids` is kept up to date: at each call, and between them, it
     says what the hub knew when it sent that item. It covers all channels of the host, wanted here or not: a client
     that held in another worker may come here next.
@@ -59,7 +65,8 @@ class Reader:
 
     wanted: AbstractSet[str]
     last_ids: LastIds
-    on_item: Callable[[str, Payload], None]
+    on_item: Callable[[str, Payload, Receipt | None], None]
+    on_unwanted: Callable[[Receipt], None]
     on_stale: Callable[[list[str] | None], None]
 
 
@@ -75,6 +82,12 @@ class Feed:
         self._loop = loop
         self._wanted = reader.wanted
         self._on_item = reader.on_item
+        self._on_unwanted = reader.on_unwanted
+        self.is_asked_for_all = False  # somebody wants to know what becomes of every item
+        self.taken_us = 0  # when the hub took the item that is being handled, as `BusMessage` has it
+        self._sequence = 0  # of that item
+        self._asked: Collection[int] = ()  # places of items in their message, as it has it
+        self._first_sequence = 0  # of the message
         self._on_stale = reader.on_stale
         self._row = row
         self._watch = SequenceWatch()
@@ -89,8 +102,10 @@ class Feed:
         self._items: Iterator[tuple[str, Payload, NotedId]] = iter(())
         self._is_paused = False
         self._is_open = True
-        self._zmq_context: AnyContext = zmq.Context()
-        xsub = self._zmq_context.socket(zmq.XSUB)
+        self.on_conn_check: Callable[[int, list[str]], None] = lambda query, conn_ids: None  # the hub asks
+        self.on_new_hub: Callable[[], None] = lambda: None  # called when a hub has taken us up
+        self.zmq_context: AnyContext = zmq.Context()
+        xsub = self.zmq_context.socket(zmq.XSUB)
         # ZeroMQ silently drops what exceeds this limit; what waits is bounded by the number of channels.
         xsub.setsockopt(zmq.SNDHWM, 0)
         xsub.setsockopt(zmq.RCVHWM, MESSAGES_HWM)
@@ -100,6 +115,7 @@ class Feed:
         xsub.send(SUBSCRIBE + ALL_ITEMS)
         xsub.send(SUBSCRIBE + encode_join_topic(worker_index, os.getpid()))
         self._recv = xsub.recv
+        self._join = MessageJoiner().take
         self._socket = WatchedSocket(loop, xsub, self._read_batch)
 
     async def join(self, timeout_s: float) -> None:
@@ -149,7 +165,7 @@ class Feed:
         """Leave the bus at once."""
         self._is_open = False
         self._socket.close()
-        self._zmq_context.term()
+        self.zmq_context.term()
 
     def _report_soon(self) -> None:
         if not self._is_reporting:
@@ -197,9 +213,16 @@ class Feed:
             for channel, payload, noted_id in self._items:
                 if noted_id is not UNTOUCHED:
                     self.last_ids.note(channel, noted_id)
+                sequence = self._sequence
+                self._sequence = sequence + 1
+                receipt = None
+                if self.is_asked_for_all or (self._asked and sequence - self._first_sequence in self._asked):
+                    receipt = Receipt(sequence)
+                    if channel not in self._wanted:
+                        self._on_unwanted(receipt)
                 if channel in self._wanted:
                     try:
-                        self._on_item(channel, payload)
+                        self._on_item(channel, payload, receipt)
                     except InternalError as error:
                         self._on_damage(error)  # which takes no other item of its message with it
                     if self._is_paused or time.monotonic() > deadline:
@@ -207,7 +230,9 @@ class Feed:
             if time.monotonic() > deadline:
                 return True
             try:
-                self._open(decode_message(self._recv(zmq.NOBLOCK)))
+                message = self._join(self._recv(zmq.NOBLOCK))
+                if message is not None:
+                    self._open(decode_message(message))
             except zmq.Again:
                 return False
             except InternalError as error:
@@ -223,11 +248,18 @@ class Feed:
             return
         self._row[Field.ITEMS_RECEIVED] += len(channels)
         self._row[Field.BUS_GAPS] += self._watch.items(message.epoch, message.sequence, len(channels))
+        self.taken_us = message.taken_us
+        observe(self._row, _BUS, time.monotonic() - message.taken_us / 1e6, len(channels))
         if not self._wanted.isdisjoint(channels):
             # An item's id is noted when the item has its turn: a hold that is made before it will still get the item.
             self._items = zip(channels, message.payloads, message.ids or repeat(UNTOUCHED, len(channels)), strict=True)
-        elif message.ids:
+            self._first_sequence = self._sequence = message.sequence
+            self._asked = message.asked
+            return
+        if message.ids:
             self._note(channels, message.ids)
+        for place in range(len(channels)) if self.is_asked_for_all else message.asked:
+            self._on_unwanted(Receipt(message.sequence + place))
 
     def _note(self, channels: list[str], ids: list[NotedId]) -> None:
         note = self.last_ids.note
@@ -238,6 +270,7 @@ class Feed:
     def _on_hello(self, message: BusMessage) -> None:
         if message.worker_index == self._worker_index:
             self._is_greeted = True
+            self.on_new_hub()
             self._untold = iter(list(self._channels))
             self._report_all(self._untold)
 
@@ -263,6 +296,9 @@ class Feed:
         elif names := [channel for channel in channels if channel in self._wanted]:
             self._on_stale(names)
 
+    def _on_conn_check(self, message: BusMessage) -> None:
+        self.on_conn_check(message.asked[0], message.channels or [])
+
     def _on_damage(self, error: InternalError) -> None:
         self._row[Field.INTERNAL_ERRORS] += 1
         log.error("%s", error)
@@ -272,4 +308,5 @@ class Feed:
         LAST_IDS: _on_last_ids,
         FORGET: _on_forget,
         STALE: _on_stale_message,
+        CONN_CHECK: _on_conn_check,
     }

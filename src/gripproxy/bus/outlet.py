@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import ClassVar
@@ -25,18 +26,21 @@ from gripproxy.protocol.bus_message import (
     UNTOUCHED,
     NotedId,
     Payload,
+    encode_conn_check,
     encode_forget,
     encode_hello,
     encode_items,
     encode_last_ids,
     encode_stale,
 )
+from gripproxy.protocol.bus_parts import split_message
 from gripproxy.scoreboard import Field
 
 log = logging.getLogger(__name__)
 
 # Messages that may wait for one worker inside of ZeroMQ, on each side. Full ones ride out a worker's pause of some ten
-# milliseconds; past it the hub stops reading its inputs, so that publishers wait and nothing is dropped.
+# milliseconds; past it the hub stops reading its inputs, so that publishers wait and nothing is dropped. Large ones go
+# in parts, so this bounds the memory too: 16 to 32 MB.
 MESSAGES_HWM = 250
 # Items of one turn of the loop share a message: ZeroMQ, its threads and their switches cost more than an item does.
 # The first of so many waits for a fourth of a millisecond.
@@ -58,7 +62,8 @@ class Outlet:
 
     A worker that joins is sent a hello with the number of the next item; then `on_joined` is called. While a worker is
     full, `is_blocked` is True, and the inputs must not read; the callables in `on_unblocked` are called when they may
-    again.
+    again. Those in `on_gone` are called with a worker whose process is gone, and `on_left` also with one that joins, as
+    the hub knows nothing of it then. `on_items_sent` is called with the channels of each message of items.
     """
 
     def __init__(
@@ -75,7 +80,9 @@ class Outlet:
         self.on_channels: OnChannels | None = None
         self.on_joined: OnWorker | None = None
         self.on_left: OnWorker | None = None
+        self.on_gone: list[OnWorker] = []
         self.on_doubts: OnDoubts | None = None
+        self.on_items_sent: Callable[[list[str]], None] | None = None
         self._loop = loop
         self._row = row
         self._workers_count = workers_count
@@ -83,6 +90,8 @@ class Outlet:
         self._is_open = True
         self._channels: list[str] = []  # of the items that are gathered for the next message
         self._payloads: list[Payload] = []
+        self._asked: list[int] = []  # places of those whose fate somebody wants to know
+        self._taken_us = 0  # when the first of them came
         self._noted_ids: list[NotedId] = []  # not longer than up to the last item that did something to a last id
         self._gathered_bytes = 0
         self._is_batch = False
@@ -101,6 +110,11 @@ class Outlet:
         self._socket = WatchedSocket(loop, xpub, self._read_batch)
 
     @property
+    def joined(self) -> Collection[int]:
+        """The workers that get what is sent now."""
+        return self._joined.keys()
+
+    @property
     def is_overfull(self) -> bool:
         """So much waits for the full worker that items must be turned away."""
         return len(self._waiting) >= WAITING_MAX_COUNT or self._waiting_bytes >= WAITING_MAX_BYTES
@@ -109,8 +123,15 @@ class Outlet:
         """Say whether a worker that joined has reported all the channels that it had then."""
         return worker_index in self._told
 
-    def publish_packed(self, channel: str, payload: Payload, size_bytes: int, noted_id: NotedId = UNTOUCHED) -> None:
-        """Send an item to every worker, or queue it while one of them is full.
+    def publish_packed(
+        self,
+        channel: str,
+        payload: Payload,
+        size_bytes: int,
+        noted_id: NotedId = UNTOUCHED,
+        is_receipt_wanted: bool = False,
+    ) -> int:
+        """Send an item to every worker, or queue it while one of them is full. Give its number.
 
         It waits for the others of its batch or this turn of the loop.
 
@@ -118,10 +139,15 @@ class Outlet:
             payload: the content alone, or what `pack_item` gives.
             size_bytes: of it, for the bounds on a message.
             noted_id: what the item does to its channel's last id.
+            is_receipt_wanted: every worker is to tell what became of it.
         """
         channels = self._channels
-        if not channels and not self._is_batch:
-            self._loop.call_soon(self._send_gathered)
+        if not channels:
+            self._taken_us = time.monotonic_ns() // 1000
+            if not self._is_batch:
+                self._loop.call_soon(self._send_gathered)
+        if is_receipt_wanted:
+            self._asked.append(len(channels))
         if noted_id is not UNTOUCHED:
             if len(self._noted_ids) < len(channels):
                 self._fill_noted_ids(len(channels))
@@ -129,13 +155,19 @@ class Outlet:
         channels.append(channel)
         self._payloads.append(payload)
         self._gathered_bytes += size_bytes
+        number = self._next_sequence + len(channels) - 1
         if len(channels) >= MESSAGE_MAX_COUNT or self._gathered_bytes >= MESSAGE_MAX_BYTES:
             self._send_gathered()
+        return number
 
     def publish_released(self, items: Iterable[ReleasedItem]) -> None:
         """Send what the sequencer has released, in order, as `publish_packed` does."""
         for item in items:
-            self.publish_packed(item.channel, item.payload, len(item.payload[0]), item.noted_id)
+            inquiry = item.inquiry
+            size_bytes, is_asked = len(item.payload[0]), inquiry is not None
+            sequence = self.publish_packed(item.channel, item.payload, size_bytes, item.noted_id, is_asked)
+            if inquiry is not None:
+                inquiry.on_sent(sequence)
 
     def begin_batch(self) -> None:
         """Announce that items follow, and after them `end_batch`: they need not wait for the loop to turn."""
@@ -160,6 +192,11 @@ class Outlet:
         """Tell every worker that holds on these channels, or on any, should ask their origin again."""
         self._send_gathered()
         self._send_in_order(encode_stale(self.epoch, self._next_sequence, channels))
+
+    def tell_conn_check(self, query: int, conn_ids: Sequence[str]) -> None:
+        """Ask every worker which of these are its connections; they answer by telemetry."""
+        self._send_gathered()
+        self._send_in_order(encode_conn_check(self.epoch, self._next_sequence, query, conn_ids))
 
     async def wait_joined(self, worker_indices: Collection[int], timeout_s: float) -> set[int]:
         """Wait until all these have joined and told all their channels; give those that have not after `timeout_s`."""
@@ -187,8 +224,13 @@ class Outlet:
             if self._noted_ids:
                 self._fill_noted_ids(count)
             noted_ids, self._noted_ids = self._noted_ids, []
+            asked, self._asked = self._asked, []
             self._gathered_bytes = 0
-            message = encode_items(self.epoch, self._next_sequence, channels, payloads, noted_ids)
+            message = encode_items(
+                self.epoch, self._next_sequence, channels, payloads, noted_ids, self._taken_us, asked
+            )
+            if self.on_items_sent is not None:
+                self.on_items_sent(channels)
             self._next_sequence += count
             self._row[Field.ITEMS_SENT] += count
             self._send_in_order(message)
@@ -198,6 +240,10 @@ class Outlet:
             self._noted_ids.append(UNTOUCHED)
 
     def _send_in_order(self, message: bytes) -> None:
+        for part in split_message(message):
+            self._send_part(part)
+
+    def _send_part(self, message: bytes) -> None:
         if not self.is_blocked:
             try:
                 self._send(message, zmq.NOBLOCK)
@@ -264,8 +310,11 @@ class Outlet:
             self.on_doubts(notice)
 
     def _on_joined(self, notice: WorkerJoined) -> None:
+        before = self._joined.get(notice.worker_index, notice.topic)
         self._joined[notice.worker_index] = notice.topic
         self._forget_worker(notice.worker_index)
+        if before != notice.topic:
+            self._tell_gone(notice.worker_index)
         self._send_gathered()
         self._send_in_order(encode_hello(self.epoch, self._next_sequence, notice.worker_index))
         if self.on_joined is not None:
@@ -279,6 +328,11 @@ class Outlet:
         if self._joined.get(notice.worker_index) == notice.topic:
             del self._joined[notice.worker_index]
             self._forget_worker(notice.worker_index)
+            self._tell_gone(notice.worker_index)
+
+    def _tell_gone(self, worker_index: int) -> None:
+        for on_gone in self.on_gone:
+            on_gone(worker_index)
 
     def _forget_worker(self, worker_index: int) -> None:
         self._told.discard(worker_index)

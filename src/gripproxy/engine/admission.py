@@ -1,12 +1,13 @@
 """What is decided of a request before any origin is asked: its route, and whether it may go there."""
 
+from dataclasses import dataclass
+
 from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.effects import Respond
 from gripproxy.engine.events import RequestArrived
 from gripproxy.engine.exchange import ProxyRules
 from gripproxy.errors import ClientError
 from gripproxy.protocol.client_claims import is_forbidden_events
-from gripproxy.protocol.http1 import encode_text_response
 from gripproxy.protocol.jsonp import decode_jsonp
 from gripproxy.protocol.route import Route
 
@@ -14,11 +15,20 @@ CHECK_NOTICE = "gripproxy, a GRIP proxy in place of Pushpin. License: Apache 2.0
 NO_ROUTE = Route(domain="", id="", targets=())  # of a request that is answered for want of one
 
 
-def admit(event: RequestArrived, rules: ProxyRules) -> ClientRequest | Respond:
+@dataclass(slots=True)
+class Refusal:
+    """A request that goes to no origin, and how it is answered."""
+
+    respond: Respond
+    status: int
+
+
+def admit(event: RequestArrived, rules: ProxyRules) -> tuple[ClientRequest, Refusal | None]:
     """Find a request's route; or answer it, where there is none or it must not go there."""
     head, settings, claims = event.head, rules.settings, rules.requests.claims
     if head.upgrade is not None and head.upgrade.lower() == b"websocket":
-        return _refuse(event, 501, "WebSocket is not supported by this version.")
+        request = ClientRequest(head, event.client_ip, event.is_https, NO_ROUTE, is_debug=False)
+        return request, _refuse(event, 501, "WebSocket is not supported by this version.", request)
     is_https = event.is_https or claims.is_marked_https(head, event.client_ip)
     route_id = claims.wanted_route(head)
     route = rules.routes.find(head.host_name, is_https, head.path, is_websocket=False, route_id=route_id)
@@ -27,24 +37,24 @@ def admit(event: RequestArrived, rules: ProxyRules) -> ClientRequest | Respond:
     is_debug = settings.debug or settled.debug
     is_trusted = claims.is_trusted(head)
     request = ClientRequest(head, event.client_ip, is_https, settled, is_debug, is_cross_origin, is_trusted)
+    request.traffic = rules.accounts.traffic.of(settled.id if settled.is_id_explicit else "")
     if is_cross_origin:
         try:
             request.jsonp = decode_jsonp(head, settled.jsonp)
         except ClientError as error:
-            return _refuse(event, error.status, str(error), request)
+            return request, _refuse(event, error.status, str(error), request)
     if head.is_check:
-        return _refuse(event, 200, CHECK_NOTICE, request)
+        return request, _refuse(event, 200, CHECK_NOTICE, request)
     if route is None:
-        return _refuse(event, 502, f"No route for host: {head.host_name}", request)
+        return request, _refuse(event, 502, f"No route for host: {head.host_name}", request)
     for target in route.targets:
         if target.over_http and is_forbidden_events(request.meant, target, is_trusted):
-            return _refuse(event, 403, "Client not allowed to send WebSocket events directly.", request)
-    return request
+            return request, _refuse(event, 403, "Client not allowed to send WebSocket events directly.", request)
+    return request, None
 
 
-def _refuse(event: RequestArrived, status: int, text: str, request: ClientRequest | None = None) -> Respond:
+def _refuse(event: RequestArrived, status: int, text: str, request: ClientRequest) -> Refusal:
     """Answer instead of any origin. What is still to come of the request is not read: no other can follow it."""
     if not event.is_request_done:
         event.head.is_keep_alive = False
-    answer = encode_text_response(event.head, status, text) if request is None else request.answer_text(status, text)
-    return Respond(event.conn_id, *answer)
+    return Refusal(Respond(event.conn_id, *request.answer_text(status, text)), status)

@@ -1,7 +1,8 @@
 """A client's request from its arrival to its last answer: its route, and how answers to it are written."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from gripproxy.engine.traffic import RouteTraffic
 from gripproxy.errors import OriginError
 from gripproxy.protocol.cross_origin import with_cors
 from gripproxy.protocol.http1 import (
@@ -42,6 +43,7 @@ class ClientRequest:
     jsonp: JsonpRequest | None = None
     target: Target | None = None
     body: bytes = b""
+    traffic: RouteTraffic = field(default_factory=lambda: RouteTraffic(""))
 
     @property
     def meant(self) -> RequestHead:

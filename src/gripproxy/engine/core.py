@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from gripproxy.engine.accounts import Accounts
 from gripproxy.engine.admission import admit
-from gripproxy.engine.effects import Continue, Effect, Respond, Unpark
+from gripproxy.engine.effects import Continue, Effect, Unpark
 from gripproxy.engine.events import (
     ChannelsStale,
     ClientGone,
@@ -27,13 +28,17 @@ from gripproxy.engine.events import (
 from gripproxy.engine.exchange import Exchange, ExchangeState, ProxyRules
 from gripproxy.engine.hold_table import HoldTable
 from gripproxy.engine.holds import ResponseHold
+from gripproxy.engine.observer import Answer
 from gripproxy.engine.sessions import Sessions
 from gripproxy.engine.updates import BATCH_MAX_COUNT
 from gripproxy.errors import InternalError
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.routes import RouteTable
+from gripproxy.protocol.telemetry import Outcome, Traffic
 from gripproxy.settings import Settings
+
+REQUESTS, ACTIVITY = int(Traffic.REQUESTS), int(Traffic.ACTIVITY)
 
 
 class Core:
@@ -54,7 +59,8 @@ class Core:
         jitter: Callable[[], float],
         last_ids: LastIds,
     ) -> None:
-        self.holds = HoldTable(now, settings.subscription_linger, jitter)
+        self.accounts = Accounts(now)
+        self.holds = HoldTable(now, settings.subscription_linger, jitter, self.accounts)
         self.exchanges: dict[int, Exchange] = {}
         self.sessions = Sessions(
             self.holds,
@@ -66,7 +72,7 @@ class Core:
             -(-BATCH_MAX_COUNT // settings.workers),
         )
         self._is_continuing = False  # a `Continue` is on its way
-        self._rules = ProxyRules(settings, routes, requests, self.sessions)
+        self._rules = ProxyRules(settings, routes, requests, self.sessions, self.accounts)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Advance, and say what is to be done.
@@ -88,19 +94,28 @@ class Core:
     def _on_request(self, event: RequestArrived, now: float) -> list[Effect]:
         if event.conn_id in self.exchanges or self.holds.is_held(event.conn_id):
             raise InternalError(f"connection {event.conn_id} got RequestArrived before its last request was answered")
-        admission = admit(event, self._rules)
-        if isinstance(admission, Respond):
-            return [admission]
-        exchange = Exchange(event.conn_id, admission, self._rules, event.is_request_done)
-        self.exchanges[event.conn_id] = exchange
+        request, refusal = admit(event, self._rules)
+        conn_id, accounts = event.conn_id, self.accounts
+        accounts.traffic.begin(conn_id, request.traffic)
+        request.traffic.values[REQUESTS] += 1
+        request.traffic.values[ACTIVITY] += 1
+        accounts.observer.on_request(conn_id, request)
+        if refusal is not None:
+            answer = Answer(now, status=refusal.status, body_bytes=len(refusal.respond.payload))
+            accounts.observer.on_answer(conn_id, request, Outcome.ANSWERED, answer)
+            accounts.end(conn_id, request.traffic)
+            return [refusal.respond]
+        exchange = Exchange(conn_id, request, self._rules, event.is_request_done, Answer(now))
+        self.exchanges[conn_id] = exchange
         return self._settle(exchange, exchange.start(now))
 
     def _ask_again(self, hold: ResponseHold, now: float) -> list[Effect]:
         """Take up the request of a long-poll again, from the beginning."""
         request, conn_id = hold.request, hold.conn_id
         last_ids = [] if hold.tracking is None else list(hold.tracking.ids.items())
-        effects = self.holds.release(conn_id, now)
-        exchange = Exchange(conn_id, request, self._rules, last_ids=last_ids)
+        effects = self.holds.release(conn_id, now, is_over=False)
+        request.traffic.values[ACTIVITY] += 1
+        exchange = Exchange(conn_id, request, self._rules, True, Answer(now, is_retry=True), last_ids)
         self.exchanges[conn_id] = exchange
         asked = self._settle(exchange, exchange.start(now))
         return [*effects, Unpark(conn_id, request.head, request.body), *asked]
@@ -113,11 +128,22 @@ class Core:
 
     def _settle(self, exchange: Exchange, effects: list[Effect]) -> list[Effect]:
         if exchange.state is ExchangeState.CLOSED:
-            del self.exchanges[exchange.conn_id]
+            conn_id, request, answer = exchange.conn_id, exchange.request, exchange.answer
+            del self.exchanges[conn_id]
+            outcome = Outcome.HELD
+            if not self.holds.is_held(conn_id):
+                outcome = Outcome.ANSWERED if answer.status and not exchange.is_broken else Outcome.FAILED
+            self.accounts.observer.on_answer(conn_id, request, outcome, answer)
+            if outcome is not Outcome.HELD:
+                self.accounts.end(conn_id, request.traffic)
         return effects
 
     def _on_client_gone(self, event: ClientGone, now: float) -> list[Effect]:
-        self.exchanges.pop(event.conn_id, None)
+        exchange = self.exchanges.pop(event.conn_id, None)
+        if exchange is not None:
+            request = exchange.request
+            self.accounts.observer.on_answer(event.conn_id, request, Outcome.FAILED, exchange.answer)
+            self.accounts.end(event.conn_id, request.traffic)
         return self.holds.release(event.conn_id, now)
 
     def _on_item(self, event: ItemPublished, now: float) -> list[Effect]:

@@ -10,12 +10,15 @@ from gripproxy.protocol.http1 import LAST_CHUNK, Headers, encode_chunk
 from gripproxy.protocol.json_patch import apply_patch
 from gripproxy.protocol.publish_format import HttpResponseFormat
 from gripproxy.protocol.reason_phrase import reason_phrase
+from gripproxy.protocol.receipt import Receipt
 
 
-def end_streams(holds: Iterable[StreamHold], text: str = "") -> list[Effect]:
+def end_streams(
+    holds: Iterable[StreamHold], text: str = "", is_item: bool = False, receipt: Receipt | None = None
+) -> list[Effect]:
     """End streams, with an error text before the end if there is one.
 
-    A chunked one gets its last chunk, a persistent one can take another request.
+    A chunked one gets its last chunk, a persistent one can take another request. `is_item`: as an item says.
     """
     groups: dict[tuple[bytes, bool], list[int]] = {}
     content = stream_error(text) if text else b""
@@ -24,7 +27,10 @@ def end_streams(holds: Iterable[StreamHold], text: str = "") -> list[Effect]:
         if hold.shape.is_chunked:
             payload = (encode_chunk(content) if content else b"") + LAST_CHUNK
         groups.setdefault((payload, hold.shape.is_persistent), []).append(hold.conn_id)
-    return [Finish(payload, conn_ids, is_persistent) for (payload, is_persistent), conn_ids in groups.items()]
+    return [
+        Finish(payload, conn_ids, is_persistent, is_item, receipt)
+        for (payload, is_persistent), conn_ids in groups.items()
+    ]
 
 
 def refuse_responses(holds: Iterable[ResponseHold], text: str) -> list[Effect]:
@@ -39,11 +45,14 @@ Payloads = dict[object, tuple[bytes, bool]]
 
 
 def answer_responses(
-    holds: Iterable[ResponseHold], published: HttpResponseFormat, payloads: Payloads | None = None
+    holds: Iterable[ResponseHold],
+    published: HttpResponseFormat,
+    payloads: Payloads | None = None,
+    receipt: Receipt | None = None,
 ) -> list[Effect]:
     """Answer long-polls with a published response; holds that get the same bytes are answered in one effect.
 
-    `payloads` keeps some answers from one call for an item to the next.
+    `payloads` keeps some answers from one call for an item to the next. `receipt`: the item's, if it has one.
     """
     payloads = {} if payloads is None else payloads
     if len(payloads) > PAYLOADS_MAX_COUNT:
@@ -59,7 +68,9 @@ def answer_responses(
                 payload = hold.request.answer_error(str(error))
             payloads[key] = payload
         groups.setdefault(payload, []).append(hold.conn_id)
-    return [Finish(payload, conn_ids, is_persistent) for (payload, is_persistent), conn_ids in groups.items()]
+    return [
+        Finish(payload, conn_ids, is_persistent, True, receipt) for (payload, is_persistent), conn_ids in groups.items()
+    ]
 
 
 def _equality_key(hold: ResponseHold, published: HttpResponseFormat) -> object:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from gripproxy.protocol.http1 import BodyFraming, RequestHead
+from gripproxy.protocol.receipt import Receipt
 from gripproxy.protocol.route_target import Target
 
 
@@ -68,20 +69,29 @@ class Park:
 
 @dataclass(slots=True)
 class Deliver:
-    """Write `payload` to every one of these held connections. `conn_ids` is live: do not keep it."""
+    """Write `payload` to every one of these held connections. `conn_ids` is live: do not keep it.
+
+    `receipt` is the item's, if somebody wants to know what becomes of it.
+    """
 
     payload: bytes
     conn_ids: Collection[int]
     is_keep_alive: bool = False
+    receipt: Receipt | None = None
 
 
 @dataclass(slots=True)
 class Finish:
-    """Write `payload` to these held connections and end the hold: persistent ones wait for the next request."""
+    """Write `payload` to these held connections and end the hold: persistent ones wait for the next request.
+
+    With `is_item` it is how each of them receives an item, with `receipt` as in `Deliver`.
+    """
 
     payload: bytes
     conn_ids: Collection[int]
     is_persistent: bool
+    is_item: bool = False
+    receipt: Receipt | None = None
 
 
 @dataclass(slots=True)
@@ -153,6 +163,13 @@ class WakeUpdates:
 
 
 @dataclass(slots=True)
+class WakePacing:
+    """Come back with `PacingDue` after so long."""
+
+    delay_s: float
+
+
+@dataclass(slots=True)
 class OpenChannel:
     """The channel has its first subscriber in this worker, or the first that can ask its origin again.
 
@@ -173,6 +190,13 @@ class CloseChannel:
 @dataclass(slots=True)
 class Continue:
     """More is to be done than one turn of the loop should take: come back with `Continued` in the next."""
+
+
+@dataclass(slots=True)
+class FannedOut:
+    """An item that took more than one turn of the loop has reached all its receivers. It came at `began_at`."""
+
+    began_at: float
 
 
 LOG_WARNING = 1
@@ -205,8 +229,10 @@ Effect = (
     | Forward
     | ForgetId
     | WakeUpdates
+    | WakePacing
     | OpenChannel
     | CloseChannel
     | Continue
+    | FannedOut
     | Log
 )

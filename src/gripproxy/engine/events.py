@@ -67,9 +67,10 @@ class OriginFailed:
 
 @dataclass(slots=True)
 class RelayDone:
-    """A response that was relayed reached its end."""
+    """A response that was relayed reached its end, after so many bytes of body."""
 
     conn_id: int
+    body_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -139,6 +140,11 @@ class UpdatesDue:
 
 
 @dataclass(slots=True)
+class PacingDue:
+    """The time that `WakePacing` asked for has passed."""
+
+
+@dataclass(slots=True)
 class ClockTicked:
     """Time passed: deadlines may be due."""
 
@@ -163,6 +169,7 @@ Event = (
     | LinkFailed
     | ChannelsStale
     | UpdatesDue
+    | PacingDue
     | ClockTicked
     | Continued
 )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from gripproxy.engine.accounts import Accounts
 from gripproxy.engine.client_request import ORIGIN_AT_FAULT, ClientRequest, stream_error
 from gripproxy.engine.effects import LOG_WARNING, AskOrigin, Collect, Cut, Effect, Log, Relay, Respond
 from gripproxy.engine.events import (
@@ -15,6 +16,7 @@ from gripproxy.engine.events import (
     OriginFailure,
     RelayDone,
 )
+from gripproxy.engine.observer import Answer
 from gripproxy.engine.sessions import Sessions, check_links
 from gripproxy.errors import FilterError, InternalError, OriginError
 from gripproxy.protocol import test_target
@@ -66,6 +68,7 @@ class ProxyRules:
     routes: RouteTable
     requests: OriginRequests
     sessions: Sessions
+    accounts: Accounts
 
 
 def _may_begin_large(headers: Headers) -> bool:
@@ -87,6 +90,7 @@ class Exchange:
     """One request: from its head to the end of the response, or to the hold.
 
     Args:
+        answer: what is known of it is noted here.
         last_ids: channel names with ids, which the origin is told when a held request is asked again.
     """
 
@@ -99,7 +103,9 @@ class Exchange:
         "_response",
         "_rules",
         "_targets_tried",
+        "answer",
         "conn_id",
+        "is_broken",  # its response has begun and will not be whole
         "request",
         "state",
     )
@@ -110,9 +116,12 @@ class Exchange:
         request: ClientRequest,
         rules: ProxyRules,
         is_request_done: bool = True,
+        answer: Answer | None = None,
         last_ids: LastIdPairs = (),
     ) -> None:
         self.conn_id = conn_id
+        self.answer = answer or Answer(0.0)
+        self.is_broken = False
         self.request = request
         self._is_request_done = is_request_done
         self._rules = rules
@@ -192,6 +201,7 @@ class Exchange:
         if framing in (CHUNKED, UNTIL_CLOSE):
             framing = CHUNKED if request.head.is_http11 else UNTIL_CLOSE
         headers = origin_response_headers(response.headers, is_grip=False)
+        self.answer.status = response.status
         payload, is_persistent = request.begin(
             response.status, response.reason, headers, framing, response.content_length
         )
@@ -216,10 +226,12 @@ class Exchange:
 
     def _on_relay_broken(self, event: OriginFailed, now: float) -> list[Effect]:
         self._enter(CLOSED)
+        self.is_broken = True
         reason = f"origin broke off in the middle of a response: {event.detail}"
         return [Log(LOG_WARNING, reason, is_origin_error=True), Cut(self.conn_id)]
 
     def _on_relay_done(self, event: RelayDone, now: float) -> list[Effect]:
+        self.answer.body_bytes = event.body_bytes
         self._enter(CLOSED)
         return []
 
@@ -267,12 +279,14 @@ class Exchange:
         if has_no_body(instruct.status):
             return self._respond(instruct.status, instruct.reason, instruct.headers, b"")
         self._instruct = instruct
+        self.answer.status = instruct.status
         payload, framing = self.request.begin_stream(instruct.status, instruct.reason, instruct.headers)
         self._enter(OPENING)
         return [Relay(self.conn_id, payload, framing, is_persistent=False, is_opening=True)]
 
     def _on_opened(self, event: RelayDone, now: float) -> list[Effect]:
         assert self._instruct is not None
+        self.answer.body_bytes = event.body_bytes
         self._enter(CLOSED)
         return self._rules.sessions.hold_stream(self.conn_id, self.request, self._instruct, b"", now)
 
@@ -296,7 +310,8 @@ class Exchange:
             if is_doubtful:
                 return forgotten + self._ask_again(instruct, now)
             self._enter(CLOSED)  # what it gets at its timeout is sent as it is, as in Pushpin
-            return forgotten + self._rules.sessions.hold_response(self.conn_id, request, instruct, now)
+            is_retry = self.answer.is_retry
+            return forgotten + self._rules.sessions.hold_response(self.conn_id, request, instruct, now, is_retry)
         self._enter(CLOSED)
         filter_error = _filter_body(instruct)
         if is_stream and not has_no_body(instruct.status):
@@ -307,6 +322,7 @@ class Exchange:
 
     def _hold_stream(self, instruct: Instruct, filter_error: str | None, now: float) -> list[Effect]:
         request = self.request
+        self.answer.status, self.answer.body_bytes = instruct.status, len(instruct.body)
         payload, framing = request.begin_stream(instruct.status, instruct.reason, instruct.headers)
         if request.head.is_head:  # nothing follows that could be held
             return [Respond(self.conn_id, payload, framing is CHUNKED and request.head.is_keep_alive)]
@@ -324,17 +340,20 @@ class Exchange:
 
     def _respond(self, status: int, reason: bytes, headers: Headers, body: bytes) -> list[Effect]:
         self._enter(CLOSED)
+        self.answer.status, self.answer.body_bytes = status, len(body)
         payload, is_persistent = self.request.answer(status, reason, headers, body)
         return [Respond(self.conn_id, payload, is_persistent)]
 
     def _answer_error(self, reason: str, debug_text: str) -> list[Effect]:
         """Answer 502; the log always says why, the client hears it only on a debug route."""
         self._enter(CLOSED)
+        self.answer.status = 502
         payload, is_persistent = self.request.answer_error(debug_text)
         return [Log(LOG_WARNING, reason, is_origin_error=True), Respond(self.conn_id, payload, is_persistent)]
 
     def _answer_text(self, status: int, text: str) -> list[Effect]:
         self._enter(CLOSED)
+        self.answer.status, self.answer.body_bytes = status, len(text) + 1
         payload, is_persistent = self.request.answer_text(status, text)
         return [Respond(self.conn_id, payload, is_persistent)]
 

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from gripproxy.engine.effects import Effect
+from gripproxy.engine.effects import Effect, FannedOut
+from gripproxy.protocol.receipt import Receipt
 
 SLICE_MAX_BYTES = 3_145_728  # written in one slice: about as long as 600 small writes take
 # What takes as long as to write so many bytes, roughly:
@@ -21,11 +22,13 @@ Step = Callable[[Collection[int], float], list[Effect]]  # (conn_ids, now): what
 
 @dataclass(slots=True, eq=False)
 class FanOut:
-    """One item's way to those who were subscribed when it was published. `remaining` are still due."""
+    """One item's way to those who were subscribed when it was published, at `began_at`. `remaining` are still due."""
 
     step: Step
     slice_count: int
     remaining: set[int]
+    began_at: float
+    receipt: Receipt | None
 
 
 class FanOuts:
@@ -39,12 +42,25 @@ class FanOuts:
         """Whether no more items should be taken for now."""
         return len(self.queue) >= QUEUE_MAX_COUNT
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether `resume` has something to do."""
+        return bool(self.queue)
+
     def start(
-        self, step: Step, conn_ids: Collection[int], payload_bytes: int, max_count: int, now: float
+        self,
+        step: Step,
+        conn_ids: Collection[int],
+        payload_bytes: int,
+        max_count: int,
+        now: float,
+        receipt: Receipt | None = None,
+        weight: int = 1,
     ) -> list[Effect]:
         """Do `step` for all of `conn_ids`, a channel's own: now if they are few, else later, in `resume`.
 
-        `payload_bytes` is the size for each; `max_count` is how many ids are few.
+        `payload_bytes` is the size for each; `max_count` is how many ids are few. `receipt`: the item's, if it has one.
+        `weight` is each delivery's where there is a limit on their rate: see `Pacing`.
         """
         slice_count = max_count
         if payload_bytes * max_count > SLICE_MAX_BYTES:
@@ -52,26 +68,33 @@ class FanOuts:
         if not self.queue and len(conn_ids) <= slice_count:
             return step(conn_ids, now)
         all_ids = set(conn_ids)
-        self.queue.append(FanOut(step, slice_count, all_ids))
+        self.queue.append(FanOut(step, slice_count, all_ids, now, receipt))
         if len(all_ids) <= slice_count:
             effects = self.catch_up(set(all_ids), now)
             self.queue.pop()
             return effects
+        if receipt is not None:
+            receipt.open_count += 1
         return []  # the copy of so many ids is work enough for this turn
 
     def resume(self, now: float) -> list[Effect]:
         """Do the next slice, if anything is under way."""
-        queue = self.queue
+        queue, effects = self.queue, list[Effect]()
         while queue and not queue[0].remaining:  # they left, or have caught up
-            queue.popleft()
+            effects.append(self._finish(queue.popleft()))
         if not queue:
-            return []
+            return effects
         remaining = queue[0].remaining
         conn_ids = [remaining.pop() for _ in range(min(queue[0].slice_count, len(remaining)))]
-        effects = queue[0].step(conn_ids, now)
+        effects += queue[0].step(conn_ids, now)
         if not remaining:
-            queue.popleft()
+            effects.append(self._finish(queue.popleft()))
         return effects
+
+    def _finish(self, fan_out: FanOut) -> Effect:
+        if fan_out.receipt is not None:
+            fan_out.receipt.open_count -= 1
+        return FannedOut(fan_out.began_at)
 
     def catch_up(self, conn_ids: Collection[int], now: float) -> list[Effect]:
         """Do at once what these connections are still due, in order."""

@@ -81,10 +81,10 @@ class FilterChecks:
         queue.append(item)
         return True
 
-    def leave(self, conn_id: int) -> list[Effect]:
-        """Forget what a hold that is over has waited for."""
+    def leave(self, conn_id: int) -> tuple[Check | None, list[Effect]]:
+        """Forget what a hold that is over has waited for, and give it."""
         check = self._checks.pop(conn_id, None)
-        return [] if check is None else self._drop(check)
+        return check, [] if check is None else self._drop(check)
 
     def on_due(self, check: Check, now: float) -> list[Effect]:
         """Give up a request that takes too long, or make those that had to wait."""

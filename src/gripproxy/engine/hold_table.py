@@ -3,6 +3,8 @@
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Protocol
 
+from gripproxy.engine.accounts import Accounts
+from gripproxy.engine.books import DELIVERED, FILTERED, UNFIT
 from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.delivery import Payloads, answer_responses, end_streams, refuse_responses
 from gripproxy.engine.effects import CloseChannel, Deliver, Effect, Finish, OpenChannel, Park
@@ -11,11 +13,15 @@ from gripproxy.engine.holds import RECEIVING, Hold, ResponseHold, StreamHold, St
 from gripproxy.engine.subscriptions import Channel, Subscriptions
 from gripproxy.engine.timer_wheel import TimerWheel
 from gripproxy.engine.tracking import mismatch_text
+from gripproxy.engine.traffic import RouteTraffic
 from gripproxy.protocol.http1 import encode_chunk
 from gripproxy.protocol.instruct import Instruct, KeepAlive
 from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpStreamFormat
 from gripproxy.protocol.publish_item import PublishItem
+from gripproxy.protocol.receipt import Receipt
+from gripproxy.protocol.telemetry import Traffic
 
+SENT, RESPONSES_SENT, ACTIVITY = int(Traffic.SENT), int(Traffic.RESPONSES_SENT), int(Traffic.ACTIVITY)
 # How many are served before the worker does other work: up to six milliseconds each.
 STREAMS_MAX_COUNT = 600  # a write
 SMALL_BYTES = SLICE_MAX_BYTES // STREAMS_MAX_COUNT
@@ -53,7 +59,11 @@ class HoldTable:
 
     follower: Follower
 
-    def __init__(self, now: float, linger_s: float, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self, now: float, linger_s: float, jitter: Callable[[], float], accounts: Accounts | None = None
+    ) -> None:
+        self.accounts = accounts or Accounts(now)
+        self._books = self.accounts.books
         self.holds: list[Hold | None] = []
         self.subscriptions = Subscriptions()
         self.wheel = TimerWheel(now)
@@ -79,6 +89,7 @@ class HoldTable:
             keep_alive.content if keep_alive else b"",
             keep_alive.timeout_s if keep_alive else 0,
             keep_alive.is_interval if keep_alive else False,
+            request.traffic,
         )
 
     def hold_stream(
@@ -90,6 +101,8 @@ class HoldTable:
         for channel in channels:
             channel.add_stream(conn_id, shape.is_chunked)
         self._add_stream(StreamHold(conn_id, shape, channels), now)
+        self._note_change(channels)
+        self.accounts.observer.on_hold(conn_id, request, "stream", channels, is_retry=False)
         effects.append(Park(conn_id, payload))
         return effects
 
@@ -105,6 +118,9 @@ class HoldTable:
         for channel in channels:
             channel.add_tracked(stream.conn_id)
         stream.channels = channels
+        self._note_change(channels)
+        self._note_change(former)
+        self.accounts.observer.on_hold(stream.conn_id, stream.request, "stream", channels, is_retry=bool(former))
         for channel in former:
             if channel not in channels:
                 channel.remove_tracked(stream.conn_id)
@@ -112,31 +128,45 @@ class HoldTable:
                 self._drop_if_empty(channel, effects)
         return effects
 
-    def hold_response(self, hold: ResponseHold, names: list[str], timeout_s: int, now: float) -> list[Effect]:
+    def hold_response(
+        self, hold: ResponseHold, names: list[str], timeout_s: int, now: float, is_retry: bool = False
+    ) -> list[Effect]:
         """Hold a request whose answer at the timeout is the hold's own. It has no channels yet."""
         hold.channels, effects = self._channels(names, is_update_wanted=True)
         for channel in hold.channels:
             if hold.tracking is None:
                 channel.add_response(hold.conn_id)
             else:
-                channel.add_tracked(hold.conn_id)
+                channel.add_tracked(hold.conn_id, is_response=True)
         self._add(hold)
+        self._note_change(hold.channels)
+        self.accounts.observer.on_hold(hold.conn_id, hold.request, "response", hold.channels, is_retry)
         self.responses_count += 1
         self.wheel.schedule(hold, now + timeout_s)
         effects.append(Park(hold.conn_id, b""))
         return effects
 
+    def _note_change(self, channels: Iterable[Channel]) -> None:
+        if self.accounts.changed is not None:
+            self.accounts.changed.update([channel.name for channel in channels])
+
     def is_held(self, conn_id: int) -> bool:
         return conn_id < len(self.holds) and self.holds[conn_id] is not None
 
-    def release(self, conn_id: int, now: float) -> list[Effect]:
-        """Forget the hold of a client that is gone, or that the caller answers; no hold is no error."""
+    def release(self, conn_id: int, now: float, is_over: bool = True) -> list[Effect]:
+        """Forget the hold of a client that is gone, or that the caller answers; no hold is no error.
+
+        Without `is_over` its request goes on.
+        """
         hold = self.holds[conn_id] if conn_id < len(self.holds) else None
         if hold is None:
             return []
         self.holds[conn_id] = None
         self.wheel.cancel(hold)
         self.fan_outs.forget(conn_id)
+        self._note_change(hold.channels)
+        if is_over:
+            self.accounts.end(conn_id, hold.traffic)
         effects: list[Effect] = []
         if isinstance(hold, TrackedStream):
             self.streams_count -= 1
@@ -155,7 +185,7 @@ class HoldTable:
             if hold.tracking is None:
                 channel.remove_response(conn_id)
             else:
-                channel.remove_tracked(conn_id)
+                channel.remove_tracked(conn_id, is_response=True)
             if channel.responses is None:
                 self._linger(channel, now, effects)
         return effects + self.follower.on_release(hold, now)
@@ -166,12 +196,17 @@ class HoldTable:
         if channel is None:
             return []
         effects: list[Effect] = []
+        receipt = item.receipt
+        is_wanted = bool(channel.tracked)
         if item.http_response is not None and channel.responses:
-            effects += self._publish_response(channel.responses.keys(), item.http_response, now)
+            is_wanted = True
+            effects += self._publish_response(channel.responses.keys(), item.http_response, now, receipt)
         if item.http_stream is not None:
-            effects += self._publish_stream(channel, item.http_stream, now)
+            is_wanted = is_wanted or bool(channel.chunked or channel.raw)
+            effects += self._publish_stream(channel, item.http_stream, now, receipt)
         if channel.tracked:
             effects += self.follower.publish(channel, item, now)
+        self._books.wanted += is_wanted
         return effects
 
     def publish_content(self, name: str, content: bytes, now: float) -> list[Effect]:
@@ -179,7 +214,8 @@ class HoldTable:
         channel = self.subscriptions.channels.get(name)
         if channel is None:
             return []
-        effects = self._deliver(channel, content, now)
+        effects = self._deliver(channel, content, now, None)
+        self._books.wanted += bool(effects or channel.tracked or channel.chunked or channel.raw)
         if channel.tracked:
             item = PublishItem(name, http_stream=HttpStreamFormat(content=content))
             effects += self.follower.publish(channel, item, now)
@@ -190,77 +226,121 @@ class HoldTable:
         effects = self.fan_outs.resume(now)
         return effects + self.tick(now) if self.wheel.is_behind else effects
 
-    def _publish_response(self, conn_ids: Collection[int], published: HttpResponseFormat, now: float) -> list[Effect]:
-        if published.action is Action.HINT:
-            return self.fan_outs.start(self.follower.ask_again, conn_ids, 0, ANSWERS_MAX_COUNT, now)
-        if published.action is not Action.SEND:
-            return []  # `close` has no effect on a long-poll, as in Pushpin
+    def found_responses(self, conn_ids: Collection[int], receipt: Receipt | None) -> None:
+        """Count these long-polls as receivers of an item."""
+        self._books.found(len(conn_ids), 0, receipt)
+        routes = self.accounts.traffic.routes
+        for conn_id in conn_ids if len(routes) > 1 else ():
+            self._traffic_of(conn_id).values[SENT] += 1
+            self._traffic_of(conn_id).values[RESPONSES_SENT] += 1
+        if len(routes) == 1:
+            for traffic in routes.values():
+                traffic.values[SENT] += len(conn_ids)
+                traffic.values[RESPONSES_SENT] += len(conn_ids)
 
+    def found_streams(self, conn_ids: Collection[int], receipt: Receipt | None) -> None:
+        """Count these streams as receivers of an item."""
+        self._books.found(0, len(conn_ids), receipt)
+        routes = self.accounts.traffic.routes
+        for conn_id in conn_ids if len(routes) > 1 else ():
+            self._traffic_of(conn_id).values[SENT] += 1
+        if len(routes) == 1:
+            for traffic in routes.values():
+                traffic.values[SENT] += len(conn_ids)
+
+    def _traffic_of(self, conn_id: int) -> RouteTraffic:
+        hold = self.holds[conn_id]
+        assert hold is not None
+        return hold.traffic
+
+    def _publish_response(
+        self, conn_ids: Collection[int], published: HttpResponseFormat, now: float, receipt: Receipt | None
+    ) -> list[Effect]:
         payloads: Payloads = {}
 
         def answer(some_ids: Collection[int], now: float) -> list[Effect]:
-            return self._answer(some_ids, published, payloads, now)
+            self.found_responses(some_ids, receipt)
+            if published.action is Action.SEND:
+                return self._answer(some_ids, published, payloads, now, receipt)
+            if published.action is Action.HINT:
+                self._books.end(DELIVERED, len(some_ids), receipt)
+                return self.follower.ask_again(some_ids, now)
+            self._books.end(FILTERED, len(some_ids), receipt)  # `close` has no effect on a long-poll, as in Pushpin
+            return []
 
-        size = PATCH_BYTES if published.body_patch is not None else len(published.body)
-        return self.fan_outs.start(answer, conn_ids, size, ANSWERS_MAX_COUNT, now)
+        size = 0
+        if published.action is Action.SEND:
+            size = PATCH_BYTES if published.body_patch is not None else len(published.body)
+        return self.fan_outs.start(answer, conn_ids, size, ANSWERS_MAX_COUNT, now, receipt)
 
     def _answer(
-        self, conn_ids: Collection[int], published: HttpResponseFormat, payloads: Payloads, now: float
+        self,
+        conn_ids: Collection[int],
+        published: HttpResponseFormat,
+        payloads: Payloads,
+        now: float,
+        receipt: Receipt | None,
     ) -> list[Effect]:
         """Answer these long-polls, none of which has a filter."""
         holds = [hold for conn_id in conn_ids if isinstance(hold := self.holds[conn_id], ResponseHold)]
         if published.content_filters:
+            self._books.end(UNFIT, len(holds), receipt)
             effects = refuse_responses(
                 [hold for hold in holds if hold.request.is_debug], mismatch_text((), published.content_filters)
             )
         else:
-            effects = answer_responses(holds, published, payloads)
+            effects = answer_responses(holds, published, payloads, receipt)
         return effects + self.release_all(effects, now)
 
-    def _publish_stream(self, channel: Channel, published: HttpStreamFormat, now: float) -> list[Effect]:
-        if published.content_filters:
-            text = mismatch_text((), published.content_filters)
-            return self._each_stream(channel, lambda hold: hold.shape.is_debug, text, now)
-        if published.action is Action.SEND:
-            return self._deliver(channel, published.content, now)
-        if published.action is Action.CLOSE:
-            return self._each_stream(channel, lambda hold: True, "", now)
-        return []
-
-    def _each_stream(
-        self, channel: Channel, is_meant: Callable[[StreamHold], bool], text: str, now: float
+    def _publish_stream(
+        self, channel: Channel, published: HttpStreamFormat, now: float, receipt: Receipt | None
     ) -> list[Effect]:
-        """End the channel's streams that are meant, with an error if there is a text."""
+        if published.action is Action.SEND and not published.content_filters:
+            return self._deliver(channel, published.content, now, receipt)
+        is_fit = not published.content_filters
+        text = "" if is_fit else mismatch_text((), published.content_filters or ())
 
-        def end(some_ids: Collection[int], now: float) -> list[Effect]:
+        def act(some_ids: Collection[int], now: float) -> list[Effect]:
+            self.found_streams(some_ids, receipt)
             holds = [hold for conn_id in some_ids if isinstance(hold := self.holds[conn_id], StreamHold)]
-            effects = end_streams([hold for hold in holds if is_meant(hold)], text)
+            if not is_fit:
+                self._books.end(UNFIT, len(some_ids), receipt)
+                effects = end_streams([hold for hold in holds if hold.shape.is_debug], text)
+            elif published.action is Action.CLOSE:
+                effects = end_streams(holds, is_item=True, receipt=receipt)
+            else:  # without a next link there is nothing that a hint could do
+                self._books.end(FILTERED, len(some_ids), receipt)
+                return []
             return effects + self.release_all(effects, now)
 
         effects: list[Effect] = []
         for conn_ids in (channel.chunked, channel.raw):
             if conn_ids:
-                effects += self.fan_outs.start(end, conn_ids.keys(), 0, STREAMS_MAX_COUNT, now)
+                effects += self.fan_outs.start(act, conn_ids.keys(), 0, STREAMS_MAX_COUNT, now, receipt)
         return effects
 
-    def _deliver(self, channel: Channel, content: bytes, now: float) -> list[Effect]:
-        """Send content into the channel's streams. Empty content is no bytes: an empty chunk would end the body."""
+    def _deliver(self, channel: Channel, content: bytes, now: float, receipt: Receipt | None) -> list[Effect]:
+        """Send content into the channel's streams."""
         channel.sent_at = now
         effects: list[Effect] = []
-        if content and channel.chunked:
-            effects = self._write(channel.chunked.keys(), encode_chunk(content), now)
-        if content and channel.raw:
-            effects += self._write(channel.raw.keys(), content, now)
+        if channel.chunked:
+            payload = encode_chunk(content) if content else b""  # an empty chunk would end the body
+            effects = self._write(channel.chunked.keys(), payload, now, receipt)
+        if channel.raw:
+            effects += self._write(channel.raw.keys(), content, now, receipt)
         return effects
 
-    def _write(self, conn_ids: Collection[int], payload: bytes, now: float) -> list[Effect]:
-        if not self.fan_outs.queue and len(conn_ids) <= STREAMS_MAX_COUNT and len(payload) <= SMALL_BYTES:
-            return [Deliver(payload, conn_ids)]  # no fan-out at all, for most items
-
+    def _write(self, conn_ids: Collection[int], payload: bytes, now: float, receipt: Receipt | None) -> list[Effect]:
         def deliver(some_ids: Collection[int], now: float) -> list[Effect]:
-            return [Deliver(payload, some_ids)]
+            self.found_streams(some_ids, receipt)
+            if payload:
+                return [Deliver(payload, some_ids, receipt=receipt)]
+            self._books.end(DELIVERED, len(some_ids), receipt)
+            return []
 
-        return self.fan_outs.start(deliver, conn_ids, len(payload), STREAMS_MAX_COUNT, now)
+        if not self.fan_outs.queue and len(conn_ids) <= STREAMS_MAX_COUNT and len(payload) <= SMALL_BYTES:
+            return deliver(conn_ids, now)  # no fan-out at all, for most items
+        return self.fan_outs.start(deliver, conn_ids, len(payload), STREAMS_MAX_COUNT, now, receipt)
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due: keep-alives, timeout responses, the end of lingering channels. Much of it: see `resume`."""
@@ -280,6 +360,8 @@ class HoldTable:
                 self._drop_if_empty(record, ended)
             else:
                 caught_up += self.follower.on_due(record, now)
+        for shape, conn_ids in keep_alives.items():
+            shape.traffic.values[ACTIVITY] += len(conn_ids)
         sent: list[Effect] = [
             Deliver(shape.keep_alive, conn_ids, is_keep_alive=True) for shape, conn_ids in keep_alives.items()
         ]

@@ -9,11 +9,13 @@ from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.subscriptions import Channel
 from gripproxy.engine.timer_wheel import Slot
 from gripproxy.engine.tracking import Tracking
+from gripproxy.engine.traffic import RouteTraffic
 from gripproxy.engine.updates import PollGroup
 from gripproxy.protocol.http1 import Headers, encode_chunk
 from gripproxy.protocol.link_url import LinkUrl
 from gripproxy.protocol.publish_item import PublishItem
 
+COMMON = RouteTraffic("")
 QUEUE_MAX_COUNT = 100  # items that wait while a stream asks for its next part, same as Pushpin
 
 
@@ -31,24 +33,32 @@ class StreamShape:
     keep_alive: bytes
     keep_alive_s: int
     is_interval: bool
+    traffic: RouteTraffic
 
 
 class StreamShapes:
     """One `StreamShape` for all equal ones, as long as a hold uses it."""
 
     def __init__(self) -> None:
-        self._shapes: WeakValueDictionary[tuple[bool, bool, bool, bytes, int, bool], StreamShape]
+        self._shapes: WeakValueDictionary[tuple[bool, bool, bool, bytes, int, bool, str], StreamShape]
         self._shapes = WeakValueDictionary()
 
     def shape(
-        self, is_chunked: bool, is_persistent: bool, is_debug: bool, content: bytes, period_s: int, is_interval: bool
+        self,
+        is_chunked: bool,
+        is_persistent: bool,
+        is_debug: bool,
+        content: bytes,
+        period_s: int,
+        is_interval: bool,
+        traffic: RouteTraffic = COMMON,
     ) -> StreamShape:
         """Give the shared shape; `content` is the keep-alive's, not yet framed."""
-        key = (is_chunked, is_persistent, is_debug, content, period_s, is_interval)
+        key = (is_chunked, is_persistent, is_debug, content, period_s, is_interval, traffic.route)
         shape = self._shapes.get(key)
         if shape is None:
             payload = encode_chunk(content) if content and is_chunked else content
-            shape = StreamShape(is_chunked, is_persistent, is_debug, payload, period_s, is_interval)
+            shape = StreamShape(is_chunked, is_persistent, is_debug, payload, period_s, is_interval, traffic)
             self._shapes[key] = shape
         return shape
 
@@ -61,6 +71,11 @@ class StreamHold:
     shape: StreamShape
     channels: tuple[Channel, ...]
     slot: Slot | None = None
+
+    @property
+    def traffic(self) -> RouteTraffic:
+        """Its route's."""
+        return self.shape.traffic
 
 
 class StreamState(IntEnum):
@@ -125,6 +140,11 @@ class ResponseHold:
     def url(self) -> LinkUrl:
         """Where its origin was asked, as `TrackedStream` has it."""
         return self.request.url
+
+    @property
+    def traffic(self) -> RouteTraffic:
+        """Its route's."""
+        return self.request.traffic
 
 
 Hold = StreamHold | ResponseHold

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 from typing import Any
 
+from gripproxy.engine.books import REFETCHED
 from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.delivery import end_streams
 from gripproxy.engine.effects import LOG_WARNING, Effect, ForgetId, Log, WakeUpdates
@@ -92,7 +93,9 @@ class Sessions:
                 is_doubtful = True
         return is_doubtful, effects
 
-    def hold_response(self, conn_id: int, request: ClientRequest, instruct: Instruct, now: float) -> list[Effect]:
+    def hold_response(
+        self, conn_id: int, request: ClientRequest, instruct: Instruct, now: float, is_retry: bool = False
+    ) -> list[Effect]:
         """Hold a long-poll whose channels are not in doubt, and whose links have passed `check_links`."""
         hold = ResponseHold(
             conn_id,
@@ -105,7 +108,7 @@ class Sessions:
             self._track(request, instruct),
             _resolve(request.url, instruct.gone_link),
         )
-        return self._holds.hold_response(hold, self._names(request, instruct), instruct.timeout_s, now)
+        return self._holds.hold_response(hold, self._names(request, instruct), instruct.timeout_s, now, is_retry)
 
     def hold_stream(
         self, conn_id: int, request: ClientRequest, instruct: Instruct, payload: bytes, now: float
@@ -212,7 +215,7 @@ class Sessions:
     def stall(self, stream: TrackedStream) -> list[Effect]:
         """Send nothing more until the origin has told what is missing."""
         self._leave_group(stream)
-        stream.queue.clear()
+        self.offers.forget_queue(stream, REFETCHED)
         stream.state = STALLED
         return self._update(stream.conn_id, stream.bucket)
 
@@ -292,7 +295,7 @@ class Sessions:
     def on_release(self, hold: TrackedStream | ResponseHold, now: float) -> list[Effect]:
         """Clear up after a hold that is over, and tell the origin if it wants to know."""
         self._updates.discard(hold.conn_id)
-        effects = self.offers.checks.leave(hold.conn_id)
+        effects = self.offers.leave(hold)
         if isinstance(hold, TrackedStream):
             self._leave_group(hold)
             effects += self._links.leave(hold.conn_id)

@@ -27,6 +27,7 @@ class Channel:
     sent_at: float = 0.0
     alone: "tuple[Channel, ...]" = ()  # (self,), shared by every hold that has just this channel
     slot: Slot | None = None  # the timer wheel's, while the channel lingers without subscribers
+    polls_count: int = 0  # long-polls among `tracked`
     is_updating: bool = False  # the hub knows that some of its holds can ask their origin again
 
     def add_stream(self, conn_id: int, is_chunked: bool) -> None:
@@ -47,11 +48,20 @@ class Channel:
     def remove_response(self, conn_id: int) -> None:
         self.responses = _without(self.responses, conn_id)
 
-    def add_tracked(self, conn_id: int) -> None:
+    def add_tracked(self, conn_id: int, is_response: bool = False) -> None:
         self.tracked = _with(self.tracked, conn_id)
+        self.polls_count += is_response
 
-    def remove_tracked(self, conn_id: int) -> None:
+    def remove_tracked(self, conn_id: int, is_response: bool = False) -> None:
         self.tracked = _without(self.tracked, conn_id)
+        self.polls_count -= is_response
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many streams and how many long-polls listen."""
+        tracked_count = len(self.tracked or ()) - self.polls_count
+        streams_count = len(self.chunked or ()) + len(self.raw or ()) + tracked_count
+        return streams_count, len(self.responses or ()) + self.polls_count
 
     @property
     def is_empty(self) -> bool:

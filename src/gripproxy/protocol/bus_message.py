@@ -1,6 +1,6 @@
 """Messages on the bus from the hub to its workers: items most of all.
 
-A message is one msgpack array: epoch, sequence, kind, worker, channels, payloads, ids. The channels of items lie
+A message is one msgpack array: epoch, sequence, kind, worker, channels, payloads, ids, time, asked. The channels of items lie
 together, so that a worker sees at one look whether it has a subscriber for any of them, and every item is packed for
 itself inside of that. Both ends are always the same version of gripproxy, so fields go by position.
 """
@@ -46,9 +46,10 @@ class BusKind(IntEnum):
     LAST_IDS = 2  # a part of what the hub knew before a worker joined; without channels: that was all
     FORGET = 3  # the last ids of these channels are not to be relied on
     STALE = 4  # items may have passed holds on these channels by
+    CONN_CHECK = 5  # which of these are connections? They stand where others have channels
 
 
-ITEMS, HELLO, LAST_IDS, FORGET, STALE = map(int, BusKind)  # plain ints: they are compared for each message
+ITEMS, HELLO, LAST_IDS, FORGET, STALE, CONN_CHECK = map(int, BusKind)  # plain ints: they are compared for each message
 
 
 @dataclass(slots=True)
@@ -62,37 +63,51 @@ class BusMessage:
     channels: list[str] | None  # None in FORGET and STALE: all channels
     payloads: list[Payload]
     ids: list[NotedId]  # one per channel; of ITEMS also none at all, if no item did anything to a last id
+    taken_us: int = 0  # when the hub took the first item: microseconds on the machine's monotonic clock
+    asked: Sequence[int] = ()  # numbers N of items whose fate the hub wants to know; of CONN_CHECK the question's
 
 
 def encode_items(
-    epoch: int, sequence: int, channels: Sequence[str], payloads: Sequence[Payload], ids: Sequence[NotedId] = ()
+    epoch: int,
+    sequence: int,
+    channels: Sequence[str],
+    payloads: Sequence[Payload],
+    ids: Sequence[NotedId] = (),
+    taken_us: int = 0,
+    asked: Sequence[int] = (),
 ) -> bytes:
-    """Encode as many channels as payloads, and as many ids or none. `epoch` and `sequence` are at most 64 bits."""
-    message: bytes = _pack((epoch, sequence, ITEMS, None, channels, payloads, ids))
+    """Encode as many channels as payloads, and as many ids or none. Whole numbers are at most 64 bits."""
+    message: bytes = _pack((epoch, sequence, ITEMS, None, channels, payloads, ids, taken_us, asked))
     return message
 
 
 def encode_hello(epoch: int, sequence: int, worker_index: int) -> bytes:
     """Encode the hub's answer to a worker that joined the bus."""
-    message: bytes = _pack_names((epoch, sequence, HELLO, worker_index, (), (), ()))
+    message: bytes = _pack_names((epoch, sequence, HELLO, worker_index, (), (), (), 0, ()))
     return message
 
 
 def encode_last_ids(epoch: int, sequence: int, worker_index: int, channels: Sequence[str], ids: Sequence[str]) -> bytes:
     """Encode last ids for a worker that joined after they were set; no channels at the end of all."""
-    message: bytes = _pack_names((epoch, sequence, LAST_IDS, worker_index, channels, (), ids))
+    message: bytes = _pack_names((epoch, sequence, LAST_IDS, worker_index, channels, (), ids, 0, ()))
     return message
 
 
 def encode_forget(epoch: int, sequence: int, channels: Sequence[str] | None) -> bytes:
     """Encode that the last ids of these channels are to be forgotten, or all."""
-    message: bytes = _pack_names((epoch, sequence, FORGET, None, channels, (), ()))
+    message: bytes = _pack_names((epoch, sequence, FORGET, None, channels, (), (), 0, ()))
     return message
 
 
 def encode_stale(epoch: int, sequence: int, channels: Sequence[str] | None) -> bytes:
     """Encode that holds on these channels should ask their origin again, or all."""
-    message: bytes = _pack_names((epoch, sequence, STALE, None, channels, (), ()))
+    message: bytes = _pack_names((epoch, sequence, STALE, None, channels, (), (), 0, ()))
+    return message
+
+
+def encode_conn_check(epoch: int, sequence: int, query: int, conn_ids: Sequence[str]) -> bytes:
+    """Encode a question to every worker, with its number: which of these ids are connections of yours?"""
+    message: bytes = _pack_names((epoch, sequence, CONN_CHECK, None, conn_ids, (), (), 0, (query,)))
     return message
 
 
@@ -103,12 +118,13 @@ def decode_message(message: bytes) -> BusMessage:
         InternalError: it is damaged.
     """
     try:
-        epoch, sequence, kind, worker_index, channels, payloads, ids = _unpack(message, unicode_errors="surrogatepass")
+        fields = _unpack(message, unicode_errors="surrogatepass")
+        epoch, sequence, kind, worker_index, channels, payloads, ids, taken_us, asked = fields
         if kind > LAST_IDS:
-            return BusMessage(epoch, sequence, BusKind(kind), worker_index, channels, payloads, ids)
+            return BusMessage(epoch, sequence, BusKind(kind), worker_index, channels, payloads, ids, taken_us, asked)
         count = len(channels)
         if (len(payloads) == count or kind != ITEMS) and (not ids or len(ids) == count):
-            return BusMessage(epoch, sequence, kind, worker_index, channels, payloads, ids)
+            return BusMessage(epoch, sequence, kind, worker_index, channels, payloads, ids, taken_us, asked)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise InternalError(f"bus message of {len(message)} bytes is damaged: {error}") from None
     raise InternalError(f"bus message has {count} channels for {len(payloads)} items and {len(ids)} ids")

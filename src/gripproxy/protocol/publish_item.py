@@ -25,6 +25,7 @@ from gripproxy.protocol.publish_value import (
     decode_text,
     wrong_type,
 )
+from gripproxy.protocol.receipt import Receipt
 from gripproxy.protocol.tnetstring import decode as decode_tnetstring
 
 # An item is in memory once for every worker and every slow reader, so it must have a bound; Pushpin has none on
@@ -33,6 +34,7 @@ ITEM_MAX_BYTES = 16 * 1024 * 1024
 
 _ITEM: Final = "publish item object"
 _INVALID: Final = "received message with invalid format"
+_FORMAT_NAMES: Final = ("http-response", "http-stream", "ws-message")
 _J, _T, _COLON = b"JT:"
 
 
@@ -49,6 +51,7 @@ class PublishItem:
     meta: dict[str, str] = field(default_factory=dict)
     size: int | None = None  # bytes, for block accounting instead of the real size
     is_no_seq: bool = False
+    receipt: Receipt | None = field(default=None, compare=False)  # in a worker, if somebody asks for it
 
 
 def decode_frame(body: bytes, channel: str | None = None) -> PublishItem:
@@ -109,7 +112,7 @@ def decode_publish_request(body: bytes) -> list[PublishItem]:
     """Decode the body of ``POST /publish/``, ``{"items": [...]}``; one bad item refuses them all.
 
     Raises:
-        PublishError: the text of the 400 answer, without its newline. With several items it says which one is bad.
+        PublishError: the text of the 400 answer, without its newline.
     """
     try:
         value = decode_json(body)
@@ -122,13 +125,25 @@ def decode_publish_request(body: bytes) -> list[PublishItem]:
     entries = value["items"]
     if type(entries) is not list:
         raise PublishError("Invalid format: object contains 'items' with wrong type")
+    return decode_items(entries, JSON)
+
+
+def decode_items(entries: list[object], encoding: Encoding) -> list[PublishItem]:
+    """Decode what publishers get an answer for; one bad item refuses them all.
+
+    Raises:
+        PublishError: the text of the answer. Of several items it says which one is bad, counted from 0.
+    """
     items = []
     for entry in entries:
         try:
-            items.append(decode_item(entry, JSON))
+            items.append(decode_item(entry, encoding))
         except PublishError as error:
-            which = f" in item {len(items) + 1} of {len(entries)}" if len(entries) > 1 else ""
-            raise PublishError(f"Invalid format: {error}{which}") from None
+            found = [f"items[{len(items)}]"] if len(entries) > 1 else []
+            if error.value is not None:
+                found.append(f"value: {error.value}")
+            shown = f" ({', '.join(found)})" if found else ""
+            raise PublishError(f"Invalid format: {error.text}{shown}") from None
     return items
 
 
@@ -161,11 +176,12 @@ def _decode_formats(
 ) -> tuple[HttpResponseFormat | None, HttpStreamFormat | None, WsMessageFormat | None]:
     formats = fields.get("formats")
     if formats is None:
-        formats = fields
-        if not ("http-stream" in fields or "http-response" in fields or "ws-message" in fields):
+        # Not those of null, which none but tnetstring lets come so far, and only here.
+        formats = {name: fields[name] for name in _FORMAT_NAMES if fields.get(name) is not None}
+        if not formats:
             raise PublishError("no formats specified")
     elif type(formats) is not dict:
-        raise wrong_type(_ITEM, "formats")
+        raise wrong_type(_ITEM, "formats", formats)
     elif not formats:
         raise PublishError("no formats specified")
     return (
@@ -177,5 +193,5 @@ def _decode_formats(
 
 def _decode_meta(given: object) -> dict[str, str]:
     if type(given) is not dict:
-        raise wrong_type(_ITEM, "meta")
+        raise wrong_type(_ITEM, "meta", given)
     return {key: decode_text(value, "'meta'", key) for key, value in given.items()}

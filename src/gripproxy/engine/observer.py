@@ -1,0 +1,56 @@
+"""Who is told of requests and holds as they come and go: logs, statistics, whoever looks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gripproxy.engine.client_request import ClientRequest
+from gripproxy.engine.subscriptions import Channel
+from gripproxy.engine.traffic import RouteTraffic
+from gripproxy.protocol.telemetry import Outcome
+
+
+@dataclass(slots=True)
+class Answer:
+    """How far a request has come. `began_at`: when its origin was first asked, in monotonic seconds.
+
+    `status` 0: nothing was sent. `is_retry`: a held request was asked again.
+    """
+
+    began_at: float
+    is_retry: bool = False
+    status: int = 0
+    body_bytes: int = 0
+
+
+class Observer(Protocol):
+    """Told by the engine at once, before the effects are carried out. It must not call the engine."""
+
+    def on_request(self, conn_id: int, request: ClientRequest) -> None:
+        """A request was admitted, or is about to be refused: a connection, as statistics count them, begins."""
+        ...
+
+    def on_answer(self, conn_id: int, request: ClientRequest, outcome: Outcome, answer: "Answer") -> None:
+        """A request was answered, was handed over to a hold, or will not be answered."""
+        ...
+
+    def on_hold(
+        self, conn_id: int, request: ClientRequest, mode: str, channels: Sequence[Channel], is_retry: bool
+    ) -> None:
+        """A hold began, or got other channels."""
+        ...
+
+    def on_end(self, conn_id: int, traffic: RouteTraffic) -> None:
+        """A connection, as statistics count them, is over."""
+        ...
+
+
+class Nobody:
+    """Looks at nothing."""
+
+    def on_request(self, conn_id: int, request: ClientRequest) -> None: ...
+    def on_answer(self, conn_id: int, request: ClientRequest, outcome: Outcome, answer: Answer) -> None: ...
+    def on_hold(
+        self, conn_id: int, request: ClientRequest, mode: str, channels: Sequence[Channel], is_retry: bool
+    ) -> None: ...
+    def on_end(self, conn_id: int, traffic: RouteTraffic) -> None: ...

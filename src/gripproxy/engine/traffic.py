@@ -1,0 +1,72 @@
+"""What goes through each route: connections, their minutes, items, bytes. All routes without an id are one."""
+
+from gripproxy.protocol.telemetry import Traffic
+
+CONNECTIONS, CONNECTIONS_MAX, MINUTES = int(Traffic.CONNECTIONS), int(Traffic.CONNECTIONS_MAX), int(Traffic.MINUTES)
+MINUTE_S = 60
+NOT_BEGUN = 255  # in place of a second of the minute
+
+
+class RouteTraffic:
+    """One route's `values`, by `Traffic`. `begun` counts its connections by the second of the minute they began in."""
+
+    __slots__ = ("begun", "route", "values")
+
+    def __init__(self, route: str) -> None:
+        self.route = route
+        self.values = [0] * len(Traffic)
+        self.begun = [0] * MINUTE_S
+
+
+class TrafficTable:
+    """All of them in one worker. A connection is a request, or the hold that it became."""
+
+    def __init__(self, now: float) -> None:
+        self.routes: dict[str, RouteTraffic] = {}
+        self._second = int(now)
+        self._begun_at = bytearray()  # by connection id, the second of the minute
+
+    def of(self, route: str) -> RouteTraffic:
+        """Give the traffic of a route id, made where there is none."""
+        traffic = self.routes.get(route)
+        if traffic is None:
+            traffic = self.routes[route] = RouteTraffic(route)
+        return traffic
+
+    def begin(self, conn_id: int, traffic: RouteTraffic) -> None:
+        """Count a connection; its first minute counts at once."""
+        if conn_id >= len(self._begun_at):
+            self._begun_at += bytes((NOT_BEGUN,)) * (conn_id + 1 - len(self._begun_at))
+        second = self._begun_at[conn_id] = self._second % MINUTE_S
+        traffic.begun[second] += 1
+        values = traffic.values
+        values[MINUTES] += 1
+        values[CONNECTIONS] = count = values[CONNECTIONS] + 1
+        if count > values[CONNECTIONS_MAX]:
+            values[CONNECTIONS_MAX] = count
+
+    def end(self, conn_id: int, traffic: RouteTraffic) -> bool:
+        """Count a connection no more; say whether it had been counted."""
+        if conn_id >= len(self._begun_at) or self._begun_at[conn_id] == NOT_BEGUN:
+            return False
+        traffic.begun[self._begun_at[conn_id]] -= 1
+        traffic.values[CONNECTIONS] -= 1
+        self._begun_at[conn_id] = NOT_BEGUN
+        return True
+
+    def tick(self, now: float) -> None:
+        """Count the minutes that connections have completed. Cheap if no second has passed."""
+        if int(now) <= self._second:
+            return
+        routes = self.routes.values()
+        for second in range(max(self._second, int(now) - MINUTE_S) + 1, int(now) + 1):
+            for traffic in routes:
+                traffic.values[MINUTES] += traffic.begun[second % MINUTE_S]
+        self._second = int(now)
+
+    def take(self) -> dict[str, list[int]]:
+        """Give the values of all routes by their ids; the maximum begins again. Routes that nobody uses may be gone."""
+        taken = {route: traffic.values.copy() for route, traffic in self.routes.items()}
+        for traffic in self.routes.values():
+            traffic.values[CONNECTIONS_MAX] = traffic.values[CONNECTIONS]
+        return taken

@@ -1,0 +1,26 @@
+"""What became of one item in a worker, for a publisher or an operator who asks."""
+
+
+class Receipt:
+    """Counts of an item's receivers. `sequence` is its number on the bus.
+
+    Those whose bytes wait for a slow client count as delivered. `open_count` fan-outs of it are unfinished.
+    """
+
+    __slots__ = ("delivered", "dropped", "filtered", "messages", "open_count", "responses", "sequence", "streams")
+
+    def __init__(self, sequence: int) -> None:
+        self.sequence = sequence
+        self.responses = 0
+        self.streams = 0
+        self.messages = 0
+        self.delivered = 0
+        self.filtered = 0  # should not have it
+        self.dropped = 0  # should, and do not have it
+        self.open_count = 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing of the item is under way any more."""
+        receivers = self.responses + self.streams + self.messages
+        return not self.open_count and receivers <= self.delivered + self.filtered + self.dropped
