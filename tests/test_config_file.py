@@ -90,6 +90,8 @@ def test_pushpin_conf_loads_without_a_word(directory: Path) -> None:
         routesfile=str(directory / "routes"),
         routes=(),
         sig_key="changeme",
+        message_rate=2500,
+        message_hwm=25_000,
         stats_spec="ipc:///var/run/pushpin/pushpin-stats",
     )
 
@@ -360,15 +362,24 @@ def test_key_without_the_effect_it_seems_to_have_is_remarked(directory: Path, li
     assert load(directory, MINIMAL + lines)[1] == [f"a.conf:5: {remark}"]
 
 
+def test_unknown_section_is_remarked_once(directory: Path) -> None:
+    """One letter, and none of its settings counts: the keys in it are all right."""
+    text = "debug=true\n" + MINIMAL + "[proxi]\ndebug=true\nlog_from=true\n[mine]\nx=1\n"
+    assert load(directory, text)[1] == [
+        "a.conf:1: before any [section]: without effect: debug",
+        "a.conf:7: unknown section [proxi]: without effect: debug, log_from; the nearest known section is [proxy]",
+        "a.conf:10: unknown section [mine]: without effect: x",
+    ]
+
+
 @pytest.mark.parametrize(
     "line",
     [
-        "[handler]\nmessage_rate=-1",
-        "[handler]\nmessage_rate=2500",
+        "[proxy]\nsockjs_url=http://cdn.jsdelivr.net/sockjs/0.3.4/sockjs.min.js",
         "[handler]\nstate_spec=",
         "[handler]\nstate_spec=  ; none",
         "[runner]\nallow_compression=false ; costs CPU",
-        '[handler]\nmessage_rate="2500" ; items',
+        '[handler]\nshare_all="false" ; as shipped',
     ],
 )
 def test_unsupported_key_that_asks_for_nothing_is_quiet(directory: Path, line: str) -> None:
@@ -378,8 +389,8 @@ def test_unsupported_key_that_asks_for_nothing_is_quiet(directory: Path, line: s
 
 def test_unsupported_key_that_asks_for_something_is_not(directory: Path) -> None:
     """A limit that does not limit must not look as if it did."""
-    assert load(directory, MINIMAL + "[handler]\nmessage_rate=100")[1] == [
-        "a.conf:6: message_rate is not supported by this version and has no effect"
+    assert load(directory, MINIMAL + "[handler]\nshare_all=true")[1] == [
+        "a.conf:6: share_all is not supported by this version and has no effect"
     ]
 
 

@@ -75,14 +75,15 @@ def test_json_lines(tmp_path: Path) -> None:
     path = tmp_path / "log"
     logs.set_up(LogLevels(), str(path), is_json=True)
     logs.set_process_name("hub")
-    logging.getLogger("gripproxy.test").warning('say "%s"\n', "é")
+    logging.getLogger("gripproxy.test").warning('say "%s"\n\x9b\u2028', "é")
     try:
         raise ValueError("why")
     except ValueError:
         logging.getLogger("gripproxy.test").exception("failed")
     warning, error = map(orjson.loads, path.read_text().splitlines())
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", warning.pop("time"))
-    assert warning == {"level": "warning", "process": "hub", "event": "log", "text": 'say "é"\n'}
+    assert warning == {"level": "warning", "process": "hub", "event": "log", "text": 'say "é"\n\x9b\u2028'}
+    assert "\\n\\u009b\\u2028" in path.read_text()
     assert (error["level"], error["text"], error["traceback"].splitlines()[-1]) == (
         "error",
         "failed",

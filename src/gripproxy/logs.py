@@ -21,6 +21,7 @@ _PRIORITIES = {logging.ERROR: b"<3>", logging.WARNING: b"<4>", logging.INFO: b"<
 
 # A request's own bytes can stand in a line; none of them may start another line or move a terminal's cursor.
 _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
+_ESCAPED_IN_JSON = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}  # the others are already
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ class LineFormatter:
             data = orjson.dumps(values)
         except TypeError:  # half a pair of surrogates: bytes of a request that are no text
             data = orjson.dumps({name: _mended(value) for name, value in values.items()})
+        if not data.isascii():
+            data = data.decode().translate(_ESCAPED_IN_JSON).encode()
         head = f'{{"time":"{self._moment_of(at)}Z","level":"{_NAMES[level]}","process":"{self.process_name}",'
         return b"%s%s%s\n" % (self._priority(level), head.encode(), data[1:])
 
