@@ -9,7 +9,7 @@ from gripproxy.bus.process_clock import read_cpu_s
 from gripproxy.bus.reference_metrics import reference_lines
 from gripproxy.scoreboard import BOUNDS_S, HUB_ROW, ROW_CELLS, Field, Histogram, ProcessState, read_histogram
 
-CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+CONTENT_TYPE = b"text/plain"  # as Pushpin; Prometheus takes it for format 0.0.4
 
 Row = memoryview | Sequence[int]
 
