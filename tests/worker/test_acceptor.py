@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gripproxy.bus.refusal_log import INTERVAL_S
 from gripproxy.scoreboard import Field, Scoreboard
 from gripproxy.settings import ListenAddress
 from gripproxy_worker.acceptor import BUSY, LOG_PERIOD_S, TOTAL_CHECK_COUNT, Acceptor, ListenerLimit, WorkerLimit
@@ -129,6 +130,38 @@ def test_pauses_are_logged_once_a_second(
     limit.say_pause(OSError(errno.EMFILE, "Too many open files"))
     assert caplog.text.count("cannot accept: Too many open files") == 2
     assert bench.row[Field.ACCEPT_PAUSES] == 6
+
+
+def test_refusals_are_logged_once_a_second(
+    bench: WorkerBench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flood of clients must not become a flood of lines; its size is in the next one."""
+    now = 100.0
+    monkeypatch.setattr(bench.driver, "clock", lambda: now)
+    limit = WorkerLimit(bench.driver, bench.scoreboard, 0)
+    for _ in range(5):
+        assert not limit.take_place()
+    text = "client refused: this worker has 0, as many as its limit of file descriptors allows"
+    assert caplog.messages == [text]
+    now += INTERVAL_S
+    assert not limit.take_place()
+    assert caplog.messages[1:] == [f"{text} (5 clients refused since the last line)"]
+
+
+def test_refusal_names_the_limit(make_bench: MakeBench, caplog: pytest.LogCaptureFixture) -> None:
+    """Each is changed at another place."""
+    bench = make_bench("* test", client_maxconn=0)
+    assert not WorkerLimit(bench.driver, bench.scoreboard, 10).take_place()
+    assert caplog.messages == ["client refused: there are client_maxconn=0"]
+    caplog.clear()
+    counts = ListenerCounts(1, 1)
+    listener = bind(LOCAL)
+    acceptor = new_acceptor(bench, listener, own_limit=ListenerLimit(counts, 0, 0, maxconn=0))
+    connect(bench, listener, 1)
+    acceptor.start()
+    bench.until(lambda: bench.row[Field.REFUSED] == 1)
+    assert caplog.messages == ["client refused: its listener has maxconn=0"]
+    acceptor.close()
 
 
 def test_kernel_without_memory_to_watch_a_client_stops_nothing(bench: WorkerBench) -> None:

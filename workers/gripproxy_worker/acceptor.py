@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from gripproxy.bus.refusal_log import RefusalLog
 from gripproxy.protocol.http1 import encode_refusal
 from gripproxy.scoreboard import Field, Scoreboard
 from gripproxy_worker.driver import Driver
@@ -39,16 +40,19 @@ class WorkerLimit:
         self._worker_max = worker_max
         self._budget = 0  # clients that may be accepted before all workers' numbers are added up again
         self._said_at = -LOG_PERIOD_S
+        self._refusals = RefusalLog("clients")
 
     def take_place(self) -> bool:
         """Take a place for one more client; say whether there was one."""
         count = self.driver.sockets.count
         if count >= self._worker_max:
+            self.say_refusal(f"this worker has {count}, as many as its limit of file descriptors allows")
             return False
         if self._budget <= 0:
             self.driver.row[Field.CONNECTIONS] = count
             room = self.driver.settings.client_maxconn - self._scoreboard.total(Field.CONNECTIONS)
             if room <= 0:
+                self.say_refusal(f"there are client_maxconn={self.driver.settings.client_maxconn}")
                 return False
             # Room enough for what every worker may take before it looks again: else each looks for each client.
             workers_count = self._scoreboard.rows_count - 1
@@ -56,6 +60,12 @@ class WorkerLimit:
         self._budget -= 1
         self.driver.row[Field.CONNECTIONS] = count + 1
         return True
+
+    def say_refusal(self, reason: str) -> None:
+        """Log that a client is refused for want of a place, at most once a second."""
+        line = self._refusals.note(f"client refused: {reason}", self.driver.clock())
+        if line is not None:
+            log.warning("%s", line)
 
     def say_pause(self, error: OSError) -> None:
         """Log that nobody can be accepted for now. Every listener finds out by itself, again and again."""
@@ -73,11 +83,11 @@ class ListenerLimit:
         self._counts = counts
         self._row = counts.row(worker)
         self._listener = listener
-        self._maxconn = maxconn
+        self.maxconn = maxconn
 
     def has_room(self) -> bool:
         """Say whether there is a place for one more client."""
-        return self._counts.total(self._listener) < self._maxconn
+        return self._counts.total(self._listener) < self.maxconn
 
     def take(self) -> None:
         """Count a client."""
@@ -141,7 +151,7 @@ class Acceptor:
                 self._pause(error)
                 return
             os.set_blocking(fd, False)
-            if (self._own_limit is not None and not self._own_limit.has_room()) or not self._limit.take_place():
+            if not self._take_place():
                 self._refuse(fd)
                 continue
             try:
@@ -153,6 +163,13 @@ class Acceptor:
             if self._own_limit is not None:
                 self._own_limit.take()
                 self._limit.driver.sockets.limited[fd] = self._own_limit.give_back
+
+    def _take_place(self) -> bool:
+        own_limit = self._own_limit
+        if own_limit is not None and not own_limit.has_room():
+            self._limit.say_refusal(f"its listener has maxconn={own_limit.maxconn}")
+            return False
+        return self._limit.take_place()
 
     def _pause(self, error: OSError) -> None:
         self._limit.say_pause(error)
