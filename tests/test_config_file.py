@@ -185,6 +185,9 @@ def test_bad_key_is_not_shown(directory: Path, value: str) -> None:
     assert error.startswith("a.conf:6: sig_key=...: ")
     assert "secret" not in error
     assert "sig_key=file:gone: " in refusal(directory, MINIMAL + "[proxy]\nsig_key=file:gone\n")
+    error = refusal(directory, MINIMAL + f"[handler]\nzmq_curve_secret_key={value}\n")
+    assert error.startswith("a.conf:6: zmq_curve_secret_key=...: ")
+    assert "secret!" not in error
 
 
 def test_keys_of_internal_conf_are_not_remarked(directory: Path) -> None:

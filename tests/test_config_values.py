@@ -175,6 +175,20 @@ def test_workers_default_to_the_cores() -> None:
     assert value(Kind.WORKERS, "7") == 7
 
 
+def test_curve_key_forms() -> None:
+    """A key that ZeroMQ cannot use refuses the start where it stands; files are read later."""
+    key = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
+    assert value(Kind.CURVE_KEY, "") == ""
+    assert value(Kind.CURVE_KEY, key) == key
+    assert value(Kind.CURVE_KEYS, key, f"file:{__file__}") == (key, f"file:{__file__}")
+    assert value(Kind.CURVE_KEYS, "") == ()
+    for text in (key[1:], key[1:] + '"', "file:nowhere"):
+        with pytest.raises(ValueError, match="must be a key of 40 characters|cannot read the key file"):
+            value(Kind.CURVE_KEY, text)
+        with pytest.raises(ValueError, match="must be a key of 40 characters|cannot read the key file"):
+            value(Kind.CURVE_KEYS, text)
+
+
 def test_signing_key_forms() -> None:
     """A key that cannot be read must not become another key."""
     assert value(Kind.SIGNING_KEY, "changeme") == "changeme"

@@ -4,7 +4,13 @@ import os
 
 import pytest
 
-from gripproxy.listen_address import check_socket_path, convert_listener, convert_local, convert_port
+from gripproxy.listen_address import (
+    check_socket_path,
+    convert_listener,
+    convert_local,
+    convert_port,
+    is_loopback_host,
+)
 from gripproxy.settings import ListenAddress, LocalAddress
 
 
@@ -75,3 +81,13 @@ def test_bad_unix_socket_is_refused(text: str, reason: str) -> None:
     """A socket that the web server in front cannot open shows up as an outage only."""
     with pytest.raises(ValueError, match=reason):
         convert_local(text)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("[::1]", True), ("localhost", True)]
+    + [("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("example.org", False), ("*", False), ("eth0", False)],
+)
+def test_loopback_addresses(host: str, expected: bool) -> None:
+    """All that others may reach wants a key."""
+    assert is_loopback_host(host) is expected

@@ -1,5 +1,6 @@
 """The lines that tell whoever starts gripproxy where to connect."""
 
+import dataclasses
 import logging
 
 from gripproxy.settings import ListenAddress, LocalAddress, Settings
@@ -9,6 +10,7 @@ from gripproxy.start_report import (
     capacity_lines,
     certificate_lines,
     config_lines,
+    exposure_lines,
     routes_lines,
 )
 
@@ -109,3 +111,39 @@ def test_every_kind_of_listener_is_named() -> None:
         http_port=(), https_ports=(ListenAddress(port=443),), local_ports=(LocalAddress(path="/run/x"),)
     )
     assert texts(address_lines(settings))[:2] == ["clients: https://0.0.0.0:443", "clients: unix:/run/x"]
+
+
+def test_open_ports_without_a_key_are_warned_of() -> None:
+    """Whoever reaches them publishes to everybody's clients."""
+    settings = Settings(
+        push_in_http_addr="0.0.0.0",
+        push_in_spec="tcp://*:5560",
+        push_in_sub_specs=("tcp://10.0.0.1:5562", "tcp://10.0.0.1:5563"),
+        command_spec="tcp://[::]:5563",
+        prometheus_port="9090",
+    )
+    lines = exposure_lines(settings)
+    assert {level for level, _ in lines} == {logging.WARNING}
+    assert [text.partition(":")[0] for text in texts(lines)] == [
+        "push_in_http_addr=0.0.0.0",
+        "push_in_spec=tcp",
+        "command_spec=tcp",
+        "push_in_sub_specs=tcp",
+        "prometheus_port=9090",
+    ]
+    assert texts(lines)[0] == (
+        "push_in_http_addr=0.0.0.0: everybody who reaches this port may publish, from other machines, too: "
+        "set push_in_http_key, or use 127.0.0.1"
+    )
+    keyed = dataclasses.replace(settings, push_in_http_key="k", zmq_curve_secret_key="k", prometheus_port=None)
+    assert exposure_lines(keyed) == []
+    assert exposure_lines(keyed, "KEY") == [(logging.INFO, "CURVE public key for publishers by ZeroMQ: KEY")]
+
+
+def test_ports_that_only_this_machine_reaches_are_not() -> None:
+    """The shipped configuration starts without a warning; nor is a port warned of that is the other side's."""
+    assert exposure_lines(Settings(prometheus_port="127.0.0.1:9090")) == []
+    assert exposure_lines(Settings(push_in_spec="ipc:///run/x", prometheus_port="ipc:///run/y")) == []
+    assert exposure_lines(Settings(push_in_sub_specs=("tcp://10.0.0.1:5562",), push_in_sub_connect=True)) == []
+    off = Settings(push_in_http_addr="0.0.0.0", push_in_http_port=None, push_in_spec=None, command_spec=None)
+    assert exposure_lines(off) == []

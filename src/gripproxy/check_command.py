@@ -14,7 +14,15 @@ from gripproxy.protocol.routes import RouteTable
 from gripproxy.routes_file import read_routes
 from gripproxy.settings import Settings
 from gripproxy.signing_keys import read_publish_key, read_signing_keys, read_upstream_key
-from gripproxy.start_report import Line, address_lines, capacity_lines, certificate_lines, config_lines, routes_lines
+from gripproxy.start_report import (
+    Line,
+    address_lines,
+    capacity_lines,
+    certificate_lines,
+    config_lines,
+    exposure_lines,
+    routes_lines,
+)
 from gripproxy_worker.certificates import CertificateStore
 
 EPILOG = """\
@@ -101,7 +109,8 @@ def _route_errors(table: RouteTable, warnings: list[str]) -> list[str]:
 
 def _print_effective(settings: Settings, table: RouteTable) -> list[str]:
     """Print what a start would report, and each route; give what it would warn of besides."""
-    lines = config_lines(settings, []) + address_lines(settings) + _certificates(settings)
+    lines = config_lines(settings, []) + address_lines(settings) + exposure_lines(settings, _curve_key(settings))
+    lines += _certificates(settings)
     lines += capacity_lines(settings, raise_fd_limit()) + routes_lines(settings, table.count, [])
     for level, text in lines:
         if level < logging.WARNING:
@@ -109,6 +118,14 @@ def _print_effective(settings: Settings, table: RouteTable) -> list[str]:
     for route in table.routes:
         print(f"  {_condition(route)} -> {', '.join(target.label for target in route.targets)}")
     return [text for level, text in lines if level >= logging.WARNING]
+
+
+def _curve_key(settings: Settings) -> str | None:
+    try:
+        keys = read_curve_keys(settings)
+    except ConfigError:
+        return None  # it is one of the errors
+    return None if keys is None else keys.public.decode()
 
 
 def _certificates(settings: Settings) -> list[Line]:

@@ -162,16 +162,24 @@ def _report_start(settings: "Settings", warnings: list[str], certificates: "Cert
     from gripproxy.fd_limit import raise_fd_limit
     from gripproxy.routes_file import read_routes
     from gripproxy.signing_keys import read_publish_key, read_signing_keys, read_upstream_key
-    from gripproxy.start_report import address_lines, capacity_lines, certificate_lines, config_lines, routes_lines
+    from gripproxy.start_report import (
+        address_lines,
+        capacity_lines,
+        certificate_lines,
+        config_lines,
+        exposure_lines,
+        routes_lines,
+    )
 
     lines = config_lines(settings, warnings)
     table, route_warnings = read_routes(settings, is_keeper=True)
     _, key_warnings = read_signing_keys(settings, table.routes)
     read_upstream_key(settings)  # one that is unusable stops the start here, with its reason
     read_publish_key(settings)
-    read_curve_keys(settings)
+    curve_keys = read_curve_keys(settings)
     lines += routes_lines(settings, table.count, route_warnings + key_warnings)
     lines += address_lines(settings)
+    lines += exposure_lines(settings, None if curve_keys is None else curve_keys.public.decode())
     names, problems = certificates.load_all() if settings.https_ports else ([], [])
     lines += certificate_lines(settings, names, problems)
     lines += capacity_lines(settings, raise_fd_limit())

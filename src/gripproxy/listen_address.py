@@ -68,6 +68,14 @@ def convert_local(text: str) -> LocalAddress:
     )
 
 
+def is_loopback_host(host: str) -> bool:
+    """Tell an address that only this machine reaches; ``localhost`` is one, other names are not looked up."""
+    try:
+        return ipaddress.ip_address(host.strip("[]").partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def check_socket_path(path: str) -> None:
     """Refuse what cannot be the path of a unix socket.
 

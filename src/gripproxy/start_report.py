@@ -4,6 +4,7 @@ import logging
 
 from gripproxy import __version__
 from gripproxy.fd_limit import allowed_connections, shortage_hint
+from gripproxy.listen_address import convert_port, is_loopback_host
 from gripproxy.settings import Settings
 
 CERTIFICATES_SHOWN_COUNT = 20
@@ -64,6 +65,51 @@ def address_lines(settings: Settings) -> list[Line]:
     texts += [f"statistics: {settings.stats_spec} (ZeroMQ PUB)"] if settings.stats_spec else []
     texts += [f"metrics: {settings.prometheus_port}"] if settings.prometheus_port else []
     return [(logging.INFO, text) for text in texts]
+
+
+def exposure_lines(settings: Settings, curve_key: str | None = None) -> list[Line]:
+    """Warn of each port that other machines may reach and that asks nobody who he is.
+
+    Args:
+        curve_key: the public key for publishers by ZeroMQ, if these need one.
+    """
+    lines = []
+    if settings.push_in_http_port is not None and not (
+        settings.push_in_http_key or is_loopback_host(settings.push_in_http_addr)
+    ):
+        name, advice = f"push_in_http_addr={settings.push_in_http_addr}", "set push_in_http_key"
+        lines.append(_exposed(name, "publish", advice, "127.0.0.1"))
+    if curve_key is not None:
+        lines.append((logging.INFO, f"CURVE public key for publishers by ZeroMQ: {curve_key}"))
+    if not settings.zmq_curve_secret_key:
+        lines += [
+            _exposed(f"{key}={spec}", what, "set zmq_curve_secret_key", "tcp://127.0.0.1:...")
+            for key, spec, what in _bound_specs(settings)
+            if not _is_local_spec(spec)
+        ]
+    port = settings.prometheus_port
+    if port and not port.startswith("ipc://") and not is_loopback_host(convert_port(port).host):
+        lines.append(
+            _exposed(f"prometheus_port={port}", "read the metrics", "put a firewall before it", "127.0.0.1:...")
+        )
+    return lines
+
+
+def _bound_specs(settings: Settings) -> list[tuple[str, str, str]]:
+    specs = [("push_in_spec", settings.push_in_spec, "publish"), ("command_spec", settings.command_spec, "publish")]
+    if settings.push_in_sub_specs and not settings.push_in_sub_connect:
+        specs.append(("push_in_sub_specs", settings.push_in_sub_specs[0], "publish"))
+    return [(key, spec, what) for key, spec, what in specs if spec]
+
+
+def _is_local_spec(spec: str) -> bool:
+    host = spec.removeprefix("tcp://").rpartition(":")[0]
+    return not spec.startswith("tcp://") or is_loopback_host(host)
+
+
+def _exposed(setting: str, what: str, advice: str, local: str) -> Line:
+    text = f"{setting}: everybody who reaches this port may {what}, from other machines, too: {advice}, or use {local}"
+    return logging.WARNING, text
 
 
 def capacity_lines(settings: Settings, fd_limit: int) -> list[Line]:

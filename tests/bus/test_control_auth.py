@@ -7,7 +7,7 @@ import jwt
 import pytest
 
 from gripproxy.bus.control_answer import ControlAnswer
-from gripproxy.bus.control_auth import ControlAuth, ControlGuard, is_loopback_host
+from gripproxy.bus.control_auth import ControlAuth, ControlGuard
 from gripproxy.bus.control_request import ControlRequest
 from gripproxy.protocol.grip_sig import SigKey
 from gripproxy.scoreboard import Field, Scoreboard
@@ -198,13 +198,3 @@ def test_proxy_with_tls_in_front_keeps_the_origin() -> None:
     key = b"Bearer " + SECRET
     assert gate.status(host=b"push.example", origin=b"https://push.example", authorization=key) is None
     assert gate.status(host=b"push.example", origin=b"https://push.example:444", authorization=key) == 403
-
-
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("[::1]", True), ("localhost", True)]
-    + [("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("example.org", False), ("*", False), ("eth0", False)],
-)
-def test_loopback_addresses(host: str, expected: bool) -> None:
-    """All that others may reach wants a key."""
-    assert is_loopback_host(host) is expected

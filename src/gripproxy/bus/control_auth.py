@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from gripproxy.bus.control_answer import ControlAnswer
 from gripproxy.bus.control_request import ControlRequest
+from gripproxy.listen_address import is_loopback_host
 from gripproxy.protocol.grip_sig import GripVerifier, SigKey
 from gripproxy.scoreboard import Field
 
@@ -119,14 +120,6 @@ class ControlGuard:
             # A site may let its own name lead to this machine: then its pages are of the same origin.
             return "this name does not belong to this machine. Use its address, or set push_in_http_key."
         return None
-
-
-def is_loopback_host(host: str) -> bool:
-    """Tell an address that only this machine reaches; ``localhost`` is one, other names are not looked up."""
-    try:
-        return ipaddress.ip_address(host.strip("[]").partition("%")[0]).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _digest(text: bytes) -> bytes:

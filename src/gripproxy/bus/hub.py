@@ -14,8 +14,10 @@ import zmq
 
 from gripproxy.bus.channel_union import ChannelUnion
 from gripproxy.bus.command_socket import open_command_socket
+from gripproxy.bus.commands import Commands
+from gripproxy.bus.conn_check import ConnCheck
 from gripproxy.bus.control_answer import ControlAnswer
-from gripproxy.bus.control_auth import ControlAuth, ControlGuard, is_loopback_host
+from gripproxy.bus.control_auth import ControlAuth, ControlGuard
 from gripproxy.bus.control_request import ControlRequest
 from gripproxy.bus.control_routes import ControlRoutes
 from gripproxy.bus.control_server import ControlServer, open_listener, open_unix_listener
@@ -35,7 +37,7 @@ from gripproxy.bus.zhttp_gateway import open_gateway
 from gripproxy.bus.zmq_inputs import ZmqInput, open_push_input, open_sub_input
 from gripproxy.child import ChildContext
 from gripproxy.errors import ConfigError
-from gripproxy.listen_address import convert_port
+from gripproxy.listen_address import convert_port, is_loopback_host
 from gripproxy.protocol.event_line import EventLines
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.scoreboard import Field, ProcessState
@@ -122,7 +124,10 @@ class _Hub:
         self._release_late(intake)
         gate = self._open_gate(opened)
         context = zmq_context if gate is None else gate.context
-        for name, zmq_input in self._zmq_inputs(context, outlet, intake, channels, forwarded):
+        conn_check = ConnCheck(loop, outlet, outlet.has_joined)
+        opened.callback(conn_check.close)
+        commands = Commands(loop, settings, intake, channels.recover, conn_check)
+        for name, zmq_input in self._zmq_inputs(context, outlet, intake, commands, forwarded):
             opened.callback(zmq_input.close)
             if gate is not None:
                 gate.watch(name, zmq_input.zmq_socket)
@@ -133,6 +138,7 @@ class _Hub:
         if settings.push_in_http_port is not None:
             routes = ControlRoutes(PublishEndpoint(outlet, intake, channels.recover).respond, self._guard().refuse)
             pages.register(routes)
+            commands.register(routes)
             opened.callback(self._open_control_server(routes).close)
         if settings.prometheus_port is not None:
             opened.callback(self._open_metrics_server(settings.prometheus_port).close)
@@ -150,7 +156,7 @@ class _Hub:
         context: AnyContext,
         outlet: Outlet,
         intake: ItemIntake,
-        channels: HostChannels,
+        commands: Commands,
         forwarded: ForwardedChannels,
     ) -> Iterator[tuple[str, ZmqInput]]:
         """Open one after the other: each can be closed if the next one fails."""
@@ -160,7 +166,7 @@ class _Hub:
         if settings.push_in_sub_specs:
             yield "push_in_sub_specs", open_sub_input(loop, context, settings, outlet, intake, forwarded)
         if settings.command_spec is not None:
-            yield "command_spec", open_command_socket(loop, context, settings, outlet, intake, channels.recover)
+            yield "command_spec", open_command_socket(loop, context, settings, outlet, commands)
 
     def _guard(self) -> ControlGuard:
         settings = self._settings
