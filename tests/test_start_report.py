@@ -120,6 +120,7 @@ def test_open_ports_without_a_key_are_warned_of() -> None:
         push_in_spec="tcp://*:5560",
         push_in_sub_specs=("tcp://10.0.0.1:5562", "tcp://10.0.0.1:5563"),
         command_spec="tcp://[::]:5563",
+        stats_spec="tcp://*:5570",
         prometheus_port="9090",
     )
     lines = exposure_lines(settings)
@@ -129,13 +130,16 @@ def test_open_ports_without_a_key_are_warned_of() -> None:
         "push_in_spec=tcp",
         "command_spec=tcp",
         "push_in_sub_specs=tcp",
+        "stats_spec=tcp",
         "prometheus_port=9090",
     ]
     assert texts(lines)[0] == (
         "push_in_http_addr=0.0.0.0: everybody who reaches this port may publish, from other machines, too: "
         "set push_in_http_key, or use 127.0.0.1"
     )
-    keyed = dataclasses.replace(settings, push_in_http_key="k", zmq_curve_secret_key="k", prometheus_port=None)
+    keyed = dataclasses.replace(
+        settings, push_in_http_key="k", zmq_curve_secret_key="k", stats_spec=None, prometheus_port=None
+    )
     assert exposure_lines(keyed) == []
     assert exposure_lines(keyed, "KEY") == [(logging.INFO, "CURVE public key for publishers by ZeroMQ: KEY")]
 

@@ -83,23 +83,24 @@ def exposure_lines(settings: Settings, curve_key: str | None = None) -> list[Lin
         lines.append((logging.INFO, f"CURVE public key for publishers by ZeroMQ: {curve_key}"))
     if not settings.zmq_curve_secret_key:
         lines += [
-            _exposed(f"{key}={spec}", what, "set zmq_curve_secret_key", "tcp://127.0.0.1:...")
-            for key, spec, what in _bound_specs(settings)
+            _exposed(f"{key}={spec}", "publish", "set zmq_curve_secret_key", "tcp://127.0.0.1:...")
+            for key, spec in _bound_specs(settings)
             if not _is_local_spec(spec)
         ]
+    firewall = "put a firewall before it"
+    if settings.stats_spec and not _is_local_spec(settings.stats_spec):
+        lines.append(_exposed(f"stats_spec={settings.stats_spec}", "read it", firewall, "ipc://..."))
     port = settings.prometheus_port
     if port and not port.startswith("ipc://") and not is_loopback_host(convert_port(port).host):
-        lines.append(
-            _exposed(f"prometheus_port={port}", "read the metrics", "put a firewall before it", "127.0.0.1:...")
-        )
+        lines.append(_exposed(f"prometheus_port={port}", "read it", firewall, "127.0.0.1:..."))
     return lines
 
 
-def _bound_specs(settings: Settings) -> list[tuple[str, str, str]]:
-    specs = [("push_in_spec", settings.push_in_spec, "publish"), ("command_spec", settings.command_spec, "publish")]
+def _bound_specs(settings: Settings) -> list[tuple[str, str]]:
+    specs = [("push_in_spec", settings.push_in_spec), ("command_spec", settings.command_spec)]
     if settings.push_in_sub_specs and not settings.push_in_sub_connect:
-        specs.append(("push_in_sub_specs", settings.push_in_sub_specs[0], "publish"))
-    return [(key, spec, what) for key, spec, what in specs if spec]
+        specs.append(("push_in_sub_specs", settings.push_in_sub_specs[0]))
+    return [(key, spec) for key, spec in specs if spec]
 
 
 def _is_local_spec(spec: str) -> bool:
