@@ -18,11 +18,13 @@ from gripproxy.bus.id_cache import IdCache
 from gripproxy.bus.item_intake import ItemIntake
 from gripproxy.bus.item_sequencer import ItemSequencer
 from gripproxy.bus.outlet import Outlet
+from gripproxy.bus.receipts import Receipts
 from gripproxy.bus.watched_socket import AnySocket
 from gripproxy.protocol.bus_message import Payload, pack_item
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.publish_format import Action, HttpStreamFormat
 from gripproxy.protocol.publish_item import PublishItem
+from gripproxy.protocol.receipt import Receipt
 from gripproxy.scoreboard import Scoreboard
 
 LIMIT_S = 20.0  # only a broken test takes so long
@@ -90,14 +92,16 @@ class BusBench:
         sequencer, subscribed = ItemSequencer(5.0, LastIds(), row), ChannelUnion(2)
         channels = HostChannels(self.loop, outlet, sequencer, ForwardedChannels(self.loop, subscribed), is_updating)
         self.opened.callback(channels.close)
-        intake = ItemIntake(outlet, IdCache(60), sequencer, subscribed, row)
+        receipts = Receipts(lambda: outlet.joined)
+        intake = ItemIntake(outlet, IdCache(60), sequencer, subscribed, row, receipts)
         return HubParts(outlet, sequencer.last_ids, subscribed, channels, intake)
 
     def intake(self, outlet: Outlet, *subscribed: str, message_wait_s: float = 5.0) -> ItemIntake:
         """Make the way in for items, with these channels subscribed by worker 0."""
         row, union = self.scoreboard.row(0), ChannelUnion(2)
         union.change(0, subscribed, ())
-        return ItemIntake(outlet, IdCache(60), ItemSequencer(message_wait_s, LastIds(), row), union, row)
+        sequencer, receipts = ItemSequencer(message_wait_s, LastIds(), row), Receipts(lambda: outlet.joined)
+        return ItemIntake(outlet, IdCache(60), sequencer, union, row, receipts)
 
     def close(self) -> None:
         self.opened.close()
@@ -116,7 +120,9 @@ def publish(outlet: Outlet, item: PublishItem) -> None:
     outlet.publish_packed(item.channel, payload, len(payload[0]))
 
 
-def reader_of(wanted: set[str], on_item: Callable[[str, Payload], None], last_ids: LastIds | None = None) -> Reader:
+def reader_of(
+    wanted: set[str], on_item: Callable[[str, Payload, Receipt | None], None], last_ids: LastIds | None = None
+) -> Reader:
     """Make a feed's reader that expects no update."""
 
     def on_stale(names: list[str] | None) -> None:

@@ -27,7 +27,7 @@ class Worker:
         self.contents: list[bytes] = []
         self.row = bench.scoreboard.row(index + 1)
 
-        def on_item(channel: str, payload: Payload) -> None:
+        def on_item(channel: str, payload: Payload, receipt: object) -> None:
             item = unpack_item(channel, payload)
             assert item.http_stream is not None
             self.contents.append(item.http_stream.content)
@@ -173,7 +173,7 @@ def test_id_is_noted_when_its_item_has_its_turn(bench: BusBench) -> None:
     last_ids = LastIds()
     seen: list[tuple[Payload, dict[str, str]]] = []
 
-    def on_item(channel: str, payload: Payload) -> None:
+    def on_item(channel: str, payload: Payload, receipt: object) -> None:
         seen.append((payload, dict(last_ids)))
         if payload == b"2":
             feed.pause()

@@ -25,7 +25,7 @@ class Worker:
         self.stale: list[list[str] | None] = []
         self.last_ids = LastIds()
 
-        def on_item(channel: str, payload: Payload) -> None:
+        def on_item(channel: str, payload: Payload, receipt: object) -> None:
             item = unpack_item(channel, payload)
             assert item.http_stream is not None
             self.contents.append(item.http_stream.content)

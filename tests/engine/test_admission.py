@@ -7,6 +7,7 @@ from gripproxy.engine.admission import admit
 from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.effects import Respond
 from gripproxy.engine.events import RequestArrived
+from gripproxy.engine.exchange import ProxyRules
 from gripproxy.protocol.grip_sig import SigKey
 from gripproxy.protocol.http1 import BodyFraming, RequestHead
 from gripproxy.protocol.routes import parse_routes
@@ -21,7 +22,15 @@ def admitted(
 ) -> ClientRequest | Respond:
     core = Conversation(settings=settings).core
     core.replace_routes(parse_routes(routes, "routes")[0])
-    return admit(RequestArrived(1, head, "10.0.0.9", is_request_done=is_done), core._rules)
+    return decided(RequestArrived(1, head, "10.0.0.9", is_request_done=is_done), core._rules)
+
+
+def decided(event: RequestArrived, rules: ProxyRules) -> ClientRequest | Respond:
+    """Give the request that is admitted, or how it is answered."""
+    admitted, refusal = admit(event, rules)
+    if refusal is None:
+        return admitted
+    return refusal.respond
 
 
 def label(answer: ClientRequest | Respond) -> str:
@@ -89,7 +98,7 @@ def test_signed_request_is_trusted() -> None:
     head = request(headers=[(b"Grip-Sig", jwt.encode({"exp": 1}, "k" * 32).encode())])
     for key, is_trusted in ((b"k" * 32, True), (b"x" * 32, False)):
         rules.requests.reload({}, SigKey(key))
-        answer = admit(RequestArrived(1, head, "10.0.0.9"), rules)
+        answer = decided(RequestArrived(1, head, "10.0.0.9"), rules)
         assert isinstance(answer, ClientRequest)
         assert answer.is_trusted is is_trusted
 

@@ -35,7 +35,7 @@ def test_stream_from_request_to_close() -> None:
     assert talk.publish(content(b"one")) == [Deliver(b"3\r\none\r\n", {4})]
     assert talk.publish(content(b"two")) == [Deliver(b"3\r\ntwo\r\n", {4})]
     closing = content(b"", action=Action.CLOSE)
-    assert talk.publish(closing) == [Finish(b"0\r\n\r\n", [4], True), CloseChannel("news")]
+    assert talk.publish(closing) == [Finish(b"0\r\n\r\n", [4], True, True), CloseChannel("news")]
     assert is_forgotten(talk)
     assert isinstance(talk.asks(4)[0], AskOrigin)
 

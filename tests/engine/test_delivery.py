@@ -39,7 +39,7 @@ def test_published_response_replaces_the_held_one() -> None:
         b"HTTP/1.1 202 Accepted\r\nContent-Type: text/plain\r\nX-P: 1\r\nx-extra: new\r\n"
         b"Content-Length: 7\r\n\r\npubbed\n"
     )
-    assert answer_responses([held], published) == [Finish(payload, [7], True)]
+    assert answer_responses([held], published) == [Finish(payload, [7], True, True)]
 
 
 def test_published_reason_wins_over_the_standard_phrase() -> None:
@@ -56,10 +56,10 @@ def test_clients_that_get_the_same_bytes_are_one_effect() -> None:
     holds = [long_poll(1), long_poll(2, closing), long_poll(3), long_poll(4, old), long_poll(5, headers=[(b"A", b"b")])]
     effects = answer_responses(holds, HttpResponseFormat(body=b"x"))
     assert effects == [
-        Finish(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", [1, 3], True),
-        Finish(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", [2], False),
-        Finish(b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", [4], False),
-        Finish(b"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 1\r\n\r\nx", [5], True),
+        Finish(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", [1, 3], True, True),
+        Finish(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", [2], False, True),
+        Finish(b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", [4], False, True),
+        Finish(b"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 1\r\n\r\nx", [5], True, True),
     ]
 
 
@@ -67,7 +67,7 @@ def test_held_head_request_gets_no_body() -> None:
     """The body would be read as the next response. (The reference sends it.)"""
     effects = answer_responses([long_poll(1, request(method=b"HEAD")), long_poll(2)], HttpResponseFormat(body=b"x"))
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"
-    assert effects == [Finish(head, [1], True), Finish(head + b"x", [2], True)]
+    assert effects == [Finish(head, [1], True, True), Finish(head + b"x", [2], True, True)]
 
 
 @pytest.mark.parametrize("code", [204, 304])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from gripproxy.engine import hold_table
-from gripproxy.engine.effects import Continue, Deliver, Effect, Finish
+from gripproxy.engine.effects import Continue, Deliver, Effect, FannedOut, Finish
 from gripproxy.engine.fan_out import QUEUE_MAX_COUNT, SLICE_MAX_BYTES, FanOuts
 from gripproxy.engine.hold_table import ANSWERS_MAX_COUNT, DUE_MAX_COUNT, STREAMS_MAX_COUNT, HoldTable
 from gripproxy.protocol.instruct import HoldMode, KeepAlive
@@ -123,6 +123,7 @@ def waiting_polls() -> tuple[HoldTable, Received, set[int]]:
 def test_long_poll_that_is_still_due_an_answer_gets_no_later_one() -> None:
     holds, received, waiting = waiting_polls()
     received.take(holds.publish(answer(b"second"), 1.0))
+    assert holds.resume(1.0) == [FannedOut(1.0)]
     assert holds.resume(1.0) == []
     for conn_id in waiting:
         (payload,) = received.by_conn[conn_id]
@@ -135,7 +136,7 @@ def test_long_poll_that_is_still_due_an_answer_does_not_time_out() -> None:
     left = waiting.pop()
     holds.release(left, 1.0)
     received.take(holds.tick(100.0))
-    assert holds.resume(100.0) == []
+    assert holds.resume(100.0) == [FannedOut(1.0)]
     for conn_id in waiting:
         (payload,) = received.by_conn[conn_id]
         assert payload.endswith(b"first")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gripproxy.engine.books import CROWDED, GONE
 from gripproxy.engine.effects import AskLink, CloseChannel, Deliver, DropLink, Finish, Log, Unpark
 from gripproxy.engine.events import OriginFailure
 from gripproxy.protocol.http1 import Headers
@@ -71,7 +72,7 @@ def test_later_items_wait_their_turn() -> None:
     (third,) = talk.link_ends(second.link_id)
     assert isinstance(third, AskLink)
     talk.link_answers(third.link_id, [])
-    assert talk.link_ends(third.link_id) == [Finish(b"0\r\n\r\n", [4], True), CloseChannel("news")]
+    assert talk.link_ends(third.link_id) == [Finish(b"0\r\n\r\n", [4], True, True), CloseChannel("news")]
 
 
 def test_what_waits_is_bounded() -> None:
@@ -79,8 +80,10 @@ def test_what_waits_is_bounded() -> None:
     ask = asked(talk, content(b"one"))
     for _ in range(103):
         talk.publish(content(b"x"))
-    assert talk.core.sessions.offers.dropped_count == 3
+    books = talk.core.accounts.books
+    assert (books.receptions, books.pending, books.ends[CROWDED]) == (104, 101, 3)
     assert talk.leaves(4) == [CloseChannel("news"), DropLink(ask.link_id)]
+    assert (books.pending, books.ends[GONE]) == (0, 101)
 
 
 def test_a_long_poll_is_answered_when_the_server_agrees() -> None:

@@ -131,7 +131,7 @@ def test_close_ends_the_streams_of_its_channel_and_frees_their_other_channels() 
     hold_stream(holds, 1, ["a", "b"])
     hold_stream(holds, 2, ["b"])
     closing = content(b"", "a", Action.CLOSE)
-    assert holds.publish(closing, 1.0) == [Finish(b"0\r\n\r\n", [1], True), CloseChannel("a")]
+    assert holds.publish(closing, 1.0) == [Finish(b"0\r\n\r\n", [1], True, True), CloseChannel("a")]
     assert holds.publish(content(b"x", "b"), 1.0) == [Deliver(b"1\r\nx\r\n", {2})]
     assert holds.publish(closing, 1.0) == []
 
@@ -142,7 +142,7 @@ def test_long_poll_is_answered_once() -> None:
     hold_response(holds, 1, ["a", "b"])
     payload = b"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 1\r\n\r\nx"
     effects = holds.publish(answer(b"x", "a"), 1.0)
-    assert effects == [Finish(payload, [1], True), CloseChannel("a"), CloseChannel("b")]
+    assert effects == [Finish(payload, [1], True, True), CloseChannel("a"), CloseChannel("b")]
     assert holds.publish(answer(b"y", "b"), 1.0) == []
     assert holds.tick(100.0) == []
     assert is_empty(holds)
@@ -185,7 +185,7 @@ def test_each_format_reaches_its_own_kind_of_hold() -> None:
     hold_response(holds, 2)
     item = PublishItem("news", http_response=HttpResponseFormat(body=b"r"), http_stream=HttpStreamFormat(content=b"s"))
     poll_payload = b"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 1\r\n\r\nr"
-    assert holds.publish(item, 1.0) == [Finish(poll_payload, [2], True), Deliver(b"1\r\ns\r\n", {1})]
+    assert holds.publish(item, 1.0) == [Finish(poll_payload, [2], True, True), Deliver(b"1\r\ns\r\n", {1})]
 
 
 def test_channel_lingers_after_its_last_long_poll() -> None:

@@ -4,6 +4,7 @@ import gc
 
 import pytest
 
+from gripproxy.engine.books import CROWDED, REFETCHED
 from gripproxy.engine.effects import (
     AskLink,
     AskOrigin,
@@ -213,7 +214,7 @@ def test_close_ends_a_followed_stream() -> None:
     talk = Conversation()
     followed(talk)
     item = PublishItem("news", "2", "1", http_stream=HttpStreamFormat(Action.CLOSE))
-    assert talk.publish(item) == [Finish(b"0\r\n\r\n", [4], True), CloseChannel("news")]
+    assert talk.publish(item) == [Finish(b"0\r\n\r\n", [4], True, True), CloseChannel("news")]
     assert not talk.core.holds.is_held(4)
     assert talk.passes(100) == []
 
@@ -448,10 +449,12 @@ def test_the_queue_of_a_stream_that_asks_is_bounded() -> None:
     talk.publish(numbered(3))
     for number in range(4, 4 + QUEUE_MAX_COUNT + 5):
         talk.publish(numbered(number))
-    assert talk.core.sessions.offers.dropped_count == 5
+    books = talk.core.accounts.books
+    assert (books.pending, books.ends[CROWDED], books.ends[REFETCHED]) == (QUEUE_MAX_COUNT, 5, 1)
     link = link_id(talk.updates())
     delivered = talk.links_to(link, stream(b"news; prev-id=3", LINK))
     assert len(delivered) == QUEUE_MAX_COUNT
+    assert books.pending == 0
     assert talk.updates() == []
     assert talk.publish(numbered(500)) == [WakeUpdates(0.1)]
 

@@ -295,10 +295,10 @@ def test_bug_at_the_end_of_one_hold_leaves_the_others_theirs(
     clients, fds = zip(*[held_at(bench, LONG_POLL) for _ in range(3)], strict=True)
     write = bench.driver.sockets.write
 
-    def faulty_write(fd: int, payload: bytes) -> None:
+    def faulty_write(fd: int, payload: bytes, is_item: bool = False) -> None:
         if fd == fds[1]:
             raise AssertionError("a bug")
-        write(fd, payload)
+        write(fd, payload, is_item=is_item)
 
     monkeypatch.setattr(bench.driver.sockets, "write", faulty_write)
     bench.publish(response_item(b"news"))

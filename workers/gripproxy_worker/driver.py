@@ -29,6 +29,7 @@ from gripproxy.engine.effects import (
     Relay,
     Respond,
     Unpark,
+    WakePacing,
     WakeUpdates,
 )
 from gripproxy.engine.events import (
@@ -43,6 +44,7 @@ from gripproxy.engine.events import (
     LinkBodyCame,
     LinkFailed,
     OriginFailure,
+    PacingDue,
     UpdatesDue,
 )
 from gripproxy.engine.timer_wheel import TICK_S, TimerWheel
@@ -115,7 +117,7 @@ class Driver:
         self.meter: Meter | None = None  # while somebody wants to know how many bytes go where
         self.is_dispatching = False
         self.requests_count = 0  # since the last tick
-        self._is_continuing = False  # the engine has unfinished work and goes on in the next turn of the loop
+        self._returns_count = 0  # times the engine will go on with unfinished work: in the next turn of the loop, or later
         self._events: deque[tuple[ClientConn | None, Event]] = deque()  # that came while another one was dispatched
         self._taken_at: dict[float, float] = {}  # when the hub took items that are still fanned out, by when they came
         self._early_input: dict[int, bytes] = {}  # of held clients that sent more than their request
@@ -216,7 +218,7 @@ class Driver:
                 self._taken_at[now] = taken_at
         if receipt is not None and self.telemetry is not None:
             self.telemetry.expect(receipt)
-        if self._is_continuing and self.core.is_full and self.feed is not None:
+        if self._returns_count and self.core.is_full and self.feed is not None:
             self.feed.pause()
 
     def on_unwanted(self, receipt: Receipt) -> None:
@@ -464,12 +466,16 @@ class Driver:
             self.feed.unsubscribe(effect.name)
 
     def _continue(self, effect: Continue) -> None:
-        self._is_continuing = True
-        self._loop.call_soon(self._on_turn)
+        self._returns_count += 1
+        self._loop.call_soon(self._go_on, Continued())
 
-    def _on_turn(self) -> None:
-        self._is_continuing = False
-        self.dispatch(None, Continued())
+    def _wake_pacing(self, effect: WakePacing) -> None:
+        self._returns_count += 1
+        self._loop.call_later(effect.delay_s, self._go_on, PacingDue())
+
+    def _go_on(self, event: Event) -> None:
+        self._returns_count -= 1
+        self.dispatch(None, event)
         if self.feed is not None and not self.core.is_full:
             self.feed.resume()
 
@@ -494,6 +500,7 @@ _DO: dict[type[Effect], Callable[[Driver, Any], None]] = {
     Forward: Driver._forward,
     ForgetId: Driver._forget_id,
     WakeUpdates: Driver._wake_updates,
+    WakePacing: Driver._wake_pacing,
     OpenChannel: Driver._open_channel,
     CloseChannel: Driver._close_channel,
     Continue: Driver._continue,

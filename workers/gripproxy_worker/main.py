@@ -23,6 +23,7 @@ from gripproxy.vital_signs import VitalSigns
 from gripproxy_worker import garbage
 from gripproxy_worker.driver import Driver
 from gripproxy_worker.front_door import FrontDoor
+from gripproxy_worker.rate_rows import RateRows
 from gripproxy_worker.routes_reload import RoutesReload
 from gripproxy_worker.shared_listeners import SharedListeners
 from gripproxy_worker.telemetry import Telemetry
@@ -57,7 +58,8 @@ async def _serve(
     keys, _ = read_signing_keys(settings, routes.routes)
     requests = OriginRequests(settings, keys, time.time, read_upstream_key(settings))
     last_ids = LastIds()
-    core = Core(settings, routes, requests, loop.time(), random.random, last_ids)
+    rates = RateRows(context.scoreboard, context.index)
+    core = Core(settings, routes, requests, loop.time(), random.random, last_ids, rates)
     limit = fd_limit()
     driver = Driver(settings, core, loop, context.row, origin_connections(limit))
     driver.use_routes(routes)
@@ -68,8 +70,10 @@ async def _serve(
     driver.tick()
     VitalSigns(loop, context.row).start()
     wanted = core.holds.subscriptions.channels.keys()
-    reader = Reader(wanted, last_ids, driver.on_item, driver.on_unwanted, driver.on_stale)
+    reader = Reader(wanted, last_ids, driver.on_item, driver.on_stale, driver.on_unwanted)
     feed = Feed(settings.ipc_path("bus"), context.index, loop, reader, context.row)
+    feed.on_conn_check = telemetry.live
+    feed.on_audience = telemetry.tell_audience
     driver.feed = feed
     telemetry.connect(feed.zmq_context)
     reload = RoutesReload(settings, context, requests.reload, driver.use_routes)

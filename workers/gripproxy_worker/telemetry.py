@@ -25,6 +25,7 @@ from gripproxy.protocol.front_proxies import FrontProxies
 from gripproxy.protocol.header_params import header_value
 from gripproxy.protocol.receipt import Receipt
 from gripproxy.protocol.telemetry import (
+    AudienceRecord,
     ConnEndRecord,
     ConnRecord,
     HoldRecord,
@@ -183,6 +184,15 @@ class Telemetry:
         """Tell the hub which of these ids are connections of this worker now."""
         self._tell(LiveConnsRecord(self._worker_index, query, [each for each in ids if self._is_live(each)]))
         self._send()
+
+    def tell_audience(self, names: Sequence[str]) -> None:
+        """Tell the hub how many listen to those of these channels that have anybody here."""
+        channels, counts = self._core.holds.subscriptions.channels, dict[str, int]()
+        for name in names:
+            channel = channels.get(name)
+            if channel is not None:
+                counts[name] = sum(channel.counts)
+        self._tell(AudienceRecord(self._worker_index, counts))
 
     def _is_live(self, request_id: str) -> bool:
         try:

@@ -24,6 +24,7 @@ from gripproxy.bus.worker_notice import (
 )
 from gripproxy.errors import InternalError
 from gripproxy.protocol.bus_message import (
+    AUDIENCE,
     CONN_CHECK,
     FORGET,
     HELLO,
@@ -66,8 +67,8 @@ class Reader:
     wanted: AbstractSet[str]
     last_ids: LastIds
     on_item: Callable[[str, Payload, Receipt | None], None]
-    on_unwanted: Callable[[Receipt], None]
     on_stale: Callable[[list[str] | None], None]
+    on_unwanted: Callable[[Receipt], None] = lambda receipt: None
 
 
 class Feed:
@@ -103,6 +104,7 @@ class Feed:
         self._is_paused = False
         self._is_open = True
         self.on_conn_check: Callable[[int, list[str]], None] = lambda query, conn_ids: None  # the hub asks
+        self.on_audience: Callable[[list[str]], None] = lambda channels: None  # as well
         self.on_new_hub: Callable[[], None] = lambda: None  # called when a hub has taken us up
         self.zmq_context: AnyContext = zmq.Context()
         xsub = self.zmq_context.socket(zmq.XSUB)
@@ -299,6 +301,9 @@ class Feed:
     def _on_conn_check(self, message: BusMessage) -> None:
         self.on_conn_check(message.asked[0], message.channels or [])
 
+    def _on_audience(self, message: BusMessage) -> None:
+        self.on_audience(message.channels or [])
+
     def _on_damage(self, error: InternalError) -> None:
         self._row[Field.INTERNAL_ERRORS] += 1
         log.error("%s", error)
@@ -309,4 +314,5 @@ class Feed:
         FORGET: _on_forget,
         STALE: _on_stale_message,
         CONN_CHECK: _on_conn_check,
+        AUDIENCE: _on_audience,
     }
