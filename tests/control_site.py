@@ -62,8 +62,12 @@ def stats_document(channel: str = "news", requests_per_s: int = 30) -> dict[str,
         "supervisor_pid": 99,
         "uptime_s": 93_784.0,
         **describe(looks, look_at(board, 11.0, route)),
-        "channels": [{"channel": channel, "items_per_s": 12.5}],
+        "channels": [busy_channel(channel)],
     }
+
+
+def busy_channel(channel: str) -> dict[str, object]:
+    return {"channel": channel, "items_per_s": 12.5, "listeners": 4, "deliveries_per_s": 50.0}
 
 
 def look_at(board: Scoreboard, at: float, route: list[int]) -> Look:

@@ -82,7 +82,7 @@ def test_without_a_terminal_one_frame_is_printed(site: ControlSite, capsys: pyte
     shown = capsys.readouterr().out
     assert shown.startswith("gripproxy 1.2.3 ")
     assert "\x1b" not in shown
-    assert shown.splitlines()[-1].split() == ["12.5", "news"]
+    assert shown.splitlines()[-1].split() == ["4", "12.5", "50.0", "news"]
 
 
 def test_json_is_the_whole_document(site: ControlSite, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from gripproxy.top_frame import FrameLine, Style, age, cut, duration, printable, rate, render
-from tests.control_site import stats_document
+from tests.control_site import busy_channel, stats_document
 
 
 def document(**changes: object) -> dict[str, Any]:
@@ -33,13 +33,13 @@ def test_frame_has_everything_there_is() -> None:
         ["worker", "0", "ready", "101"],
         ["worker", "1", "ready", "102"],
     ]
-    assert texts(lines)[-1].split() == ["12.5", "news"]
+    assert texts(lines)[-1].split() == ["4", "12.5", "50.0", "news"]
     assert any(text.split() == ["7", "0.0", "0.0", "shop"] for text in texts(lines))
 
 
 def test_all_fits_the_terminal() -> None:
     """What does not fit is left out: a line that wraps would push the others from the screen."""
-    lines = render(document(channels=[{"channel": "x" * 500, "items_per_s": 1.0}] * 50), 80, 24)
+    lines = render(document(channels=[busy_channel("x" * 500)] * 50), 80, 24)
     assert len(lines) == 24
     assert max(map(len, texts(lines))) <= 80
 
@@ -62,7 +62,7 @@ def test_drops_and_processes_in_trouble_stand_out() -> None:
 
 def test_names_cannot_move_the_cursor() -> None:
     """A publisher may name a channel as it likes."""
-    lines = render(document(channels=[{"channel": "a\x1b[2J\nb", "items_per_s": 1.0}]), 120)
+    lines = render(document(channels=[busy_channel("a\x1b[2J\nb")]), 120)
     assert lines[-1].text.endswith(r"a\x1b[2J\nb")
     assert printable("\u202eevil") == r"\u202eevil"
     assert printable("caf\u00e9") == "caf\u00e9"

@@ -189,6 +189,9 @@ def _routes(routes: Sequence[Document]) -> list[FrameLine]:
 def _channels(channels: Sequence[Document]) -> list[FrameLine]:
     if not channels:
         return [FrameLine("no items in the last seconds")]
-    lines = [FrameLine(f"{'items/s':>12}   busiest channels", Style.HEAD)]
-    lines += [FrameLine(f"{rate(busy['items_per_s']):>12}   {printable(busy['channel'])}") for busy in channels]
+    lines = [FrameLine(f"{'listeners':>12}{'items/s':>10}{'deliv/s':>12}   busiest channels", Style.HEAD)]
+    for busy in channels:
+        listeners = "-" if busy["listeners"] is None else f"{busy['listeners']:,}"
+        rates = f"{rate(busy['items_per_s']):>10}{rate(busy['deliveries_per_s']):>12}"
+        lines.append(FrameLine(f"{listeners:>12}{rates}   {printable(busy['channel'])}"))
     return lines

@@ -186,12 +186,11 @@ class Telemetry:
         self._send()
 
     def tell_audience(self, names: Sequence[str]) -> None:
-        """Tell the hub how many listen to those of these channels that have anybody here."""
+        """Tell the hub how many listen to each of these channels here."""
         channels, counts = self._core.holds.subscriptions.channels, dict[str, int]()
         for name in names:
             channel = channels.get(name)
-            if channel is not None:
-                counts[name] = sum(channel.counts)
+            counts[name] = 0 if channel is None else sum(channel.counts)
         self._tell(AudienceRecord(self._worker_index, counts))
 
     def _is_live(self, request_id: str) -> bool:

@@ -13,7 +13,7 @@ from gripproxy.scoreboard import Scoreboard
 
 
 class LivePages:
-    """Made once for a hub. `events` takes the records of what happens."""
+    """Made once for a hub. `events` takes the records of what happens, `audience` the answers to what it asks."""
 
     def __init__(
         self,
@@ -26,6 +26,7 @@ class LivePages:
     ) -> None:
         self.events = EventStream(loop, watches, lines)
         self._stats = LiveStats(loop, scoreboard, outlet, read_traffic)
+        self.audience = self._stats.audience
 
     def register(self, routes: ControlRoutes) -> None:
         routes.add(b"/stats", self._stats.respond)

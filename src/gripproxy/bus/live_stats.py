@@ -9,6 +9,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from gripproxy import __version__
+from gripproxy.bus.audience import CHANNELS_MAX_COUNT as ASKED_MAX_COUNT
+from gripproxy.bus.audience import Audience
 from gripproxy.bus.busy_channels import BusyChannels
 from gripproxy.bus.control_answer import ControlAnswer
 from gripproxy.bus.control_request import ControlRequest, ControlRequestError
@@ -37,6 +39,7 @@ class LiveStats:
         self._scoreboard = scoreboard
         self._outlet = outlet
         self._read_traffic = read_traffic
+        self.audience = Audience(outlet)
         self._looks = Looks()
         self._busy: BusyChannels | None = None  # none while nobody looks
         self._asked_at = 0.0
@@ -72,17 +75,35 @@ class LiveStats:
     def _document(self, channels_count: int) -> dict[str, object]:
         look = self._look()
         age_s = read_age_s(os.getppid())
-        busiest = [] if self._busy is None else self._busy.busiest(channels_count)
         document = {
             "version": __version__,
             "at": round(time.time(), 3),
             "supervisor_pid": os.getppid(),
             "uptime_s": None if age_s is None else round(age_s, 1),
             **describe(self._looks, look),
-            "channels": [{"channel": busy.channel, "items_per_s": round(busy.items_per_s, 3)} for busy in busiest],
+            "channels": self._channels(channels_count),
         }
         self._looks.add(look)
         return document
+
+    def _channels(self, count: int) -> list[dict[str, object]]:
+        """Give the channels that cause the most deliveries: among the first by items, by items times listeners."""
+        if self._busy is None:
+            return []
+        now, rows = self._loop.time(), []
+        for busy in self._busy.busiest(max(count, ASKED_MAX_COUNT)):
+            listeners = self.audience.of(busy.channel, now)
+            rows.append((busy.items_per_s * (listeners or 0), busy.items_per_s, busy.channel, listeners))
+        rows.sort(key=lambda row: row[:2], reverse=True)
+        return [
+            {
+                "channel": channel,
+                "items_per_s": round(items_per_s, 3),
+                "listeners": listeners,
+                "deliveries_per_s": None if listeners is None else round(deliveries_per_s, 3),
+            }
+            for deliveries_per_s, items_per_s, channel, listeners in rows[:count]
+        ]
 
     def _look(self) -> Look:
         board = self._scoreboard
@@ -96,7 +117,9 @@ class LiveStats:
         if self._busy is None:
             self._busy = BusyChannels(self._asked_at)
             self._outlet.on_items_sent = self._busy.note
-            self._second = self._loop.call_later(FIRST_LOOK_S * 0.9, self._on_second)
+            self._second = self._loop.call_later(
+                FIRST_LOOK_S * 0.8, self._on_second
+            )  # so that the first answer has some
 
     def _on_second(self) -> None:
         now = self._loop.time()
@@ -104,6 +127,7 @@ class LiveStats:
             self.close()
             return
         self._busy.roll(now)
+        self.audience.ask([busy.channel for busy in self._busy.busiest(ASKED_MAX_COUNT)], now)
         self._second = self._loop.call_later(1.0, self._on_second)
 
 

@@ -26,6 +26,7 @@ from gripproxy.protocol.bus_message import (
     UNTOUCHED,
     NotedId,
     Payload,
+    encode_audience,
     encode_conn_check,
     encode_forget,
     encode_hello,
@@ -119,6 +120,10 @@ class Outlet:
         """So much waits for the full worker that items must be turned away."""
         return len(self._waiting) >= WAITING_MAX_COUNT or self._waiting_bytes >= WAITING_MAX_BYTES
 
+    def has_joined(self, worker_index: int) -> bool:
+        """Say whether a worker is on the bus."""
+        return worker_index in self._joined
+
     def has_told(self, worker_index: int) -> bool:
         """Say whether a worker that joined has reported all the channels that it had then."""
         return worker_index in self._told
@@ -197,6 +202,11 @@ class Outlet:
         """Ask every worker which of these are its connections; they answer by telemetry."""
         self._send_gathered()
         self._send_in_order(encode_conn_check(self.epoch, self._next_sequence, query, conn_ids))
+
+    def tell_audience(self, channels: Sequence[str]) -> None:
+        """Ask every worker how many listen to each of these channels; they answer by telemetry."""
+        self._send_gathered()
+        self._send_in_order(encode_audience(self.epoch, self._next_sequence, channels))
 
     async def wait_joined(self, worker_indices: Collection[int], timeout_s: float) -> set[int]:
         """Wait until all these have joined and told all their channels; give those that have not after `timeout_s`."""

@@ -47,9 +47,11 @@ class BusKind(IntEnum):
     FORGET = 3  # the last ids of these channels are not to be relied on
     STALE = 4  # items may have passed holds on these channels by
     CONN_CHECK = 5  # which of these are connections? They stand where others have channels
+    AUDIENCE = 6  # how many listen to these channels?
 
 
-ITEMS, HELLO, LAST_IDS, FORGET, STALE, CONN_CHECK = map(int, BusKind)  # plain ints: they are compared for each message
+# Plain ints: they are compared for each message.
+ITEMS, HELLO, LAST_IDS, FORGET, STALE, CONN_CHECK, AUDIENCE = map(int, BusKind)
 
 
 @dataclass(slots=True)
@@ -108,6 +110,12 @@ def encode_stale(epoch: int, sequence: int, channels: Sequence[str] | None) -> b
 def encode_conn_check(epoch: int, sequence: int, query: int, conn_ids: Sequence[str]) -> bytes:
     """Encode a question to every worker, with its number: which of these ids are connections of yours?"""
     message: bytes = _pack_names((epoch, sequence, CONN_CHECK, None, conn_ids, (), (), 0, (query,)))
+    return message
+
+
+def encode_audience(epoch: int, sequence: int, channels: Sequence[str]) -> bytes:
+    """Encode a question to every worker: how many listen to each of these channels in you?"""
+    message: bytes = _pack_names((epoch, sequence, AUDIENCE, None, channels, (), (), 0, ()))
     return message
 
 

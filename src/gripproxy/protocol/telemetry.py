@@ -180,6 +180,15 @@ class LiveConnsRecord:
     ids: list[str]
 
 
+@dataclass(slots=True)
+class AudienceRecord:
+    """Answer to another question: how many listen to each channel in this worker."""
+
+    kind: ClassVar[int] = 9
+    worker_index: int
+    counts: dict[str, int]
+
+
 Record = (
     RequestRecord
     | HoldRecord
@@ -190,6 +199,7 @@ Record = (
     | TrafficRecord
     | ReceiptRecord
     | LiveConnsRecord
+    | AudienceRecord
 )
 _KINDS: tuple[type[Record], ...] = (
     RequestRecord,
@@ -201,6 +211,7 @@ _KINDS: tuple[type[Record], ...] = (
     TrafficRecord,
     ReceiptRecord,
     LiveConnsRecord,
+    AudienceRecord,
 )
 _pack = msgpack.Packer(use_bin_type=True, unicode_errors="surrogatepass").pack
 
