@@ -18,7 +18,15 @@ class OriginError(GripProxyError):
 
 
 class PublishError(GripProxyError):
-    """The publisher's item is bad: 400 on the HTTP control port, a log line and a counter on ZeroMQ."""
+    """The publisher's item is bad: 400 on the HTTP control port, a log line and a counter on ZeroMQ.
+
+    `text` says what is wrong, in the reference's words where it has any; `value` shows what was found instead.
+    """
+
+    def __init__(self, text: str, value: str | None = None) -> None:
+        super().__init__(text if value is None else f"{text} (value: {value})")
+        self.text = text
+        self.value = value
 
 
 class FilterError(GripProxyError):

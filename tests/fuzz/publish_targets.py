@@ -4,7 +4,7 @@ import copy
 
 import orjson
 
-from gripproxy.bus.command_request import decide_command
+from gripproxy.bus.command_request import decide_command, decode_request, encode_reply
 from gripproxy.bus.control_request import ControlRequest, ControlRequestError, ControlRequestReader
 from gripproxy.errors import FilterError, PatchError, PublishError
 from gripproxy.protocol.bus_message import pack_item, unpack_item
@@ -85,9 +85,10 @@ def control_request(data: bytes) -> None:
 
 def command_request(data: bytes) -> None:
     """Whatever comes on the command socket, its answer can be read."""
-    decision = decide_command(data, SETTINGS)
-    if decision is not None:
-        assert isinstance(decode(decision.reply), dict)
+    request = decode_request(data)
+    if request is not None:
+        decision = decide_command(request.method, request.args, SETTINGS)
+        assert isinstance(decode(encode_reply(request, decision.result)), dict)
 
 
 def json_patch(data: bytes) -> None:

@@ -39,6 +39,11 @@ def refusal_of_frame(body: bytes, channel: str | None = None) -> str:
     return str(caught.value)
 
 
+def words(refusal: str) -> str:
+    """Give the reference's part of a text: without the value."""
+    return refusal.partition(" (value")[0]
+
+
 def test_item_with_everything() -> None:
     """Every documented key lands in its field."""
     value = {
@@ -107,6 +112,16 @@ def test_null_in_tnetstring_counts_as_missing() -> None:
     assert decode_item(value, TNETSTRING) == PublishItem("c", http_stream=HttpStreamFormat())
 
 
+def test_null_formats_of_tnetstring_count_as_missing_at_the_top_only() -> None:
+    """As in the reference: inside of ``formats`` they are of the wrong type."""
+    assert refusal_of_frame(encode({"channel": "c", "http-stream": None})).endswith(": no formats specified")
+    item = decode_frame(encode({"channel": "c", "http-stream": None, "ws-message": {"content": "x"}}))
+    assert (item.http_stream, item.ws_message) == (None, WsMessageFormat(content=b"x"))
+    assert "'http-stream' is not an object" in refusal_of_frame(
+        encode({"channel": "c", "formats": {"http-stream": None}})
+    )
+
+
 def test_the_three_frame_encodings_mean_the_same() -> None:
     """JSON, marked tnetstring, bare tnetstring."""
     value = {"channel": "c", "id": "1", "http-stream": {"content": "x"}, "ws-message": {"action": "close"}}
@@ -152,10 +167,10 @@ ITEM_REFUSALS: list[tuple[object, str]] = [
 @pytest.mark.parametrize(("value", "refusal"), ITEM_REFUSALS)
 def test_refusals_are_the_references_texts(value: object, refusal: str) -> None:
     """The same text on both ways in, each with its own beginning."""
-    assert refusal_of_request(request(value)) == f"Invalid format: {refusal}"
+    assert words(refusal_of_request(request(value))) == f"Invalid format: {refusal}"
     if isinstance(value, dict):
         frame = b"J" + json.dumps(value).encode()
-        assert refusal_of_frame(frame) == f"received message with invalid format: {refusal}"
+        assert words(refusal_of_frame(frame)) == f"received message with invalid format: {refusal}"
 
 
 def test_formats_are_checked_in_the_references_order() -> None:
@@ -164,7 +179,7 @@ def test_formats_are_checked_in_the_references_order() -> None:
     for name in ("http-response", "http-stream", "ws-message"):
         assert (
             refusal_of_request(request({"channel": "c", "formats": formats}))
-            == f"Invalid format: '{name}' is not an object"
+            == f"Invalid format: '{name}' is not an object (value: 1)"
         )
         formats[name] = {"action": "hint"}
 
@@ -173,7 +188,13 @@ def test_refusal_among_several_items_says_which() -> None:
     """The reference leaves the publisher searching."""
     good = {"channel": "c", "http-stream": STREAM}
     assert refusal_of_request(request(good, {}, good)) == (
-        "Invalid format: publish item object does not contain 'channel' in item 2 of 3"
+        "Invalid format: publish item object does not contain 'channel' (items[1])"
+    )
+    assert refusal_of_request(request(good, good, {"channel": "c", "http-stream": {"content": 5}})) == (
+        "Invalid format: 'http-stream' contains 'content' with wrong type (items[2], value: 5)"
+    )
+    assert refusal_of_request(request({"channel": 5})) == (
+        "Invalid format: publish item object contains 'channel' with wrong type (value: 5)"
     )
 
 
@@ -215,7 +236,7 @@ def test_request_bodies_are_refused(body: bytes, refusal: str) -> None:
         (b"J{", "received message with invalid format (json parse failed)"),
         (b"J1", "received message with invalid format (json parse failed)"),
         (b"J[]", "received message with invalid format (not a valid json object)"),
-        (b"2:hi,", "received message with invalid format: publish item object is not an object"),
+        (b"2:hi,", "received message with invalid format: publish item object is not an object (value: a string)"),
     ],
 )
 def test_frames_are_refused(frame: bytes, refusal: str) -> None:

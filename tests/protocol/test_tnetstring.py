@@ -11,7 +11,7 @@ from gripproxy.protocol.tnetstring import DEPTH_MAX_COUNT, decode, encode, neste
 _SCALARS = (
     st.none()
     | st.booleans()
-    | st.integers(-(2**63), 2**64 - 1)
+    | st.integers(-(2**63), 2**63 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.binary()
 )

@@ -1,13 +1,12 @@
-"""The ZeroMQ command socket: REQ clients ask for the publish addresses, publish or recover, and get an answer."""
+"""The ZeroMQ command socket: REQ clients ask for addresses or connections, publish or recover, and get an answer."""
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 import zmq
 
-from gripproxy.bus.command_request import decide_command
-from gripproxy.bus.item_intake import ItemIntake
+from gripproxy.bus.command_request import CommandResult, decode_request, encode_reply
+from gripproxy.bus.commands import Commands
 from gripproxy.bus.outlet import Outlet
 from gripproxy.bus.watched_socket import AnyContext, bind
 from gripproxy.bus.zmq_inputs import FRAME_MAX_BYTES, ZmqInput
@@ -23,10 +22,9 @@ def open_command_socket(
     zmq_context: AnyContext,
     settings: Settings,
     outlet: Outlet,
-    intake: ItemIntake,
-    recover: Callable[[], None],
+    commands: Commands,
 ) -> ZmqInput:
-    """Bind the ROUTER socket of `command_spec`, which must not be None. `recover` does what the command says.
+    """Bind the ROUTER socket of `command_spec`, which must not be None.
 
     Raises:
         ConfigError: it cannot be bound.
@@ -42,15 +40,18 @@ def open_command_socket(
         if b"" not in frames[1:]:
             return
         body_at = frames.index(b"", 1) + 1
-        if len(frames) != body_at + 1:
+        envelope = frames[:body_at]
+        bodies = [frame for frame in frames[body_at:] if frame]  # the reference takes no notice of empty ones
+        request = decode_request(bodies[0]) if len(bodies) == 1 else None
+        if request is None:
             return
-        decision = decide_command(frames[body_at], settings)
-        if decision is None:
-            return
-        intake.accept(decision.items)
-        if decision.is_recover:
-            recover()
-        # A client that left, or reads nothing, gets no reply: ROUTER drops it.
-        router.send_multipart([*frames[:body_at], decision.reply], zmq.NOBLOCK)
 
-    return ZmqInput(loop, router, outlet, handle)
+        def reply(result: CommandResult) -> None:
+            # A client that left, or reads nothing, gets no reply: ROUTER drops it.
+            router.send_multipart([*envelope, encode_reply(request, result)], zmq.NOBLOCK)
+            command_input.wake()  # a send may swallow the edge that tells of a request
+
+        commands.run(request.method, request.args, reply)
+
+    command_input = ZmqInput(loop, router, outlet, handle)
+    return command_input

@@ -1,7 +1,7 @@
 """The three formats of a publish item: what goes to long-polls, to streams and to WebSockets.
 
-The refusals are Pushpin's texts, in Pushpin's order of checks, except that an unknown action is named (there: an
-empty text) and that a header which could not be sent as HTTP is refused (there: sent as it is).
+The refusals are Pushpin's texts, in Pushpin's order of checks, with the value that was found. But an unknown action is
+named (there: an empty text), and a header which could not be sent as HTTP is refused (there: sent as it is).
 """
 
 from dataclasses import dataclass
@@ -20,6 +20,8 @@ from gripproxy.protocol.publish_value import (
     decode_int,
     decode_plain,
     decode_text,
+    show,
+    show_type,
     wrong_type,
 )
 
@@ -110,18 +112,18 @@ def decode_http_response(value: object, encoding: Encoding) -> HttpResponseForma
     if (field := fields.get("reason")) is not None:
         reason = decode_bytes(field, _HTTP_RESPONSE, "reason") or None
         if reason is not None and breaks_lines(reason):
-            raise PublishError(f"{_HTTP_RESPONSE} contains 'reason' with CR, LF or NUL: {reason[:80]!r}")
+            raise PublishError(f"{_HTTP_RESPONSE} contains 'reason' with CR, LF or NUL", show(reason))
     headers = None
-    if (field := fields.get("headers")) is not None:
-        headers = _decode_headers(field)
+    if "headers" in fields:
+        headers = _decode_headers(fields["headers"])
     filters = _decode_content_filters(fields, _HTTP_RESPONSE)
     body, patch = b"", None
     if encoding is JSON and (field := fields.get("body-bin")) is not None:
         body = decode_base64(field, _HTTP_RESPONSE, "body-bin")
-    elif (field := fields.get("body")) is not None:
-        body = decode_bytes(field, _HTTP_RESPONSE, "body")
-    elif (field := fields.get("body-patch")) is not None:
-        patch = _decode_body_patch(field, encoding)
+    elif "body" in fields:
+        body = decode_bytes(fields["body"], _HTTP_RESPONSE, "body")
+    elif "body-patch" in fields:
+        patch = _decode_body_patch(fields["body-patch"], encoding)
     else:
         names = "'body', 'body-bin', or 'body-patch'" if encoding is JSON else "'body' or 'body-patch'"
         raise PublishError(f"{_HTTP_RESPONSE} does not contain {names}")
@@ -141,8 +143,8 @@ def decode_http_stream(value: object, encoding: Encoding) -> HttpStreamFormat:
     filters = _decode_content_filters(fields, _HTTP_STREAM)
     if encoding is JSON and (field := fields.get("content-bin")) is not None:
         content = decode_base64(field, _HTTP_STREAM, "content-bin")
-    elif (field := fields.get("content")) is not None:
-        content = decode_bytes(field, _HTTP_STREAM, "content")
+    elif "content" in fields:
+        content = decode_bytes(fields["content"], _HTTP_STREAM, "content")
     else:
         names = "'content' or 'content-bin'" if encoding is JSON else "'content'"
         raise PublishError(f"{_HTTP_STREAM} does not contain {names}")
@@ -164,17 +166,17 @@ def decode_ws_message(value: object, encoding: Encoding) -> WsMessageFormat:
     kind = None
     if (field := fields.get("type")) is not None:
         if type(field) is not str and type(field) is not bytes:
-            raise wrong_type(_WS_MESSAGE, "type")
+            raise wrong_type(_WS_MESSAGE, "type", field)
         kind = _WS_TYPES.get(field)
         if kind is None:
-            raise PublishError(f"{_WS_MESSAGE} contains 'type' with unknown value")
+            raise PublishError(f"{_WS_MESSAGE} contains 'type' with unknown value", show(field))
     filters = _decode_content_filters(fields, _WS_MESSAGE)
     default_kind = TEXT
-    if (field := fields.get("content-bin")) is not None:
+    if "content-bin" in fields:
         decode = decode_base64 if encoding is JSON else decode_bytes
-        content, default_kind = decode(field, _WS_MESSAGE, "content-bin"), BINARY
-    elif (field := fields.get("content")) is not None:
-        content = decode_bytes(field, _WS_MESSAGE, "content")
+        content, default_kind = decode(fields["content-bin"], _WS_MESSAGE, "content-bin"), BINARY
+    elif "content" in fields:
+        content = decode_bytes(fields["content"], _WS_MESSAGE, "content")
     elif kind is PING or kind is PONG:
         content = b""
     else:
@@ -196,28 +198,30 @@ def _decode_action(fields: dict[str, object], name: str) -> Action:
     if field is None:
         return SEND
     if type(field) is not str and type(field) is not bytes:
-        raise wrong_type(name, "action")
+        raise wrong_type(name, "action", field)
     action = _ACTIONS.get(field)
     if action is None:
-        raise PublishError(f"{name} contains 'action' with unknown value: {decode_text(field, name, 'action')[:80]!r}")
+        raise PublishError(f"{name} contains 'action' with unknown value", show(field))
     return action
 
 
 def _decode_content_filters(fields: dict[str, object], name: str) -> tuple[str, ...] | None:
-    field = fields.get("content-filters")
-    if field is None:
+    if "content-filters" not in fields:
         return None
+    field = fields["content-filters"]
     if type(field) is not list:
-        raise wrong_type(name, "content-filters")
+        raise wrong_type(name, "content-filters", field)
     for part in field:
         if type(part) is not str and type(part) is not bytes:
-            raise PublishError("content-filters contains element with wrong type")
+            raise PublishError("content-filters contains element with wrong type", show_type(part))
     return tuple([decode_text(part, name, "content-filters") for part in field])
 
 
 def _decode_body_patch(field: object, encoding: Encoding) -> list[object]:
+    if field is None:  # of tnetstring: the reference takes it for no operations
+        return []
     if type(field) is not list:
-        raise wrong_type(_HTTP_RESPONSE, "body-patch")
+        raise wrong_type(_HTTP_RESPONSE, "body-patch", field)
     return [decode_plain(part) for part in field] if encoding is TNETSTRING else field
 
 
@@ -227,29 +231,27 @@ def _decode_headers(field: object) -> list[tuple[bytes, bytes]]:
         for name in sorted(field):
             value = field[name]
             if type(value) is not str and type(value) is not bytes:
-                raise wrong_type("headers", name)
+                raise wrong_type("headers", name, value)
             headers.append(_check_header(name.encode(), decode_bytes(value, "headers", name)))
     elif type(field) is list:
         for pair in field:
             if type(pair) is not list:
-                raise PublishError("headers contains element with wrong type")
+                raise PublishError("headers contains element with wrong type", show_type(pair))
             if len(pair) != 2:
-                raise PublishError("headers contains list with wrong number of elements")
+                raise PublishError("headers contains list with wrong number of elements", f"a list of {len(pair)}")
             for part, word in zip(pair, ("name", "value"), strict=True):
                 if type(part) is not str and type(part) is not bytes:
-                    raise PublishError(f"header contains {word} element with wrong type")
+                    raise PublishError(f"header contains {word} element with wrong type", show_type(part))
             headers.append(_check_header(*[decode_bytes(part, "headers", "name") for part in pair]))
     else:
-        raise wrong_type(_HTTP_RESPONSE, "headers")
+        raise wrong_type(_HTTP_RESPONSE, "headers", field)
     return headers
 
 
 def _check_header(name: bytes, value: bytes) -> tuple[bytes, bytes]:
     """Refuse what would end the header line early: one publisher must not write another's response."""
     if not is_header_name(name):
-        raise PublishError(f"{_HTTP_RESPONSE} contains 'headers' with invalid name: {name[:80]!r}")
-    if breaks_lines(value):
-        raise PublishError(
-            f"{_HTTP_RESPONSE} contains 'headers' with CR, LF or NUL in {name[:80].decode()!r}: {value[:80]!r}"
-        )
+        raise PublishError(f"{_HTTP_RESPONSE} contains 'headers' with invalid name", show(name))
+    if breaks_lines(value):  # the value may be a cookie, so it is not shown
+        raise PublishError(f"{_HTTP_RESPONSE} contains 'headers' with CR, LF or NUL in {name[:80].decode()!r}")
     return name, value

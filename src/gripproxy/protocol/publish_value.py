@@ -11,7 +11,8 @@ from typing import Final
 from gripproxy.errors import PublishError
 from gripproxy.protocol import text_codec
 
-INT_MAX = 2**63 - 1  # a larger number would not survive the bus; nothing sensible is near it
+INT_MAX = 2**31 - 1  # as the reference's, where larger ones count modulo 2**32
+SHOWN_MAX_COUNT = 40  # characters of a value in a refusal
 
 
 class Encoding(IntEnum):
@@ -23,6 +24,8 @@ class Encoding(IntEnum):
 
 JSON, TNETSTRING = Encoding
 
+_TYPE_NAMES: Final = {str: "a string", bytes: "a string", list: "a list", dict: "an object"}
+
 # Stands for a null that is not allowed: a value of no accepted type, while None keeps meaning "not given".
 NULL: Final = object()
 
@@ -30,13 +33,14 @@ NULL: Final = object()
 def decode_fields(value: object, refusal: str, encoding: Encoding) -> dict[str, object]:
     """Take an object's fields so that ``fields.get(key)`` is None exactly if the field counts as not given.
 
-    A JSON null is a value of the wrong type, a tnetstring null is as good as nothing.
+    A JSON null is a value of the wrong type, a tnetstring null is as good as nothing for most fields: the others
+    are those that are asked for by ``key in fields``.
 
     Raises:
         PublishError: `refusal`, if it is not an object.
     """
     if type(value) is not dict:
-        raise PublishError(refusal)
+        raise PublishError(refusal, show_type(value))
     if encoding is JSON and None in value.values():
         return {key: NULL if field is None else field for key, field in value.items()}
     return value
@@ -48,7 +52,7 @@ def decode_text(value: object, where: str, key: str) -> str:
         return value
     if type(value) is bytes:
         return value.decode() if value.isascii() else value.decode("utf-8", "replace")
-    raise wrong_type(where, key)
+    raise wrong_type(where, key, value)
 
 
 def decode_bytes(value: object, where: str, key: str) -> bytes:
@@ -57,7 +61,7 @@ def decode_bytes(value: object, where: str, key: str) -> bytes:
         return value.encode()
     if type(value) is bytes:
         return value
-    raise wrong_type(where, key)
+    raise wrong_type(where, key, value)
 
 
 def decode_base64(value: object, where: str, key: str) -> bytes:
@@ -81,22 +85,39 @@ def decode_int(value: object, where: str, key: str, maximum: int = INT_MAX) -> i
     elif kind is str or kind is bytes:
         number = _int_of_text(decode_text(value, where, key))
     else:
-        raise wrong_type(where, key)
+        raise wrong_type(where, key, value)
     if not 0 <= number <= maximum:
-        raise PublishError(f"{where} contains '{key}' with invalid value")
+        raise PublishError(f"{where} contains '{key}' with invalid value", show(value))
     return int(number)
 
 
 def decode_bool(value: object, where: str, key: str) -> bool:
     """Decode a bool; nothing else counts as one."""
     if type(value) is not bool:
-        raise wrong_type(where, key)
+        raise wrong_type(where, key, value)
     return value
 
 
-def wrong_type(where: str, key: str) -> PublishError:
+def wrong_type(where: str, key: str, value: object) -> PublishError:
     """Make the refusal of a field whose type is wrong."""
-    return PublishError(f"{where} contains '{key}' with wrong type")
+    return PublishError(f"{where} contains '{key}' with wrong type", show_type(value))
+
+
+def show_type(value: object) -> str:
+    """Name the type of a value, or show one that is no more than a word: logs hold nothing of a content."""
+    for kind, name in _TYPE_NAMES.items():
+        if type(value) is kind:
+            return name
+    if value is None or value is NULL:
+        return "null"
+    return str(value).lower()[:SHOWN_MAX_COUNT]
+
+
+def show(value: object) -> str:
+    """Show a number or a short text, cut."""
+    if type(value) is bytes:
+        value = value.decode("utf-8", "replace")
+    return repr(value)[:SHOWN_MAX_COUNT] if type(value) is str else show_type(value)
 
 
 def decode_plain(value: object) -> object:
@@ -111,8 +132,8 @@ def decode_plain(value: object) -> object:
 
 
 def _round(number: float) -> int:
-    whole = math.floor(abs(number) + 0.5)
-    return -whole if number < 0 else whole
+    """Round a half up, also below 0, as the reference."""
+    return math.floor(number + 0.5) if math.isfinite(number) else -1
 
 
 def _int_of_text(text: str) -> int:

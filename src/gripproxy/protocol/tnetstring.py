@@ -6,7 +6,7 @@ from typing import Final
 
 LENGTH_DIGITS_MAX_COUNT = 9  # one more digit would be a gigabyte: nobody sends that, and no buffer holds it
 DEPTH_MAX_COUNT = 128  # an item needs 4 levels; the rest is for body-patch values, and far below Python's own limit
-INT_MIN, INT_MAX = -(2**63), 2**64 - 1  # what msgpack carries on the bus
+INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 
 # Most lengths have one digit or two. Looking those up, colon and all, takes half the time of finding the
 # colon, checking the digits and converting them.

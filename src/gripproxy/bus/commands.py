@@ -1,0 +1,99 @@
+"""Carries out commands, whether they came by ZeroMQ or by HTTP."""
+
+import asyncio
+from collections.abc import Callable
+
+import orjson
+
+from gripproxy.bus.command_request import (
+    BAD_REQUEST,
+    ITEM_NOT_FOUND,
+    PROXY_REQUEST_FAILED,
+    CommandResult,
+    decide_command,
+)
+from gripproxy.bus.conn_check import ConnCheck
+from gripproxy.bus.control_answer import ControlAnswer
+from gripproxy.bus.control_request import ControlRequest
+from gripproxy.bus.control_routes import ControlRoutes
+from gripproxy.bus.item_intake import ItemIntake
+from gripproxy.protocol.json_text import decode_json
+from gripproxy.protocol.publish_value import JSON, TNETSTRING, Encoding
+from gripproxy.scoreboard import Field
+from gripproxy.settings import Settings
+
+_JSON_TYPE = b"application/json"
+_STATUS = {None: 200, BAD_REQUEST: 400, ITEM_NOT_FOUND: 404, PROXY_REQUEST_FAILED: 503}
+
+Reply = Callable[[CommandResult], None]
+
+
+class Commands:
+    """`recover` does what that command says."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        settings: Settings,
+        intake: ItemIntake,
+        recover: Callable[[], None],
+        conn_check: ConnCheck,
+    ) -> None:
+        self._loop = loop
+        self._settings = settings
+        self._intake = intake
+        self._recover = recover
+        self._conn_check = conn_check
+
+    def run(self, method: str, args: dict[str, object], reply: Reply, encoding: Encoding = TNETSTRING) -> None:
+        """Do what is asked for, and reply, at once or later."""
+        decision = decide_command(method, args, self._settings, encoding)
+        if decision.is_refused_publish:
+            self._intake.count_refused(Field.ITEMS_COMMAND)
+        if decision.items:
+            self._intake.accept(decision.items, Field.ITEMS_COMMAND)
+        if decision.is_recover:
+            self._recover()
+        if decision.conn_ids is None:
+            reply(decision.result)
+            return
+
+        def on_answer(live: list[str] | None) -> None:
+            reply(CommandResult(live, PROXY_REQUEST_FAILED if live is None else None))
+
+        self._conn_check.ask(decision.conn_ids, on_answer)
+
+    def register(self, routes: ControlRoutes) -> None:
+        """Answer these methods over HTTP too. Publishing and recovering have the reference's own paths there."""
+        routes.add(b"/get-zmq-uris", self._respond)
+        routes.add(b"/refresh", self._respond, (b"POST",))
+        routes.add(b"/conncheck", self._respond, (b"POST",))
+
+    def _respond(self, request: ControlRequest) -> "asyncio.Future[ControlAnswer]":
+        answer: asyncio.Future[ControlAnswer] = self._loop.create_future()
+
+        def reply(result: CommandResult) -> None:
+            if not answer.done():  # as it is when the client has left
+                answer.set_result(_encode(result))
+
+        args: object = {}
+        if request.method == b"POST":
+            try:
+                args = decode_json(request.body)
+            except ValueError:
+                args = None
+        if isinstance(args, dict):
+            self.run(request.path[1:].decode(), args, reply, JSON)
+        else:
+            reply(CommandResult(condition=BAD_REQUEST))
+        return answer
+
+
+def _encode(result: CommandResult) -> ControlAnswer:
+    """Encode a reply in JSON, as the command socket's maps are."""
+    body: dict[str, object] = {"success": result.condition is None}
+    if result.condition is not None:
+        body["condition"] = result.condition
+    else:
+        body["value"] = result.value
+    return ControlAnswer(_STATUS[result.condition], orjson.dumps(body) + b"\n", _JSON_TYPE)

@@ -1,0 +1,75 @@
+"""Which ids are connections: the hub asks the workers that are named in them, and waits for no other."""
+
+import pytest
+
+from gripproxy.bus import conn_check
+from gripproxy.bus.conn_check import ConnCheck
+from gripproxy.bus.feed import Feed
+from gripproxy.protocol.telemetry import LiveConnsRecord
+from tests.bus.bench import BusBench, reader_of
+
+
+class Asker:
+    """Two workers on a bus, which tell what they are asked; their answers are the test's."""
+
+    def __init__(self, bench: BusBench) -> None:
+        self.asked: dict[int, list[tuple[int, list[str]]]] = {0: [], 1: []}
+        self.answers: list[list[str] | None] = []
+        outlet = bench.hub().outlet
+        self.check = ConnCheck(bench.loop, outlet, outlet.has_joined)
+        bench.opened.callback(self.check.close)
+        for index, asked in self.asked.items():
+            reader = reader_of(set(), lambda *_: None)
+            feed = Feed(bench.bus_path, index, bench.loop, reader, bench.scoreboard.row(index + 1))
+            bench.opened.callback(feed.close)
+            feed.on_conn_check = lambda query, ids, asked=asked: asked.append((query, ids))  # type: ignore[misc]
+            bench.run(feed.join(10.0))
+
+    def ask(self, *ids: str) -> None:
+        self.check.ask(ids, self.answers.append)
+
+
+def test_workers_that_are_named_answer(bench: BusBench) -> None:
+    """Every worker hears the question, but only those that are named are waited for."""
+    asker = Asker(bench)
+    asker.ask("0-5-a", "1-6-b", "0-7-c", "0-5-a", "7-1-1", "", "x", "-1-2", "²-1-1")
+    bench.run_until(lambda: bool(asker.asked[0] and asker.asked[1]))
+    assert asker.asked[0] == asker.asked[1] == [(0, ["0-5-a", "0-7-c", "1-6-b"])]
+    asker.check.on_record(LiveConnsRecord(1, 0, ["1-6-b"]))
+    asker.check.on_record(LiveConnsRecord(1, 0, ["1-6-b"]))
+    assert asker.answers == []
+    asker.check.on_record(LiveConnsRecord(0, 0, ["0-7-c"]))
+    assert asker.answers == [["1-6-b", "0-7-c"]]
+    asker.check.on_record(LiveConnsRecord(0, 0, ["0-7-c"]))
+    assert len(asker.answers) == 1
+
+
+def test_nobody_is_asked_about_ids_of_no_worker(bench: BusBench) -> None:
+    """They are no connections, and that is known at once."""
+    asker = Asker(bench)
+    asker.ask()
+    asker.ask("2-5-a", "hello", "00000-1-1")
+    assert asker.answers == [[], []]
+
+
+def test_worker_that_does_not_answer_is_not_waited_for_for_ever(
+    bench: BusBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client is told that it could not be found out. An answer that comes too late is for nobody."""
+    monkeypatch.setattr(conn_check, "TIMEOUT_S", 0.05)
+    asker = Asker(bench)
+    asker.ask("0-5-a", "1-6-b")
+    asker.check.on_record(LiveConnsRecord(1, 0, ["1-6-b"]))
+    bench.run_until(lambda: bool(asker.answers))
+    assert asker.answers == [None]
+    asker.check.on_record(LiveConnsRecord(0, 0, ["0-5-a"]))
+    assert asker.answers == [None]
+
+
+def test_questions_under_way_are_bounded(bench: BusBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each keeps its ids in memory until the workers have answered."""
+    monkeypatch.setattr(conn_check, "OPEN_MAX_COUNT", 1)
+    asker = Asker(bench)
+    asker.ask("0-5-a")
+    asker.ask("0-5-a")
+    assert asker.answers == [None]
