@@ -7,6 +7,7 @@ import sys
 from benchmarks.accept_hold import ACCEPT_HOLD
 from benchmarks.benchmark import RIVALS, Benchmark
 from benchmarks.fan_out import FAN_OUT
+from benchmarks.flood import FLOOD
 from benchmarks.held_memory import HELD_MEMORY
 from benchmarks.hostile import HOSTILE
 from benchmarks.machine import describe_machine, raise_file_limit
@@ -26,6 +27,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         PLAIN_PROXY,
         PUBLISH_LATENCY,
         PUBLISH_RATE,
+        FLOOD,
         SLOW_READERS,
         HOSTILE,
         WAVES,

@@ -27,13 +27,16 @@ class ItemPublisher(Protocol):
 
 
 class ZmqPublisher:
-    """A ZeroMQ PUSH socket with JSON items, as most of Pushpin's client libraries send them."""
+    """A ZeroMQ PUSH socket with JSON items, as most of Pushpin's client libraries send them.
 
-    def __init__(self, spec: str, channel_count: int, size_bytes: int) -> None:
+    `close` drops what could not be sent within `linger_ms`.
+    """
+
+    def __init__(self, spec: str, channel_count: int, size_bytes: int, linger_ms: int = 0) -> None:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.PUSH)
         self._socket.setsockopt(zmq.SNDTIMEO, SEND_LIMIT_MS)
-        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.LINGER, linger_ms)
         self._socket.connect(spec)
         formats = {"http-stream": {"content": sse_template(size_bytes)}}
         self._frames = [

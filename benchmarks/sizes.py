@@ -58,6 +58,18 @@ class PublishRateSize:
 
 
 @dataclass(frozen=True, slots=True)
+class FloodSize:
+    """`items_per_s` from all publishers together; of `one_in` items one has a subscriber, a case for each number."""
+
+    items_per_s: int
+    load_s: float
+    subscribers: int = 1000  # each on a channel of its own
+    publishers: int = 4
+    item_bytes: int = 64
+    one_in: tuple[int, ...] = (100, 10, 1)
+
+
+@dataclass(frozen=True, slots=True)
 class SlowReadersSize:
     """Clients that never read on one channel, and readers on that one and on another."""
 
@@ -101,6 +113,7 @@ class Sizes:
     plain_proxy: PlainProxySize
     publish_latency: PublishLatencySize
     publish_rate: PublishRateSize
+    flood: FloodSize
     slow_readers: SlowReadersSize
     hostile: HostileSize
     waves: WavesSize
@@ -124,6 +137,7 @@ SIZES = {
         plain_proxy=PlainProxySize(4, load_s=1.0),
         publish_latency=PublishLatencySize(channels=4, subscribers=10, search_s=0.3, load_s=0.3, percents=(10,)),
         publish_rate=PublishRateSize(channels=4, load_s=0.5),
+        flood=FloodSize(items_per_s=5_000, load_s=0.5, subscribers=20, one_in=(10,)),
         slow_readers=SlowReadersSize(20, other_readers=5, same_readers=5, fill_items=30, load_s=0.3),
         hostile=HostileSize(slow=30, pipelines=2, malformed=100, load_s=0.3),
         waves=WavesSize(40, waves=3, rival_waves=2),
@@ -137,6 +151,7 @@ SIZES = {
         plain_proxy=PlainProxySize(32, load_s=4.0),
         publish_latency=PublishLatencySize(channels=30, subscribers=100, search_s=2.0, load_s=4.0),
         publish_rate=PublishRateSize(channels=100, load_s=6.0),
+        flood=FloodSize(items_per_s=100_000, load_s=10.0),
         slow_readers=SlowReadersSize(2000, other_readers=100, same_readers=20, fill_items=300, load_s=5.0),
         hostile=HostileSize(slow=1000, pipelines=4, malformed=10_000, load_s=5.0),
         waves=WavesSize(3000, waves=5, rival_waves=2),
@@ -149,6 +164,7 @@ SIZES = {
         plain_proxy=PlainProxySize(64, load_s=8.0),
         publish_latency=PublishLatencySize(channels=150, subscribers=100, search_s=5.0, load_s=20.0),
         publish_rate=PublishRateSize(channels=100, load_s=20.0),
+        flood=FloodSize(items_per_s=100_000, load_s=60.0),
         slow_readers=SlowReadersSize(10_000, other_readers=100, same_readers=20, fill_items=400, load_s=20.0),
         hostile=HostileSize(slow=10_000, pipelines=10, malformed=100_000, load_s=15.0),
         waves=WavesSize(15_000, waves=20, rival_waves=3),
