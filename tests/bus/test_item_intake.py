@@ -75,7 +75,7 @@ def test_refusals_are_logged_in_the_reference_text(bench: BusBench, caplog: pyte
     intake = bench.intake(bench.outlet())
     with caplog.at_level(logging.WARNING):
         for _ in range(50):
-            intake.refuse("pull", "received message with parts != 1")
+            intake.refuse(Field.ITEMS_PULL, "received message with parts != 1")
         intake.flush_log()
     assert caplog.messages == ["IN pull: received message with parts != 1, skipping"]
     assert (row[Field.ITEMS_RECEIVED], row[Field.ITEMS_REFUSED], row[Field.ITEMS_SENT]) == (50, 50, 0)

@@ -16,6 +16,7 @@ import zmq
 from gripproxy.bus.feed import Feed, Reader
 from gripproxy.protocol.bus_message import Payload, unpack_item
 from gripproxy.protocol.last_ids import LastIds
+from gripproxy.protocol.receipt import Receipt
 from gripproxy.protocol.tnetstring import decode, encode
 from gripproxy.scoreboard import Field, ProcessState
 from gripproxy.settings import Settings
@@ -74,7 +75,7 @@ class Installation:
         """Join the bus as a worker that serves."""
         row = self.launcher.scoreboard.row(worker_index + 1)
 
-        def on_item(channel: str, payload: Payload) -> None:
+        def on_item(channel: str, payload: Payload, _: Receipt | None) -> None:
             item = unpack_item(channel, payload)
             assert item.http_stream is not None
             received.contents.append(item.http_stream.content.decode())

@@ -70,7 +70,7 @@ def test_message_has_id_and_blocks_only_if_known() -> None:
 def test_report_has_every_field() -> None:
     """Monitors add them up without asking whether they are there."""
     interval = list(range(100, 100 + len(Traffic)))
-    kind, fields = fields_of(JSON.report("main", interval, {"received": 7, "blocks-received": 9}, 10_001, True))
+    kind, fields = fields_of(JSON.report("main", interval, {"received": 7, "blocks-received": 9}, 10_001))
     assert kind == "report"
     assert [fields.pop(name) for name in BYTE_FIELDS] == interval[Traffic.CLIENT_HEADER_BYTES_RECEIVED :]
     assert fields == {
@@ -86,10 +86,9 @@ def test_report_has_every_field() -> None:
     }
 
 
-def test_report_without_blocks_lacks_their_fields() -> None:
+def test_report_without_blocks_lacks_their_field() -> None:
     """Without `message_block_size` nobody counts them; with it, a quiet interval has none either."""
-    assert "blocks-sent" not in fields_of(JSON.report("", [1] * len(Traffic), {}, 1, has_blocks=False))[1]
-    assert "blocks-sent" not in fields_of(JSON.report("", [0] * len(Traffic), {}, 1, has_blocks=True))[1]
+    assert "blocks-sent" not in fields_of(JSON.report("", [0] * len(Traffic), {}, 1))[1]
 
 
 @pytest.mark.parametrize("packets", [TNETSTRING, JSON], ids=["tnetstring", "json"])
@@ -107,6 +106,6 @@ def test_kinds_are_all_that_there_are() -> None:
         JSON.message("c", None, "http-stream", 1, None),
         JSON.conn(CONN, 1),
         JSON.sub("stream", "c", 1, 1),
-        JSON.report("", [0] * len(Traffic), {}, 1, False),
+        JSON.report("", [0] * len(Traffic), {}, 1),
     ]
     assert tuple(packet.split(b" ")[0].decode() for packet in packets) == KINDS

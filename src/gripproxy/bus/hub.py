@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,33 +15,30 @@ from gripproxy.bus.channel_union import ChannelUnion
 from gripproxy.bus.command_socket import open_command_socket
 from gripproxy.bus.commands import Commands
 from gripproxy.bus.conn_check import ConnCheck
-from gripproxy.bus.control_answer import ControlAnswer
-from gripproxy.bus.control_auth import ControlAuth, ControlGuard
-from gripproxy.bus.control_request import ControlRequest
 from gripproxy.bus.control_routes import ControlRoutes
-from gripproxy.bus.control_server import ControlServer, open_listener, open_unix_listener
 from gripproxy.bus.curve import CurveGate, read_curve_keys
+from gripproxy.bus.delivery_answer import DeliveryAnswers
 from gripproxy.bus.forwarded_channels import ForwardedChannels
+from gripproxy.bus.health import Health
 from gripproxy.bus.host_channels import HostChannels
+from gripproxy.bus.http_ports import new_guard, open_control_server, open_metrics_server
 from gripproxy.bus.id_cache import IdCache
 from gripproxy.bus.item_intake import ItemIntake
 from gripproxy.bus.item_sequencer import ItemSequencer
 from gripproxy.bus.live_pages import LivePages
-from gripproxy.bus.metrics_page import CONTENT_TYPE, MetricsPage
+from gripproxy.bus.observation import Observation
 from gripproxy.bus.outlet import Outlet
 from gripproxy.bus.publish_endpoint import PublishEndpoint
+from gripproxy.bus.route_traffic import RouteTraffic
 from gripproxy.bus.watched_socket import AnyContext
-from gripproxy.bus.watches import Watches
 from gripproxy.bus.zhttp_gateway import open_gateway
 from gripproxy.bus.zmq_inputs import ZmqInput, open_push_input, open_sub_input
 from gripproxy.child import ChildContext
-from gripproxy.errors import ConfigError
-from gripproxy.listen_address import convert_port, is_loopback_host
 from gripproxy.protocol.event_line import EventLines
 from gripproxy.protocol.last_ids import LastIds
+from gripproxy.protocol.telemetry import AudienceRecord, HoldRecord, LiveConnsRecord, RequestRecord
 from gripproxy.scoreboard import Field, ProcessState
 from gripproxy.settings import Settings
-from gripproxy.signing_keys import read_publish_key
 from gripproxy.vital_signs import VitalSigns
 
 log = logging.getLogger(__name__)
@@ -50,7 +46,6 @@ log = logging.getLogger(__name__)
 HEARTBEAT_S = 0.5
 LATE_S = 1.0  # between two looks for items that were parked for too long, same as Pushpin
 JOIN_MAX_S = 2.0  # what a worker that does not join may cost the others after a restart of the hub
-METRICS_REQUEST_MAX_BYTES = 8192
 
 
 def hub_main(settings: Settings, context: ChildContext) -> None:
@@ -111,6 +106,9 @@ class _Hub:
         serving = [index for index, row in enumerate(worker_rows) if row[Field.STATE] == ProcessState.READY]
         outlet = Outlet(loop, zmq_context, settings.ipc_path("bus"), len(worker_rows), self._row)
         opened.callback(outlet.close)
+        known_pids = [worker_rows[index][Field.PID] for index in serving]
+        observation = Observation(loop, zmq_context, settings, outlet, self._row, known_pids)
+        opened.callback(observation.close)
         sequencer = ItemSequencer(settings.message_wait_ms / 1000, LastIds(), self._row)
         forwarded = ForwardedChannels(loop, ChannelUnion(len(worker_rows)))
         channels = HostChannels(loop, outlet, sequencer, forwarded, settings.update_on_first_subscription)
@@ -119,13 +117,16 @@ class _Hub:
         missing = await outlet.wait_joined(serving, JOIN_MAX_S)
         if missing:
             log.warning("workers %s did not join the bus within %g s", sorted(missing), JOIN_MAX_S)
-        intake = ItemIntake(outlet, IdCache(settings.id_cache_ttl), sequencer, forwarded.wanted, self._row)
+        id_cache, block_bytes = IdCache(settings.id_cache_ttl), max(0, settings.message_block_size)
+        intake = ItemIntake(outlet, id_cache, sequencer, forwarded.wanted, self._row, observation.receipts, block_bytes)
         self._intake = intake
+        observation.count_blocks(lambda: intake.blocks_count)
         self._release_late(intake)
         gate = self._open_gate(opened)
         context = zmq_context if gate is None else gate.context
         conn_check = ConnCheck(loop, outlet, outlet.has_joined)
         opened.callback(conn_check.close)
+        observation.telemetry.subscribe(LiveConnsRecord, conn_check.on_record)
         commands = Commands(loop, settings, intake, channels.recover, conn_check)
         for name, zmq_input in self._zmq_inputs(context, outlet, intake, commands, forwarded):
             opened.callback(zmq_input.close)
@@ -133,15 +134,30 @@ class _Hub:
                 gate.watch(name, zmq_input.zmq_socket)
         opened.callback(forwarded.close)
         lines = EventLines(has_address=settings.log_from, has_user_agent=settings.log_user_agent)
-        pages = LivePages(loop, self._context.scoreboard, outlet, Watches(self._row), dict, lines)
+        pages = LivePages(
+            loop, self._context.scoreboard, outlet, observation.watches, observation.traffic.totals, lines
+        )
         opened.callback(pages.close)
+        observation.telemetry.subscribe(RequestRecord, pages.events.note)
+        observation.telemetry.subscribe(HoldRecord, pages.events.note)
+        observation.telemetry.subscribe(AudienceRecord, pages.audience.on_record)
+        observation.on_published.append(pages.events.note)
+        if settings.stats_spec is not None:
+            observation.statistics.open_socket(zmq_context, settings.stats_spec)
+        endpoint = PublishEndpoint(outlet, intake, channels.recover)
+        routes = ControlRoutes(endpoint.respond, new_guard(settings, self._row).refuse)
+        health = Health(self._context.scoreboard, outlet)
+        for part in (pages, DeliveryAnswers(loop, outlet, intake), commands, health):
+            part.register(routes)
+        self._open_http_ports(opened, routes, health, observation.traffic)
+
+    def _open_http_ports(self, opened: ExitStack, routes: ControlRoutes, health: Health, traffic: RouteTraffic) -> None:
+        settings, loop = self._settings, self._loop
         if settings.push_in_http_port is not None:
-            routes = ControlRoutes(PublishEndpoint(outlet, intake, channels.recover).respond, self._guard().refuse)
-            pages.register(routes)
-            commands.register(routes)
-            opened.callback(self._open_control_server(routes).close)
+            opened.callback(open_control_server(loop, settings, routes).close)
         if settings.prometheus_port is not None:
-            opened.callback(self._open_metrics_server(settings.prometheus_port).close)
+            scoreboard = self._context.scoreboard
+            opened.callback(open_metrics_server(loop, settings, scoreboard, traffic.totals, health).close)
 
     def _open_gate(self, opened: ExitStack) -> CurveGate | None:
         keys = read_curve_keys(self._settings)
@@ -168,38 +184,6 @@ class _Hub:
         if settings.command_spec is not None:
             yield "command_spec", open_command_socket(loop, context, settings, outlet, commands)
 
-    def _guard(self) -> ControlGuard:
-        settings = self._settings
-        key = read_publish_key(settings)
-        is_hex = settings.push_in_http_key.startswith("file:")
-        auth = None if key is None else ControlAuth(key, settings.push_in_http_iss, is_hex)
-        return ControlGuard(self._row, time.time, auth, is_loopback_host(settings.push_in_http_addr))
-
-    def _open_control_server(self, routes: ControlRoutes) -> ControlServer:
-        settings = self._settings
-        port = settings.push_in_http_port or 0
-        listener = open_listener("push_in_http_addr, push_in_http_port", settings.push_in_http_addr, port)
-        log.info("publish input: HTTP on %s:%d", *listener.getsockname()[:2])
-        return ControlServer(
-            self._loop,
-            listener,
-            routes.respond,
-            settings.push_in_http_max_headers_size,
-            settings.push_in_http_max_body_size,
-        )
-
-    def _open_metrics_server(self, spec: str) -> ControlServer:
-        listener = open_metrics_listener(spec)
-        log.info("metrics on %s", spec)
-        scoreboard = self._context.scoreboard
-        rows = [scoreboard.row(index) for index in range(scoreboard.rows_count)]
-        page = MetricsPage(len(rows) - 1, self._settings.prometheus_prefix)
-
-        def respond(_: ControlRequest) -> ControlAnswer:
-            return ControlAnswer(200, page.encode(rows, {}), CONTENT_TYPE)
-
-        return ControlServer(self._loop, listener, respond, METRICS_REQUEST_MAX_BYTES, METRICS_REQUEST_MAX_BYTES)
-
     def _beat(self) -> None:
         self._row[Field.HEARTBEAT_MS] = int(time.monotonic() * 1000)
         if self._intake is not None:
@@ -219,18 +203,3 @@ class _Hub:
             log.warning("the supervisor is gone")
             self._loop.remove_reader(self._context.lifeline_fd)
             self._stopping.set()
-
-
-def open_metrics_listener(spec: str) -> socket.socket:
-    """Listen on `prometheus_port`: what `convert_port` reads, or ``ipc://PATH``.
-
-    Raises:
-        ConfigError: not of that form, or it cannot be bound.
-    """
-    if spec.startswith("ipc://"):
-        return open_unix_listener("prometheus_port", spec.removeprefix("ipc://"))
-    try:
-        address = convert_port(spec, "prometheus")
-    except ValueError as error:
-        raise ConfigError(f"prometheus_port: {error}") from None
-    return open_listener("prometheus_port", address.host, address.port)

@@ -8,19 +8,34 @@ from gripproxy.bus.channel_union import ChannelUnion
 from gripproxy.bus.id_cache import IdCache
 from gripproxy.bus.item_sequencer import ItemSequencer
 from gripproxy.bus.outlet import Outlet
+from gripproxy.bus.receipts import Inquiry, Outcome, Receipts
 from gripproxy.bus.refusal_log import RefusalLog
+from gripproxy.protocol.bus_message import UNTOUCHED, NotedId
+from gripproxy.protocol.item_blocks import STREAM, blocks_by_transport, count_blocks
 from gripproxy.protocol.publish_item import PublishItem
-from gripproxy.scoreboard import Field
+from gripproxy.scoreboard import Field, Watch
 
 log = logging.getLogger(__name__)
 
 LATE_MAX_COUNT = 1_000  # parked items that go out in one turn of the loop: some 5 ms
 
-_RECEIVED = int(Field.ITEMS_RECEIVED)  # to look an IntEnum's member up takes longer than to count with it
+# To look an IntEnum's member up takes longer than to count with it.
+_RECEIVED, _PULL, _WATCHED = int(Field.ITEMS_RECEIVED), int(Field.ITEMS_PULL), int(Field.WATCHED)
+_MESSAGES = int(Watch.MESSAGES)
+_SOURCE_NAMES = {
+    Field.ITEMS_PULL: "pull",
+    Field.ITEMS_SUB: "sub",
+    Field.ITEMS_HTTP: "http",
+    Field.ITEMS_COMMAND: "command",
+}
 
 
 class ItemIntake:
-    """Takes valid items and the texts of refusals. `subscribed`: the channels with a subscriber on this host."""
+    """Takes valid items and the texts of refusals. `source` is the column of the input that they came by.
+
+    `subscribed`: the channels with a subscriber on this host. `block_bytes`: what `blocks_count` counts items in, 0 for
+    not at all.
+    """
 
     def __init__(
         self,
@@ -29,39 +44,87 @@ class ItemIntake:
         sequencer: ItemSequencer,
         subscribed: ChannelUnion,
         row: memoryview,
+        receipts: Receipts,
+        block_bytes: int = 0,
     ) -> None:
+        self.blocks_count = 0  # of each item's largest format
         self._outlet = outlet
         self._id_cache = id_cache
         self._sequencer = sequencer
         self._last_ids = sequencer.last_ids
         self._subscribed = subscribed
         self._row = row
+        self._receipts = receipts
+        self._block_bytes = block_bytes
         self._refusal_log = RefusalLog()
 
-    def accept(self, items: Sequence[PublishItem]) -> None:
+    def accept(self, items: Sequence[PublishItem], source: Field = Field.ITEMS_PULL) -> None:
         """Put the items on the bus, each in its turn, but not those whose id was seen on their channel within the ttl.
 
         A duplicate is none of the sequencer's business, nor is a subscription the id cache's.
         """
+        if self._row[_WATCHED] & _MESSAGES:
+            self.accept_asked(items, source)
+            return
         now = time.monotonic()
+        self._row[source] += len(items)
         self._row[Field.ITEMS_RECEIVED] += len(items)
         for item in items:
             if item.id is not None and self._id_cache.is_duplicate(item.channel, item.id, now):
                 self._row[Field.ITEMS_DUPLICATE] += 1
             else:
+                if self._block_bytes:
+                    self._count_blocks(item)
                 self._outlet.publish_released(self._sequencer.accept(item, item.channel in self._subscribed, now))
 
+    def accept_asked(self, items: Sequence[PublishItem], source: Field) -> list[Inquiry]:
+        """Do what `accept` does, and give for each item a question about what becomes of it."""
+        now = time.monotonic()
+        self._row[source] += len(items)
+        self._row[Field.ITEMS_RECEIVED] += len(items)
+        inquiries = [self._receipts.inquire(item.channel, item.id, _SOURCE_NAMES[source]) for item in items]
+        for item, inquiry in zip(items, inquiries, strict=True):
+            if item.id is not None and self._id_cache.is_duplicate(item.channel, item.id, now):
+                self._row[Field.ITEMS_DUPLICATE] += 1
+                inquiry.close(Outcome.DUPLICATE)
+                continue
+            if self._block_bytes:
+                inquiry.blocks = self._count_blocks(item)
+            is_subscribed = item.channel in self._subscribed
+            self._outlet.publish_released(self._sequencer.accept(item, is_subscribed, now, inquiry))
+        return inquiries
+
     def accept_content(self, channel: str, content: bytes) -> None:
-        """Put an item without an id on the bus that is nothing but content for streams.
+        """Put an item without an id on the bus that is nothing but content for streams, and came by PULL.
 
         It follows nothing, so its turn is now; and only a channel whose last id is known changes by it.
         """
         self._row[_RECEIVED] += 1
-        if self._last_ids and channel in self._last_ids:
+        self._row[_PULL] += 1
+        if self._block_bytes:
+            self.blocks_count += count_blocks(len(content), self._block_bytes)
+        if self._row[_WATCHED] & _MESSAGES:
+            self._accept_asked_content(channel, content)
+        elif self._last_ids and channel in self._last_ids:
             self._last_ids.note(channel, None)
             self._outlet.publish_packed(channel, content, len(content), None)
         else:
             self._outlet.publish_packed(channel, content, len(content))
+
+    def _accept_asked_content(self, channel: str, content: bytes) -> None:
+        inquiry = self._receipts.inquire(channel, None, _SOURCE_NAMES[Field.ITEMS_PULL])
+        if self._block_bytes:
+            inquiry.blocks = {STREAM: count_blocks(len(content), self._block_bytes)}
+        noted_id: NotedId = UNTOUCHED
+        if channel in self._last_ids:
+            self._last_ids.note(channel, None)
+            noted_id = None
+        inquiry.on_sent(self._outlet.publish_packed(channel, content, len(content), noted_id, True))
+
+    def _count_blocks(self, item: PublishItem) -> dict[str, int]:
+        blocks = blocks_by_transport(item, self._block_bytes)
+        self.blocks_count += max(blocks.values(), default=0)
+        return blocks
 
     def release_late(self) -> bool:
         """Put items on the bus that have waited long enough for the one before them; say whether there may be more.
@@ -74,13 +137,14 @@ class ItemIntake:
         self._outlet.publish_released(released)
         return len(released) >= LATE_MAX_COUNT
 
-    def refuse(self, input_name: str, text: str) -> None:
+    def refuse(self, source: Field, text: str) -> None:
         """Count an item that came by ZeroMQ and is not valid, and log it; nobody is there to be answered."""
-        self.count_refused()
-        self._warn(self._refusal_log.note(f"IN {input_name}: {text}, skipping", time.monotonic()))
+        self.count_refused(source)
+        self._warn(self._refusal_log.note(f"IN {_SOURCE_NAMES[source]}: {text}, skipping", time.monotonic()))
 
-    def count_refused(self) -> None:
+    def count_refused(self, source: Field) -> None:
         """Count a refusal that its publisher was told about."""
+        self._row[source] += 1
         self._row[Field.ITEMS_RECEIVED] += 1
         self._row[Field.ITEMS_REFUSED] += 1
 

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from gripproxy.bus.receipts import Inquiry, Outcome
 from gripproxy.protocol.bus_message import UNTOUCHED, NotedId, pack_item
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.publish_item import PublishItem
@@ -22,6 +23,7 @@ class ReleasedItem:
     channel: str
     payload: list[bytes]
     noted_id: NotedId
+    inquiry: Inquiry | None = None  # somebody asks what becomes of it
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +35,7 @@ class _ParkedItem:
     prev_id: str
     payload: list[bytes]
     parked_at: float
+    inquiry: Inquiry | None
 
 
 class ItemSequencer:
@@ -57,26 +60,30 @@ class ItemSequencer:
         self._parked_bytes = 0
         row[Field.ITEMS_PARKED] = 0  # those of a hub before this one are gone
 
-    def accept(self, item: PublishItem, is_subscribed: bool, now: float) -> list[ReleasedItem]:
+    def accept(
+        self, item: PublishItem, is_subscribed: bool, now: float, inquiry: Inquiry | None = None
+    ) -> list[ReleasedItem]:
         """Take an item in; give what goes out now, in order: nothing, or it and those that waited for it.
 
-        `now` is monotonic seconds.
+        `now` is monotonic seconds. `inquiry` goes with the item, or is closed.
         """
         payload = pack_item(item)
         if item.is_no_seq or not is_subscribed:
-            return [ReleasedItem(item.channel, payload, UNTOUCHED)]
+            return [ReleasedItem(item.channel, payload, UNTOUCHED, inquiry)]
         released: list[ReleasedItem] = []
         prev_id = item.prev_id
         if prev_id is not None and self._is_early(item.channel, prev_id):
             waiting = self._parked.get(item.channel, {})
             if prev_id in waiting or len(waiting) >= PARKED_MAX_COUNT:
                 self._row[Field.ITEMS_UNORDERED] += 1
+                if inquiry is not None:
+                    inquiry.close(Outcome.UNORDERED)
                 return released
             self._make_room(len(payload[0]), released)
             if self._is_early(item.channel, prev_id):  # what had to go may have been what it waits for
-                self._park(_ParkedItem(item.channel, item.id, prev_id, payload, now))
+                self._park(_ParkedItem(item.channel, item.id, prev_id, payload, now, inquiry))
                 return released
-        self._release(item.channel, item.id, payload, released)
+        self._release(item.channel, item.id, payload, released, inquiry)
         return released
 
     def due(self, now: float, max_count: int) -> list[ReleasedItem]:
@@ -114,7 +121,7 @@ class ItemSequencer:
             for parked in list(self._parked.get(channel, {}).values()):
                 self._unpark(parked)
                 self._row[Field.ITEMS_LATE] += 1
-                released.append(ReleasedItem(channel, parked.payload, UNTOUCHED))
+                released.append(ReleasedItem(channel, parked.payload, UNTOUCHED, parked.inquiry))
         return [channel for channel in channels if self.last_ids.pop(channel, None) is not None], released
 
     def _is_early(self, channel: str, prev_id: str) -> bool:
@@ -145,18 +152,25 @@ class ItemSequencer:
     def _release_late(self, parked: _ParkedItem, released: list[ReleasedItem]) -> None:
         self._row[Field.ITEMS_LATE] += 1
         self._unpark(parked)
-        self._release(parked.channel, parked.id, parked.payload, released)
+        self._release(parked.channel, parked.id, parked.payload, released, parked.inquiry)
 
-    def _release(self, channel: str, item_id: str | None, payload: list[bytes], released: list[ReleasedItem]) -> None:
+    def _release(
+        self,
+        channel: str,
+        item_id: str | None,
+        payload: list[bytes],
+        released: list[ReleasedItem],
+        inquiry: Inquiry | None,
+    ) -> None:
         """Release an item, then the one that waited for it, and so on."""
         while True:
-            released.append(ReleasedItem(channel, payload, self._note(channel, item_id)))
+            released.append(ReleasedItem(channel, payload, self._note(channel, item_id), inquiry))
             waiting = self._parked.get(channel)
             follower = None if waiting is None or item_id is None else waiting.get(item_id)
             if follower is None:
                 return
             self._unpark(follower)
-            item_id, payload = follower.id, follower.payload
+            item_id, payload, inquiry = follower.id, follower.payload, follower.inquiry
 
     def _note(self, channel: str, item_id: str | None) -> NotedId:
         if item_id is None and channel not in self.last_ids:

@@ -6,6 +6,7 @@ from gripproxy.bus.control_answer import BUSY, ControlAnswer, decide
 from gripproxy.bus.control_request import ControlRequest
 from gripproxy.bus.item_intake import ItemIntake
 from gripproxy.bus.outlet import Outlet
+from gripproxy.scoreboard import Field
 
 
 class PublishEndpoint:
@@ -20,11 +21,11 @@ class PublishEndpoint:
         """Publish the request's items, or recover. All items of a request are taken, or none."""
         decision = decide(request)
         if decision.is_refused_publish:
-            self._intake.count_refused()
+            self._intake.count_refused(Field.ITEMS_HTTP)
         elif decision.items:
             if self._outlet.is_overfull:
                 return BUSY
-            self._intake.accept(decision.items)
+            self._intake.accept(decision.items, Field.ITEMS_HTTP)
         elif decision.is_recover:
             self._recover()
         return decision.answer

@@ -38,11 +38,14 @@ class RouteTraffic:
         self._totals: dict[str, Columns] = {}
         self._reported: dict[str, Columns] = {}  # the totals when the interval began
 
-    def take(self, record: TrafficRecord) -> None:
-        """Replace what the worker told before; a new process of it goes on where the one before ended."""
+    def take(self, record: TrafficRecord) -> bool:
+        """Replace what the worker told before; a new process of it goes on where the one before ended.
+
+        Say whether it is the first of a process that worked before this hub.
+        """
         teller = self._tellers.get(record.worker_index)
         if teller is not None and teller.predecessor_pid == record.pid:
-            return  # overtaken: it would seem to be a successor
+            return False  # overtaken: it would seem to be a successor
         is_first = teller is None or teller.pid != record.pid
         if teller is None or is_first:
             self.forget_worker(record.worker_index)
@@ -58,6 +61,7 @@ class RouteTraffic:
             if is_earlier:
                 reported = self._reported.setdefault(route, [0] * COLUMNS_COUNT)
                 reported[_GAUGES_COUNT:] = _sums(reported, told)[_GAUGES_COUNT:]
+        return is_earlier
 
     def forget_worker(self, worker_index: int) -> None:
         """Take note that a worker's process is gone: its connections are too, what it counted stays.

@@ -60,27 +60,23 @@ class StatsPackets:
             fields["blocks"] = blocks_count
         return self._pack("message", fields)
 
-    def report(
-        self, route: str, interval: Sequence[int], received: Fields, duration_ms: int, has_blocks: bool
-    ) -> bytes:
+    def report(self, route: str, interval: Sequence[int], received: Fields, duration_ms: int) -> bytes:
         """Tell what a route did in an interval.
 
         Args:
             interval: by `Traffic`; of CONNECTIONS_MAX the maximum, of all from MINUTES on the difference.
             received: the fields that the hub counts, ``received`` and maybe ``blocks-received``.
             duration_ms: the interval's length.
-            has_blocks: blocks are counted.
         """
-        sent = interval[Traffic.SENT]
         fields: Fields = {
             "connections": interval[Traffic.CONNECTIONS_MAX],
             "minutes": interval[Traffic.MINUTES],
             "received": 0,
-            "sent": sent,
+            "sent": interval[Traffic.SENT],
             "http-response-sent": interval[Traffic.RESPONSES_SENT],
             "duration": duration_ms,
         }
-        if has_blocks and sent:
+        if interval[Traffic.BLOCKS_SENT]:
             fields["blocks-sent"] = interval[Traffic.BLOCKS_SENT]
         for name, column in _BYTE_FIELDS:
             fields[name] = interval[column]
