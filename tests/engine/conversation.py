@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.core import Core
-from gripproxy.engine.effects import Effect
+from gripproxy.engine.effects import Continue, Effect, WakePacing
 from gripproxy.engine.events import (
     ChannelsStale,
     ClientGone,
@@ -19,6 +19,7 @@ from gripproxy.engine.events import (
     OriginBodyCollected,
     OriginFailed,
     OriginFailure,
+    PacingDue,
     RequestArrived,
     UpdatesDue,
 )
@@ -148,6 +149,7 @@ class Conversation:
     def __init__(self, routes: str = "* origin:80", settings: Settings | None = None) -> None:
         settings = settings or Settings(subscription_linger=0)
         self.now = 1000.0
+        self.paces_at: float | None = None
         table, warnings = parse_routes(routes, "routes")
         assert not warnings
         self.last_ids = LastIds()
@@ -218,3 +220,26 @@ class Conversation:
 
     def continues(self) -> list[Effect]:
         return self.core.handle(Continued(), self.now)
+
+    def is_paced_on(self) -> list[Effect]:
+        return self.core.handle(PacingDue(), self.now)
+
+    def goes_on(self, effects: list[Effect], end_s: float = 0.0) -> list[tuple[float, Effect]]:
+        """Let pass what `Continue` and `WakePacing` ask for, up to `end_s` seconds; give the other effects and when."""
+        begin, due = self.now, list(effects)
+        done: list[tuple[float, Effect]] = []
+        while True:
+            while due:
+                effect = due.pop(0)
+                if isinstance(effect, WakePacing):
+                    self.paces_at = self.now + effect.delay_s
+                elif isinstance(effect, Continue):
+                    due += self.continues()
+                else:
+                    done.append((round(self.now - begin, 3), effect))
+            if self.paces_at is None or self.paces_at > begin + end_s:
+                break
+            self.now, self.paces_at = max(self.now, self.paces_at), None
+            due = self.is_paced_on()
+        self.now = begin + end_s
+        return done

@@ -21,6 +21,7 @@ from gripproxy.engine.events import (
     OriginAnswered,
     OriginBodyCollected,
     OriginFailed,
+    PacingDue,
     RelayDone,
     RequestArrived,
     UpdatesDue,
@@ -29,6 +30,7 @@ from gripproxy.engine.exchange import Exchange, ExchangeState, ProxyRules
 from gripproxy.engine.hold_table import HoldTable
 from gripproxy.engine.holds import ResponseHold
 from gripproxy.engine.observer import Answer
+from gripproxy.engine.rate_budget import Alone, RateBoard, RateBudget
 from gripproxy.engine.sessions import Sessions
 from gripproxy.engine.updates import BATCH_MAX_COUNT
 from gripproxy.errors import InternalError
@@ -48,6 +50,7 @@ class Core:
         now: monotonic seconds; as in every call of `handle`, it never goes back.
         jitter: gives a random number in [0, 1).
         last_ids: of all channels; the bus keeps it up to date.
+        rate_board: where workers share `message_rate`.
     """
 
     def __init__(
@@ -58,9 +61,13 @@ class Core:
         now: float,
         jitter: Callable[[], float],
         last_ids: LastIds,
+        rate_board: RateBoard | None = None,
     ) -> None:
         self.accounts = Accounts(now)
         self.holds = HoldTable(now, settings.subscription_linger, jitter, self.accounts)
+        self.holds.receptions.block_bytes = max(0, settings.message_block_size)
+        if settings.message_rate > 0:
+            self.holds.pace(RateBudget(settings.message_rate, rate_board or Alone()), settings.message_hwm)
         self.exchanges: dict[int, Exchange] = {}
         self.sessions = Sessions(
             self.holds,
@@ -101,7 +108,8 @@ class Core:
         request.traffic.values[ACTIVITY] += 1
         accounts.observer.on_request(conn_id, request)
         if refusal is not None:
-            answer = Answer(now, status=refusal.status, body_bytes=len(refusal.respond.payload))
+            answer = Answer(now)
+            answer.note(refusal.status, refusal.respond.payload)
             accounts.observer.on_answer(conn_id, request, Outcome.ANSWERED, answer)
             accounts.end(conn_id, request.traffic)
             return [refusal.respond]
@@ -161,6 +169,10 @@ class Core:
     def _on_updates_due(self, event: UpdatesDue, now: float) -> list[Effect]:
         return self.sessions.on_updates_due(now)
 
+    def _on_pacing_due(self, event: PacingDue, now: float) -> list[Effect]:
+        self.holds.fan_outs.wake()
+        return self._continue([])
+
     def _on_clock(self, event: ClockTicked, now: float) -> list[Effect]:
         return self._continue(self.holds.tick(now))
 
@@ -190,6 +202,7 @@ _ON: dict[type, Callable[[Core, Any, float], list[Effect]]] = {
     LinkFailed: Core._on_link,
     ChannelsStale: Core._on_stale,
     UpdatesDue: Core._on_updates_due,
+    PacingDue: Core._on_pacing_due,
     ClockTicked: Core._on_clock,
     Continued: Core._on_continued,
 }

@@ -340,21 +340,21 @@ class Exchange:
 
     def _respond(self, status: int, reason: bytes, headers: Headers, body: bytes) -> list[Effect]:
         self._enter(CLOSED)
-        self.answer.status, self.answer.body_bytes = status, len(body)
         payload, is_persistent = self.request.answer(status, reason, headers, body)
+        self.answer.note(status, payload)
         return [Respond(self.conn_id, payload, is_persistent)]
 
     def _answer_error(self, reason: str, debug_text: str) -> list[Effect]:
         """Answer 502; the log always says why, the client hears it only on a debug route."""
         self._enter(CLOSED)
-        self.answer.status = 502
         payload, is_persistent = self.request.answer_error(debug_text)
+        self.answer.note(502, payload)
         return [Log(LOG_WARNING, reason, is_origin_error=True), Respond(self.conn_id, payload, is_persistent)]
 
     def _answer_text(self, status: int, text: str) -> list[Effect]:
         self._enter(CLOSED)
-        self.answer.status, self.answer.body_bytes = status, len(text) + 1
         payload, is_persistent = self.request.answer_text(status, text)
+        self.answer.note(status, payload)
         return [Respond(self.conn_id, payload, is_persistent)]
 
 

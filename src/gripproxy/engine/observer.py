@@ -22,6 +22,11 @@ class Answer:
     status: int = 0
     body_bytes: int = 0
 
+    def note(self, status: int, payload: bytes) -> None:
+        """Note a whole response, as it is sent."""
+        self.status = status
+        self.body_bytes = len(payload) - payload.index(b"\r\n\r\n") - 4
+
 
 class Observer(Protocol):
     """Told by the engine at once, before the effects are carried out. It must not call the engine."""

@@ -1,0 +1,26 @@
+"""What the engine counts and tells."""
+
+from gripproxy.engine.accounts import Accounts
+from gripproxy.engine.observer import Nobody
+from gripproxy.engine.traffic import RouteTraffic
+
+
+class Ends(Nobody):
+    """Counts ends."""
+
+    def __init__(self) -> None:
+        self.ended: list[int] = []
+
+    def on_end(self, conn_id: int, traffic: RouteTraffic) -> None:
+        self.ended.append(conn_id)
+
+
+def test_end_is_told_once() -> None:
+    """A hold that ends and its client that then leaves are one end."""
+    accounts = Accounts(0.0)
+    accounts.observer = observer = Ends()
+    traffic = accounts.traffic.of("")
+    accounts.traffic.begin(3, traffic)
+    for _ in range(2):
+        accounts.end(3, traffic)
+    assert observer.ended == [3]

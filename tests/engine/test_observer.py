@@ -1,0 +1,103 @@
+"""Requests and holds as an observer sees them, from the first byte to the end."""
+
+from collections.abc import Sequence
+
+from gripproxy.engine.client_request import ClientRequest
+from gripproxy.engine.events import OriginFailure
+from gripproxy.engine.observer import Answer
+from gripproxy.engine.subscriptions import Channel
+from gripproxy.engine.traffic import RouteTraffic
+from gripproxy.protocol.publish_format import Action
+from gripproxy.protocol.telemetry import Outcome, Traffic
+from tests.engine.conversation import STREAM, Conversation, answer, content, request
+
+
+class Notes:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[object, ...]] = []
+
+    def on_request(self, conn_id: int, request: ClientRequest) -> None:
+        self.seen.append(("request", conn_id, request.head.target))
+
+    def on_answer(self, conn_id: int, request: ClientRequest, outcome: Outcome, answer: Answer) -> None:
+        self.seen.append(("answer", conn_id, outcome, answer.status, answer.body_bytes, answer.is_retry))
+
+    def on_hold(
+        self, conn_id: int, request: ClientRequest, mode: str, channels: Sequence[Channel], is_retry: bool
+    ) -> None:
+        self.seen.append(("hold", conn_id, mode, [channel.name for channel in channels], is_retry))
+
+    def on_end(self, conn_id: int, traffic: RouteTraffic) -> None:
+        self.seen.append(("end", conn_id, traffic.route))
+
+
+def observed() -> tuple[Conversation, Notes]:
+    talk, notes = Conversation(), Notes()
+    talk.core.accounts.observer = notes
+    return talk, notes
+
+
+def connections(talk: Conversation) -> int:
+    return sum(traffic.values[Traffic.CONNECTIONS] for traffic in talk.core.accounts.traffic.routes.values())
+
+
+def test_stream_is_one_connection_from_request_to_leaving() -> None:
+    """It is announced when it is held, and over when its client is gone."""
+    talk, notes = observed()
+    talk.gets_held(4, STREAM, b"hi\n")
+    assert connections(talk) == 1
+    talk.publish(content(b"x"))
+    talk.leaves(4)
+    assert notes.seen == [
+        ("request", 4, b"/"),
+        ("hold", 4, "stream", ["news"], False),
+        ("answer", 4, Outcome.HELD, 200, 3, False),
+        ("end", 4, ""),
+    ]
+    assert connections(talk) == 0
+
+
+def test_long_poll_that_is_asked_again_stays_one_connection() -> None:
+    """Its second answer is a retry's."""
+    talk, notes = observed()
+    poll = [(b"Grip-Hold", b"response"), (b"Grip-Channel", b"news")]
+    talk.gets_held(4, poll)
+    talk.publish(answer(b"", action=Action.HINT))
+    talk.origin_answers(4, poll)
+    talk.origin_sent(4, b"")
+    assert connections(talk) == 1
+    talk.publish(answer(b"news"))
+    kinds = [(note[0], note[-1]) for note in notes.seen]
+    held = [("hold", False), ("answer", False)]
+    assert kinds == [("request", b"/"), *held, ("hold", True), ("answer", True), ("end", "")]
+    assert talk.core.accounts.traffic.of("").values[Traffic.ACTIVITY] == 2
+    assert talk.core.accounts.traffic.of("").values[Traffic.REQUESTS] == 1
+
+
+def test_request_that_fails_is_told_and_over() -> None:
+    """Whether the origin is at fault, the route, or the client that left."""
+    talk, notes = observed()
+    talk.asks(4)
+    talk.origin_fails(4, OriginFailure.BROKEN)
+    talk.asks(5)
+    talk.leaves(5)
+    assert [note[:4] for note in notes.seen] == [
+        ("request", 4, b"/"),
+        ("answer", 4, Outcome.ANSWERED, 502),
+        ("end", 4, ""),
+        ("request", 5, b"/"),
+        ("answer", 5, Outcome.FAILED, 0),
+        ("end", 5, ""),
+    ]
+    assert connections(talk) == 0
+
+
+def test_refused_request_is_a_request() -> None:
+    """The log says why nobody got it."""
+    talk, notes = observed()
+    talk.asks(4, request(upgrade=b"websocket"))
+    assert [note[:4] for note in notes.seen][1] == ("answer", 4, Outcome.ANSWERED, 501)
+    assert notes.seen[-1] == ("end", 4, "")
+    assert connections(talk) == 0

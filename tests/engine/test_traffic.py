@@ -1,0 +1,63 @@
+"""Connections and their minutes."""
+
+from gripproxy.engine.traffic import RouteTraffic, TrafficTable
+from gripproxy.protocol.telemetry import Traffic
+
+
+def figures(traffic: RouteTraffic) -> tuple[int, int, int]:
+    return tuple(traffic.values[column] for column in (Traffic.CONNECTIONS, Traffic.CONNECTIONS_MAX, Traffic.MINUTES))
+
+
+def test_a_minute_counts_when_it_begins() -> None:
+    """One at the connect, one for each full minute after it."""
+    table = TrafficTable(1000.9)
+    traffic = table.of("")
+    table.begin(4, traffic)
+    assert figures(traffic) == (1, 1, 1)
+    table.tick(1059.9)
+    assert figures(traffic) == (1, 1, 1)
+    table.tick(1060.1)
+    assert figures(traffic) == (1, 1, 2)
+    table.tick(1119.9)
+    assert figures(traffic) == (1, 1, 2)
+    assert table.end(4, traffic)
+    table.tick(1200.0)
+    assert figures(traffic) == (0, 1, 2)
+
+
+def test_late_ticks_lose_no_minute_but_those_of_a_long_stop() -> None:
+    """A worker that stood still for an hour has not served for it."""
+    table = TrafficTable(0.0)
+    traffic = table.of("")
+    table.begin(1, traffic)
+    table.tick(61.0)
+    assert traffic.values[Traffic.MINUTES] == 2
+    table.tick(3661.0)
+    assert traffic.values[Traffic.MINUTES] == 3
+
+
+def test_a_connection_ends_once() -> None:
+    """Its id may be in other hands by then."""
+    table = TrafficTable(0.0)
+    traffic = table.of("r")
+    assert not table.end(9, traffic)
+    table.begin(9, traffic)
+    assert table.end(9, traffic)
+    assert not table.end(9, traffic)
+    assert figures(traffic) == (0, 1, 1)
+    assert not table.end(3, traffic)
+
+
+def test_maximum_is_that_since_it_was_taken() -> None:
+    """Reports show the peak of their interval."""
+    table = TrafficTable(0.0)
+    traffic = table.of("r")
+    assert table.of("r") is traffic
+    for conn_id in range(3):
+        table.begin(conn_id, traffic)
+    table.end(0, traffic)
+    taken = table.take()
+    assert taken["r"][Traffic.CONNECTIONS_MAX] == 3
+    assert table.take()["r"][Traffic.CONNECTIONS_MAX] == 2
+    traffic.values[Traffic.SENT] += 1
+    assert taken["r"][Traffic.SENT] == 0, "a copy"
