@@ -119,8 +119,6 @@ class Server:
                 "push_in_http_addr": "127.0.0.1",
                 "push_in_http_port": self.control_port,
                 "command_spec": f"tcp://127.0.0.1:{self.command_port}",
-                "message_rate": 1_000_000,
-                "message_hwm": 1_000_000,
                 "message_wait": 5000,
                 "id_cache_ttl": 60,
                 "subscription_linger": 60,

@@ -13,11 +13,13 @@ from gripproxy.engine.effects import (
     OpenChannel,
     Respond,
     Unpark,
+    WakePacing,
     WakeUpdates,
 )
 from gripproxy.engine.events import (
     ChannelsStale,
     ClientGone,
+    PacingDue,
     RelayDone,
     UpdatesDue,
 )
@@ -333,7 +335,27 @@ def test_updates_come_after_the_time_that_was_asked_for(bench: WorkerBench) -> N
     begun = bench.loop.time()
     carry_out(bench, WakeUpdates(0.05))
     bench.until(lambda: core.events)
-    assert bench.loop.time() >= begun + 0.05
+    assert round(bench.loop.time() - begun, 3) >= 0.05
+
+
+def test_engine_is_woken_for_the_next_batch(bench: WorkerBench) -> None:
+    """Even if it waited long: then more items may be taken again, where too many waited before."""
+
+    class Feed:
+        is_paused = True
+
+        def resume(self) -> None:
+            self.is_paused = False
+
+    core = script(bench)
+    core.expect(PacingDue)
+    feed = Feed()
+    bench.driver.feed = feed  # type: ignore[assignment]
+    begun = bench.loop.time()
+    carry_out(bench, WakePacing(0.05))
+    bench.until(lambda: core.events)
+    assert round(bench.loop.time() - begun, 3) >= 0.05
+    assert not feed.is_paused
 
 
 def test_stale_channels_are_told(bench: WorkerBench) -> None:

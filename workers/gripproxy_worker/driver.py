@@ -117,7 +117,7 @@ class Driver:
         self.meter: Meter | None = None  # while somebody wants to know how many bytes go where
         self.is_dispatching = False
         self.requests_count = 0  # since the last tick
-        self._returns_count = 0  # times the engine will go on with unfinished work: in the next turn of the loop, or later
+        self._returns_count = 0  # times that the engine will go on with unfinished work, soon or later
         self._events: deque[tuple[ClientConn | None, Event]] = deque()  # that came while another one was dispatched
         self._taken_at: dict[float, float] = {}  # when the hub took items that are still fanned out, by when they came
         self._early_input: dict[int, bytes] = {}  # of held clients that sent more than their request
@@ -202,8 +202,8 @@ class Driver:
         Raises:
             InternalError: it is damaged.
         """
-        books, fan_outs = self.core.accounts.books, self.core.holds.fan_outs.queue
-        wanted_count, fan_outs_count, now = books.wanted, len(fan_outs), self.clock()
+        books, fan_outs = self.core.accounts.books, self.core.holds.fan_outs
+        wanted_count, started_count, now = books.wanted, fan_outs.started_count, self.clock()
         if type(payload) is bytes and receipt is None:
             self.dispatch(None, ContentPublished(channel, payload))
         else:
@@ -212,7 +212,7 @@ class Driver:
             self.dispatch(None, ItemPublished(item))
         if books.wanted != wanted_count and self.feed is not None:
             taken_at = self.feed.taken_us / 1e6
-            if len(fan_outs) == fan_outs_count:
+            if fan_outs.started_count == started_count:
                 observe(self.row, _WRITE, time.monotonic() - taken_at)
             else:
                 self._taken_at[now] = taken_at

@@ -10,6 +10,7 @@ import uvloop
 
 from gripproxy.bus.feed import Feed, Reader
 from gripproxy.child import ChildContext
+from gripproxy.dead_rows import close_worker_row
 from gripproxy.engine.core import Core
 from gripproxy.event_log import EventLog
 from gripproxy.fd_limit import fd_limit, origin_connections, reserve_fds
@@ -50,6 +51,7 @@ def worker_main(settings: Settings, context: ChildContext, shared: SharedListene
 async def _serve(
     settings: Settings, context: ChildContext, loop: asyncio.AbstractEventLoop, shared: SharedListeners
 ) -> None:
+    close_worker_row(context.row)
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
     loop.add_reader(context.lifeline_fd, stopped.set)

@@ -36,6 +36,7 @@ class FanOuts:
 
     def __init__(self) -> None:
         self.queue: deque[FanOut] = deque()
+        self.started_count = 0  # those that were not done at once
 
     @property
     def is_full(self) -> bool:
@@ -73,6 +74,7 @@ class FanOuts:
             effects = self.catch_up(set(all_ids), now)
             self.queue.pop()
             return effects
+        self.started_count += 1
         if receipt is not None:
             receipt.open_count += 1
         return []  # the copy of so many ids is work enough for this turn
@@ -105,6 +107,9 @@ class FanOuts:
                 fan_out.remaining -= behind
                 effects += fan_out.step(behind, now)
         return effects
+
+    def wake(self) -> None:
+        """Hear that the time has passed after which `resume` should be called: only `Pacing` asks for that."""
 
     def forget(self, conn_id: int) -> None:
         """Send nothing more to a connection whose hold is over: its id may soon be another client's."""

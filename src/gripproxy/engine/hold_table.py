@@ -10,10 +10,12 @@ from gripproxy.engine.delivery import Payloads, answer_responses, end_streams, r
 from gripproxy.engine.effects import CloseChannel, Deliver, Effect, Finish, OpenChannel, Park
 from gripproxy.engine.fan_out import PATCH_BYTES, SLICE_MAX_BYTES, FanOuts
 from gripproxy.engine.holds import RECEIVING, Hold, ResponseHold, StreamHold, StreamShape, StreamShapes, TrackedStream
+from gripproxy.engine.pacing import Pacing
+from gripproxy.engine.rate_budget import RateBudget
+from gripproxy.engine.receptions import Receptions
 from gripproxy.engine.subscriptions import Channel, Subscriptions
 from gripproxy.engine.timer_wheel import TimerWheel
 from gripproxy.engine.tracking import mismatch_text
-from gripproxy.engine.traffic import RouteTraffic
 from gripproxy.protocol.http1 import encode_chunk
 from gripproxy.protocol.instruct import Instruct, KeepAlive
 from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpStreamFormat
@@ -21,7 +23,7 @@ from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.protocol.receipt import Receipt
 from gripproxy.protocol.telemetry import Traffic
 
-SENT, RESPONSES_SENT, ACTIVITY = int(Traffic.SENT), int(Traffic.RESPONSES_SENT), int(Traffic.ACTIVITY)
+ACTIVITY = int(Traffic.ACTIVITY)
 # How many are served before the worker does other work: up to six milliseconds each.
 STREAMS_MAX_COUNT = 600  # a write
 SMALL_BYTES = SLICE_MAX_BYTES // STREAMS_MAX_COUNT
@@ -65,9 +67,11 @@ class HoldTable:
         self.accounts = accounts or Accounts(now)
         self._books = self.accounts.books
         self.holds: list[Hold | None] = []
+        self.receptions = Receptions(self.holds, self.accounts)
         self.subscriptions = Subscriptions()
         self.wheel = TimerWheel(now)
         self.fan_outs = FanOuts()
+        self.is_paced = False
         self.streams_count = 0
         self.responses_count = 0
         self._shapes = StreamShapes()
@@ -77,7 +81,12 @@ class HoldTable:
     @property
     def is_unfinished(self) -> bool:
         """Whether `resume` has something to do."""
-        return bool(self.fan_outs.queue) or self.wheel.is_behind
+        return self.fan_outs.is_ready or self.wheel.is_behind
+
+    def pace(self, budget: RateBudget, weight_max: int) -> None:
+        """Let items go out at a limited rate."""
+        self.fan_outs = Pacing(budget, weight_max, self.receptions.block_bytes > 0, self.receptions)
+        self.is_paced = True
 
     def shape(self, request: ClientRequest, keep_alive: KeepAlive | None) -> StreamShape:
         """Give what a stream shares with all that are held alike."""
@@ -196,6 +205,8 @@ class HoldTable:
         if channel is None:
             return []
         effects: list[Effect] = []
+        if self.receptions.block_bytes:
+            self.receptions.measure(item)
         receipt = item.receipt
         is_wanted = bool(channel.tracked)
         if item.http_response is not None and channel.responses:
@@ -211,6 +222,8 @@ class HoldTable:
 
     def publish_content(self, name: str, content: bytes, now: float) -> list[Effect]:
         """Send an item to the channel's streams that is for nobody else."""
+        if self.receptions.block_bytes:
+            return self.publish(PublishItem(name, http_stream=HttpStreamFormat(content=content)), now)
         channel = self.subscriptions.channels.get(name)
         if channel is None:
             return []
@@ -226,40 +239,13 @@ class HoldTable:
         effects = self.fan_outs.resume(now)
         return effects + self.tick(now) if self.wheel.is_behind else effects
 
-    def found_responses(self, conn_ids: Collection[int], receipt: Receipt | None) -> None:
-        """Count these long-polls as receivers of an item."""
-        self._books.found(len(conn_ids), 0, receipt)
-        routes = self.accounts.traffic.routes
-        for conn_id in conn_ids if len(routes) > 1 else ():
-            self._traffic_of(conn_id).values[SENT] += 1
-            self._traffic_of(conn_id).values[RESPONSES_SENT] += 1
-        if len(routes) == 1:
-            for traffic in routes.values():
-                traffic.values[SENT] += len(conn_ids)
-                traffic.values[RESPONSES_SENT] += len(conn_ids)
-
-    def found_streams(self, conn_ids: Collection[int], receipt: Receipt | None) -> None:
-        """Count these streams as receivers of an item."""
-        self._books.found(0, len(conn_ids), receipt)
-        routes = self.accounts.traffic.routes
-        for conn_id in conn_ids if len(routes) > 1 else ():
-            self._traffic_of(conn_id).values[SENT] += 1
-        if len(routes) == 1:
-            for traffic in routes.values():
-                traffic.values[SENT] += len(conn_ids)
-
-    def _traffic_of(self, conn_id: int) -> RouteTraffic:
-        hold = self.holds[conn_id]
-        assert hold is not None
-        return hold.traffic
-
     def _publish_response(
         self, conn_ids: Collection[int], published: HttpResponseFormat, now: float, receipt: Receipt | None
     ) -> list[Effect]:
         payloads: Payloads = {}
 
         def answer(some_ids: Collection[int], now: float) -> list[Effect]:
-            self.found_responses(some_ids, receipt)
+            self.receptions.found_responses(some_ids, receipt)
             if published.action is Action.SEND:
                 return self._answer(some_ids, published, payloads, now, receipt)
             if published.action is Action.HINT:
@@ -271,7 +257,8 @@ class HoldTable:
         size = 0
         if published.action is Action.SEND:
             size = PATCH_BYTES if published.body_patch is not None else len(published.body)
-        return self.fan_outs.start(answer, conn_ids, size, ANSWERS_MAX_COUNT, now, receipt)
+        weight = 1 if receipt is None else receipt.response_blocks or 1
+        return self.fan_outs.start(answer, conn_ids, size, ANSWERS_MAX_COUNT, now, receipt, weight)
 
     def _answer(
         self,
@@ -301,7 +288,7 @@ class HoldTable:
         text = "" if is_fit else mismatch_text((), published.content_filters or ())
 
         def act(some_ids: Collection[int], now: float) -> list[Effect]:
-            self.found_streams(some_ids, receipt)
+            self.receptions.found_streams(some_ids, receipt)
             holds = [hold for conn_id in some_ids if isinstance(hold := self.holds[conn_id], StreamHold)]
             if not is_fit:
                 self._books.end(UNFIT, len(some_ids), receipt)
@@ -321,7 +308,8 @@ class HoldTable:
 
     def _deliver(self, channel: Channel, content: bytes, now: float, receipt: Receipt | None) -> list[Effect]:
         """Send content into the channel's streams."""
-        channel.sent_at = now
+        if not self.is_paced:
+            channel.sent_at = now
         effects: list[Effect] = []
         if channel.chunked:
             payload = encode_chunk(content) if content else b""  # an empty chunk would end the body
@@ -332,15 +320,26 @@ class HoldTable:
 
     def _write(self, conn_ids: Collection[int], payload: bytes, now: float, receipt: Receipt | None) -> list[Effect]:
         def deliver(some_ids: Collection[int], now: float) -> list[Effect]:
-            self.found_streams(some_ids, receipt)
+            self.receptions.found_streams(some_ids, receipt)
+            if self.is_paced:
+                self._put_off_keep_alives(some_ids, now)
             if payload:
                 return [Deliver(payload, some_ids, receipt=receipt)]
             self._books.end(DELIVERED, len(some_ids), receipt)
             return []
 
-        if not self.fan_outs.queue and len(conn_ids) <= STREAMS_MAX_COUNT and len(payload) <= SMALL_BYTES:
+        is_small = len(conn_ids) <= STREAMS_MAX_COUNT and len(payload) <= SMALL_BYTES
+        if is_small and not self.fan_outs.queue and not self.is_paced:
             return deliver(conn_ids, now)  # no fan-out at all, for most items
-        return self.fan_outs.start(deliver, conn_ids, len(payload), STREAMS_MAX_COUNT, now, receipt)
+        weight = 1 if receipt is None else receipt.stream_blocks or 1
+        return self.fan_outs.start(deliver, conn_ids, len(payload), STREAMS_MAX_COUNT, now, receipt, weight)
+
+    def _put_off_keep_alives(self, conn_ids: Collection[int], now: float) -> None:
+        """Begin these streams' periods again. Without a limit on the rate the channel's `sent_at` says it for all."""
+        for conn_id in conn_ids:
+            hold = self.holds[conn_id]
+            if isinstance(hold, StreamHold) and hold.shape.keep_alive and not hold.shape.is_interval:
+                self._schedule_keep_alive(hold, now)
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due: keep-alives, timeout responses, the end of lingering channels. Much of it: see `resume`."""

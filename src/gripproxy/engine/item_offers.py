@@ -72,17 +72,26 @@ class ItemOffers:
             return self._offer(conn_ids, item, now)
 
         assert channel.tracked is not None
-        conn_ids, cost_bytes = channel.tracked.keys(), _cost_bytes(item)
-        return self._holds.fan_outs.start(offer, conn_ids, cost_bytes, OFFERS_MAX_COUNT, now, item.receipt)
+        conn_ids: Collection[int] = channel.tracked.keys()
+        if self._holds.is_paced and (item.http_stream is None or item.http_response is None):
+            conn_ids = self._meant(conn_ids, item)
+        return self._holds.fan_outs.start(
+            offer, conn_ids, _cost_bytes(item), OFFERS_MAX_COUNT, now, item.receipt, _weight(item)
+        )
+
+    def _meant(self, conn_ids: Collection[int], item: PublishItem) -> list[int]:
+        """Give those for whom the item has a format: others should neither wait for it nor miss it."""
+        kind = TrackedStream if item.http_stream is not None else ResponseHold if item.http_response is not None else ()
+        return [conn_id for conn_id in conn_ids if isinstance(self._holds.holds[conn_id], kind)]
 
     def _count_found(self, conn_ids: Collection[int], item: PublishItem) -> None:
         holds = self._holds.holds
         if item.http_stream is not None:
             streams = [conn_id for conn_id in conn_ids if isinstance(holds[conn_id], TrackedStream)]
-            self._holds.found_streams(streams, item.receipt)
+            self._holds.receptions.found_streams(streams, item.receipt)
         if item.http_response is not None:
             responses = [conn_id for conn_id in conn_ids if isinstance(holds[conn_id], ResponseHold)]
-            self._holds.found_responses(responses, item.receipt)
+            self._holds.receptions.found_responses(responses, item.receipt)
 
     def _offer(self, conn_ids: Collection[int], item: PublishItem, now: float) -> list[Effect]:
         parts: Parts = {}  # holds that get the same bytes get them in one effect
@@ -294,6 +303,12 @@ def _encode_filtered(hold: ResponseHold, published: HttpResponseFormat, body: by
     except PatchError as error:
         return hold.request.answer_error(str(error))
     return encode_published(hold, published, body)
+
+
+def _weight(item: PublishItem) -> int:
+    """Say how many deliveries one of this item counts as, where there is a limit on their rate."""
+    receipt = item.receipt
+    return 1 if receipt is None else max(receipt.response_blocks, receipt.stream_blocks, 1)
 
 
 def _cost_bytes(item: PublishItem) -> int:

@@ -5,9 +5,21 @@ class Receipt:
     """Counts of an item's receivers. `sequence` is its number on the bus.
 
     Those whose bytes wait for a slow client count as delivered. `open_count` fan-outs of it are unfinished.
+    `response_blocks` and `stream_blocks` are the item's size for a receiver, if blocks are counted.
     """
 
-    __slots__ = ("delivered", "dropped", "filtered", "messages", "open_count", "responses", "sequence", "streams")
+    __slots__ = (
+        "delivered",
+        "dropped",
+        "filtered",
+        "messages",
+        "open_count",
+        "response_blocks",
+        "responses",
+        "sequence",
+        "stream_blocks",
+        "streams",
+    )
 
     def __init__(self, sequence: int) -> None:
         self.sequence = sequence
@@ -18,6 +30,8 @@ class Receipt:
         self.filtered = 0  # should not have it
         self.dropped = 0  # should, and do not have it
         self.open_count = 0
+        self.response_blocks = 0
+        self.stream_blocks = 0
 
     @property
     def is_done(self) -> bool:
