@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gripproxy.protocol.json_text import decode_json, has_equal_keys
+from tests.json_corpus import DOCUMENTS, verdicts
 
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 _VALUES = st.recursive(
@@ -81,3 +82,25 @@ def test_equal_keys_are_seen_behind_control_characters() -> None:
     for text in (b'{"a":"\n","a":1}', b'{"a":"\n\\u003a","a":1}'):
         with pytest.raises(ValueError, match="twice"):
             decode_json(text)
+
+
+def is_read(text: bytes) -> bool:
+    try:
+        decode_json(text)
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", verdicts())
+def test_values_of_the_corpus(name: str) -> None:
+    """As RFC 8259 has it, and as we have chosen where it leaves the choice; also in an object, where most stand."""
+    text, is_valid = verdicts()[name]
+    assert is_read(b'{"x":%s}' % text) == is_valid
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_documents_of_the_corpus(name: str) -> None:
+    """What may stand around a document, and in which encoding it may be."""
+    change, is_valid = DOCUMENTS[name]
+    assert is_read(change(b'{"items":[]}')) == is_valid
