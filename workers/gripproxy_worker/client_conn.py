@@ -201,8 +201,6 @@ class ClientConn(PatientClient):
         content, self._buffer = body.take(self._buffer)
         if body.is_complete:
             self._phase = DONE
-        if self._driver.meter is not None:
-            self._driver.meter.request_body(self.fd, len(content))
         if self._kept_body is not None:
             is_small = len(self._kept_body) + len(content) <= REPLAY_MAX_BYTES
             self._kept_body = self._kept_body + content if is_small else None
@@ -210,6 +208,8 @@ class ClientConn(PatientClient):
             payload = body.encode(content)
             if payload:
                 self._origin.send(payload)
+            if self._driver.meter is not None:
+                self._driver.meter.request_body(self.fd, len(content))
         elif not self._is_asking and (
             self._phase is DONE or self._kept_body is None or len(self._kept_body) >= PREFETCH_BYTES
         ):
@@ -238,6 +238,8 @@ class ClientConn(PatientClient):
         self._ask = None
         self._origin = origin
         body = self._kept_body or b""
+        if self._driver.meter is not None:
+            self._driver.meter.request_body(self.fd, len(body))
         if effect.framing is CHUNKED:
             body = (encode_chunk(body) if body else b"") + (LAST_CHUNK if self._phase is DONE else b"")
         origin.ask(self, effect.head + body, effect.is_head)
