@@ -16,7 +16,9 @@ _HUB_ENDS = (
     "items_unordered_total",
     "items_parked",
     "items_sent_total",
+    "items_lost_total",
 )
+_WORKER_COMINGS = ("bus_items_received_total", "bus_gaps_total", "bus_missed_total")
 _WORKER_ENDS = (
     "deliveries_total",
     "deliveries_filtered_total",
@@ -73,7 +75,7 @@ class Books:
             yield f"the hub received {received:,.0f} items, and {ended:,.0f} came to an end"
         sent = self.total("items_sent_total")
         for worker in self.workers():
-            came = self.total("bus_items_received_total", process=worker) + self.total("bus_gaps_total", process=worker)
+            came = sum(self.total(name, process=worker) for name in _WORKER_COMINGS)
             if came != sent:
                 yield f"{worker} knows of {came:,.0f} items of {sent:,.0f}"
             receptions = self.total("receptions_total", process=worker)

@@ -39,7 +39,7 @@ class Field(IntEnum):
     ITEMS_REFUSED = 14  # hub: items that publishers sent and that were not valid
     ITEMS_DUPLICATE = 15  # hub: items dropped by the id cache
     ITEMS_SENT = 16  # hub: items put on the bus
-    BUS_GAPS = 17  # worker: items that the bus lost, by sequence number
+    BUS_GAPS = 17  # worker: items that the bus lost, by their numbers; also those that a killed hub took with it
     DELIVERIES = 18  # receptions whose bytes are all with the kernel, or whose action was done
     DROPPED_SLOW = 19  # deliveries dropped because the client's backlog was full
     SLOW_CLIENTS = 20  # times a held connection's socket was full
@@ -84,6 +84,8 @@ class Field(IntEnum):
     UNAUTHORIZED = 58  # hub: requests and publishers turned away for want of a key
     HOLDS_STREAM = 59  # holds that began; also streams that got other channels
     HOLDS_RESPONSE = 60
+    ITEMS_LOST = 61  # hub: items that a hub had in hand when it was killed
+    ITEMS_MISSED = 62  # worker: items that were sent while nobody was on the bus in its place
     FIELD_COUNT = 64
 
 

@@ -13,9 +13,11 @@ gripproxy_items_refused_total{process="hub"} 1
 gripproxy_items_duplicate_total{process="hub"} 1
 gripproxy_items_unordered_total{process="hub"} 0
 gripproxy_items_parked{process="hub"} 0
-gripproxy_items_sent_total{process="hub"} 8
-gripproxy_bus_items_received_total{process="worker-0"} 7
+gripproxy_items_sent_total{process="hub"} 7
+gripproxy_items_lost_total{process="hub"} 1
+gripproxy_bus_items_received_total{process="worker-0"} 6
 gripproxy_bus_gaps_total{process="worker-0"} 1
+gripproxy_bus_missed_total{process="worker-0"} 0
 gripproxy_receptions_total{process="worker-0"} 20
 gripproxy_deliveries_total{process="worker-0"} 12
 gripproxy_deliveries_filtered_total{process="worker-0"} 2
@@ -50,7 +52,7 @@ def test_hub_that_lost_an_item() -> None:
 def test_bus_that_lost_an_item() -> None:
     """A gap that the worker noticed is no secret; one that it did not is."""
     assert changed('gaps_total{process="worker-0"} 1', 'gaps_total{process="worker-0"} 0').faults() == [
-        "worker-0 knows of 7 items of 8"
+        "worker-0 knows of 6 items of 7"
     ]
 
 

@@ -235,6 +235,23 @@ def test_lost_items_are_counted(bench: BusBench) -> None:
     assert worker.row[Field.BUS_GAPS] == 3
 
 
+def test_what_a_killed_hub_took_with_it_is_counted(bench: BusBench) -> None:
+    """Its successor says how many were sent in all: those of which nothing came are lost, and only once."""
+    hub = bench.socket(zmq.XPUB)
+    hub.bind(f"ipc://{bench.bus_path}")
+    worker = Worker(bench, 0)
+    assert hub.recv() == b"\x01"
+    hub.send(encode_hello(7, 0, 0, 100))  # sent before this worker was there
+    hub.send(encode_items(7, 0, ["c", "c"], [b"0", b"1"]))
+    bench.run_until(lambda: len(worker.contents) == 2)
+    assert (worker.row[Field.ITEMS_MISSED], worker.row[Field.BUS_GAPS]) == (100, 0)
+    hub.send(encode_hello(8, 0, 0, 107))
+    hub.send(encode_hello(8, 0, 0, 107))
+    hub.send(encode_items(8, 0, ["c"], [b"2"]))
+    bench.run_until(lambda: len(worker.contents) == 3)
+    assert (worker.row[Field.ITEMS_MISSED], worker.row[Field.BUS_GAPS], worker.row[Field.ITEMS_RECEIVED]) == (100, 5, 3)
+
+
 def test_only_what_is_wanted_is_handed_out(bench: BusBench) -> None:
     """The rest of a message is counted and not unpacked, or its damage would be noticed."""
     hub = bench.socket(zmq.XPUB)

@@ -101,7 +101,7 @@ def test_messages_come_back_as_they_were(
     channels, payloads = [channel for channel, _, _ in items], [payload for _, payload, _ in items]
     ids = [noted_id for _, _, noted_id in items] if is_noted else []
     message = decode_message(encode_items(epoch, sequence, channels, payloads, ids))
-    assert message == BusMessage(epoch, sequence, ITEMS, None, channels, payloads, ids)
+    assert message == BusMessage(epoch, sequence, ITEMS, None, channels, payloads, ids, asked=[])
 
 
 def test_what_an_item_did_to_a_last_id_is_told_exactly() -> None:
@@ -114,14 +114,14 @@ def test_what_an_item_did_to_a_last_id_is_told_exactly() -> None:
 
 def test_hello_names_its_worker() -> None:
     """A worker must not take its sibling's hello for its own, nor an item for a hello."""
-    assert decode_message(encode_hello(7, 8, 55)) == BusMessage(7, 8, HELLO, 55, [], [], [])
+    assert decode_message(encode_hello(7, 8, 55, 9)) == BusMessage(7, 8, HELLO, 55, [], [], [], asked=[9])
     assert decode_message(encode_hello(7, 8, 0)).worker_index == 0
 
 
 def test_last_ids_name_their_worker() -> None:
     """The others know them."""
     message = decode_message(encode_last_ids(7, 8, 3, ["a", "b"], ["1", ""]))
-    assert message == BusMessage(7, 8, LAST_IDS, 3, ["a", "b"], [], ["1", ""])
+    assert message == BusMessage(7, 8, LAST_IDS, 3, ["a", "b"], [], ["1", ""], asked=[])
 
 
 @pytest.mark.parametrize(("encode", "kind"), [(encode_forget, FORGET), (encode_stale, STALE)])
@@ -130,7 +130,7 @@ def test_channels_to_forget_or_ask_again_may_be_all(
     encode: Callable[[int, int, list[str] | None], bytes], kind: int, channels: list[str] | None
 ) -> None:
     """None of them is not all of them. Names from an instruct hold any character."""
-    assert decode_message(encode(7, 8, channels)) == BusMessage(7, 8, kind, None, channels, [], [])
+    assert decode_message(encode(7, 8, channels)) == BusMessage(7, 8, kind, None, channels, [], [], asked=[])
 
 
 def test_messages_stay_small() -> None:
@@ -160,7 +160,7 @@ def test_message_that_is_cut_off_is_our_own_error() -> None:
 def test_message_must_have_a_channel_for_each_item_and_id(fields: list[object]) -> None:
     """Else items would go to channels that are not theirs."""
     with pytest.raises(InternalError, match="channels for"):
-        decode_message(msgpack.packb(fields))
+        decode_message(msgpack.packb([*fields, 0, []]))
 
 
 @pytest.mark.parametrize(

@@ -271,10 +271,18 @@ class Feed:
 
     def _on_hello(self, message: BusMessage) -> None:
         if message.worker_index == self._worker_index:
+            self._count_missed(message.asked[0])
             self._is_greeted = True
             self.on_new_hub()
             self._untold = iter(list(self._channels))
             self._report_all(self._untold)
+
+    def _count_missed(self, sent_count: int) -> None:
+        """Count items of which nothing came: those that a killed hub took with it, or from before this process."""
+        row = self._row
+        known_count = row[Field.ITEMS_RECEIVED] + row[Field.BUS_GAPS] + row[Field.ITEMS_MISSED]
+        field = Field.BUS_GAPS if self._is_greeted else Field.ITEMS_MISSED
+        row[field] += max(0, sent_count - known_count)
 
     def _on_last_ids(self, message: BusMessage) -> None:
         if message.worker_index != self._worker_index or not self._is_greeted:

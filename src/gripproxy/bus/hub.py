@@ -34,6 +34,7 @@ from gripproxy.bus.watched_socket import AnyContext
 from gripproxy.bus.zhttp_gateway import open_gateway
 from gripproxy.bus.zmq_inputs import ZmqInput, open_push_input, open_sub_input
 from gripproxy.child import ChildContext
+from gripproxy.dead_rows import close_hub_row
 from gripproxy.protocol.event_line import EventLines
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.telemetry import AudienceRecord, HoldRecord, LiveConnsRecord, RequestRecord
@@ -102,6 +103,7 @@ class _Hub:
         have subscribers are known.
         """
         settings, loop = self._settings, self._loop
+        close_hub_row(self._row)
         worker_rows = self._context.scoreboard.worker_rows()
         serving = [index for index, row in enumerate(worker_rows) if row[Field.STATE] == ProcessState.READY]
         outlet = Outlet(loop, zmq_context, settings.ipc_path("bus"), len(worker_rows), self._row)

@@ -53,6 +53,7 @@ _OF_HUB = frozenset(
         Field.ITEMS_SENT,
         Field.ITEMS_PARKED,
         Field.ITEMS_LATE,
+        Field.ITEMS_LOST,
         Field.ITEMS_UNORDERED,
         Field.ZHTTP_REFUSED,
         Field.ZHTTP_INVALID,

@@ -157,12 +157,14 @@ _ITEMS = (
     _counter("items_refused_total", Field.ITEMS_REFUSED, Scope.HUB, "Items that were not valid"),
     _counter("items_duplicate_total", Field.ITEMS_DUPLICATE, Scope.HUB, "Items dropped since their id was known"),
     _counter("items_unordered_total", Field.ITEMS_UNORDERED, Scope.HUB, "Items dropped for their place in the order"),
+    _counter("items_lost_total", Field.ITEMS_LOST, Scope.HUB, "Items that a hub had in hand when it was killed"),
     _gauge("items_parked", Field.ITEMS_PARKED, Scope.HUB, "Items that wait for the one before them"),
     _counter("items_late_total", Field.ITEMS_LATE, Scope.HUB, "Items sent without the one before them"),
     _counter("items_sent_total", Field.ITEMS_SENT, Scope.HUB, "Items handed to the workers"),
     _counter("bus_items_received_total", Field.ITEMS_RECEIVED, Scope.WORKERS, "Items that came over the bus"),
     _counter("bus_items_wanted_total", Field.ITEMS_WANTED, Scope.WORKERS, "Items from the bus that found a receiver"),
     _counter("bus_gaps_total", Field.BUS_GAPS, Scope.WORKERS, "Items lost between hub and worker"),
+    _counter("bus_missed_total", Field.ITEMS_MISSED, Scope.WORKERS, "Items sent while a worker was being replaced"),
 )
 
 _DELIVERIES = (
@@ -205,7 +207,9 @@ HISTOGRAMS = (
         "Time from a request to an origin to its response head",
     ),
     _histogram("bus_delay_seconds", Histogram.BUS, Scope.WORKERS, "Time from an item's intake to its worker"),
-    _histogram("fan_out_seconds", Histogram.FAN_OUT, Scope.WORKERS, "Time from an item's first write to its last"),
+    _histogram(
+        "fan_out_seconds", Histogram.FAN_OUT, Scope.WORKERS, "Time that an item took that was written in slices"
+    ),
     _histogram(
         "publish_write_seconds", Histogram.WRITE, Scope.WORKERS, "Time from an item's intake to the last write of it"
     ),

@@ -326,7 +326,8 @@ class Outlet:
         if before != notice.topic:
             self._tell_gone(notice.worker_index)
         self._send_gathered()
-        self._send_in_order(encode_hello(self.epoch, self._next_sequence, notice.worker_index))
+        sent_count = self._row[Field.ITEMS_SENT]
+        self._send_in_order(encode_hello(self.epoch, self._next_sequence, notice.worker_index, sent_count))
         if self.on_joined is not None:
             self.on_joined(notice.worker_index)
 

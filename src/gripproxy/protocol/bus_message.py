@@ -66,7 +66,8 @@ class BusMessage:
     payloads: list[Payload]
     ids: list[NotedId]  # one per channel; of ITEMS also none at all, if no item did anything to a last id
     taken_us: int = 0  # when the hub took the first item: microseconds on the machine's monotonic clock
-    asked: Sequence[int] = ()  # numbers N of items whose fate the hub wants to know; of CONN_CHECK the question's
+    # Numbers N of items whose fate the hub wants to know; of CONN_CHECK the question's; of HELLO how many were sent.
+    asked: Sequence[int] = ()
 
 
 def encode_items(
@@ -83,9 +84,9 @@ def encode_items(
     return message
 
 
-def encode_hello(epoch: int, sequence: int, worker_index: int) -> bytes:
-    """Encode the hub's answer to a worker that joined the bus."""
-    message: bytes = _pack_names((epoch, sequence, HELLO, worker_index, (), (), (), 0, ()))
+def encode_hello(epoch: int, sequence: int, worker_index: int, sent_count: int = 0) -> bytes:
+    """Encode the hub's answer to a worker that joined the bus. `sent_count`: all items sent, by earlier hubs too."""
+    message: bytes = _pack_names((epoch, sequence, HELLO, worker_index, (), (), (), 0, (sent_count,)))
     return message
 
 

@@ -5,7 +5,7 @@ from typing import Final
 PART_MAX_BYTES = 131_072  # twice what items are gathered up to, so only a large item makes parts
 # Msgpack, of which all other messages are, never begins with this byte. The one behind it says what follows.
 _PART: Final = b"\xc1"
-_FIRST, _NEXT, _LAST = b"\xc1F", b"\xc1N", b"\xc1L"
+_FIRST, _NEXT, _LAST = _MARKS = (b"\xc1F", b"\xc1N", b"\xc1L")
 
 
 def split_message(message: bytes) -> list[bytes]:
@@ -27,11 +27,12 @@ class MessageJoiner:
 
         A message that breaks off is forgotten: its hub is gone, and what is missing shows in the numbers of the next.
         """
-        if message[:1] != _PART:
+        mark = message[:2]
+        if mark[:1] != _PART or mark not in _MARKS:
             if self._pieces:
                 self._pieces = []
             return message
-        mark, piece = message[:2], message[2:]
+        piece = message[2:]
         if mark == _FIRST:
             self._pieces = [piece]
         elif self._pieces:
