@@ -85,6 +85,13 @@ def test_passwords_need_https(url: str) -> None:
         decode_grip_url("http://h", NOW, "Bearer t")
 
 
+@pytest.mark.parametrize("host", ["localhost:5561", "127.0.0.1", "[::1]:5561"])
+def test_passwords_may_stay_on_this_machine(host: str) -> None:
+    """Nobody is on the way; and the control port itself speaks no TLS."""
+    assert authorization_of(f"http://u:p@{host}") == "Basic dTpw"
+    assert authorization_of(f"http://{host}", "Bearer t") == "Bearer t"
+
+
 @pytest.mark.parametrize("url", ["http:", "http://", "http://:80", "http://h:99999", "http://h:x", "http://[::1"])
 def test_broken_url_is_refused(url: str) -> None:
     """With the URL in the text: it may come from the environment."""

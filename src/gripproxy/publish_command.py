@@ -239,8 +239,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--no-seq", action="store_true", help="deliver at once, whatever the previous id")
     add("--no-eol", action="store_true", help="add no newline for long-polls and streams")
     add("--spec", help=f"where to publish (default: $GRIP_URL or {DEFAULT_SPEC})")
-    add("-u", "--user", metavar="USER:PASSWORD", help="basic authentication (https only)")
-    add("-B", "--bearer", metavar="TOKEN", help="bearer authentication (https only)")
+    add("-u", "--user", metavar="USER:PASSWORD", help="basic authentication (by https, or on this machine)")
+    add("-B", "--bearer", metavar="TOKEN", help="bearer authentication (by https, or on this machine)")
     add("--timeout", metavar="S", type=_timeout, default=DEFAULT_TIMEOUT_S, help="seconds to wait (default: 10)")
     add("-V", "--version", action="version", version=f"gripproxy-publish {__version__}")
     return parser

@@ -51,7 +51,7 @@ def decode_grip_url(url: str, now: float, authorization: str | None = None) -> H
         authorization: from the command line, instead of what the URL says.
 
     Raises:
-        SendError: the URL has no host or a bad port, or a password would go over plain HTTP.
+        SendError: the URL has no host or a bad port, or a password would go over plain HTTP to another machine.
     """
     from urllib.parse import unquote, urlsplit
 
@@ -66,7 +66,7 @@ def decode_grip_url(url: str, now: float, authorization: str | None = None) -> H
     is_https = parts.scheme == "https"
     if authorization is None and user is not None:
         authorization = basic_authorization(f"{unquote(user)}:{unquote(password or '')}")
-    if authorization is not None and not is_https:
+    if authorization is not None and not is_https and not _is_own_machine(host):
         raise SendError("Authentication requires https")
     if authorization is None:
         # "+" is a character of base64 keys and stands for itself, so parse_qs would be wrong.
@@ -81,6 +81,12 @@ def decode_grip_url(url: str, now: float, authorization: str | None = None) -> H
         path=parts.path.rstrip("/") + "/publish/",
         authorization=authorization,
     )
+
+
+def _is_own_machine(host: str) -> bool:
+    from gripproxy.listen_address import is_loopback_host
+
+    return is_loopback_host(host)
 
 
 def basic_authorization(user_and_password: str) -> str:
