@@ -12,13 +12,13 @@ _CLIENT_HEAD_IN, _CLIENT_HEAD_OUT = int(Traffic.CLIENT_HEADER_BYTES_RECEIVED), i
 _CLIENT_BODY_IN, _CLIENT_BODY_OUT = int(Traffic.CLIENT_CONTENT_BYTES_RECEIVED), int(Traffic.CLIENT_CONTENT_BYTES_SENT)
 _SERVER_HEAD_IN, _SERVER_HEAD_OUT = int(Traffic.SERVER_HEADER_BYTES_RECEIVED), int(Traffic.SERVER_HEADER_BYTES_SENT)
 _SERVER_BODY_IN, _SERVER_BODY_OUT = int(Traffic.SERVER_CONTENT_BYTES_RECEIVED), int(Traffic.SERVER_CONTENT_BYTES_SENT)
-_START_LINE_BYTES = 12  # of a start line: version, two blanks, line end
+_START_LINE_BYTES = 10  # of a start line: its version and two blanks
 
 
 def head_size(head: bytes) -> int:
-    """Estimate the size of an encoded head, which may have its empty line."""
-    head = head.removesuffix(b"\r\n")
-    return max(0, len(head) - _START_LINE_BYTES - 4 * (head.count(b"\r\n") - 1))
+    """Estimate the size of an encoded head, with or without its empty line."""
+    head = head.rstrip(b"\r\n")
+    return max(0, len(head) - _START_LINE_BYTES - 4 * head.count(b"\r\n"))
 
 
 class Meter:
@@ -31,7 +31,7 @@ class Meter:
         """A request goes to an origin; what the client's own head has is about the same."""
         values = self._values(conn_id)
         if values is not None:
-            size = head_size(head.partition(b"\r\n\r\n")[0] + b"\r\n")
+            size = head_size(head.partition(b"\r\n\r\n")[0])
             values[_SERVER_HEAD_OUT] += size
             exchange = self._core.exchanges.get(conn_id)
             if exchange is not None:
@@ -61,7 +61,7 @@ class Meter:
     def sent(self, payload: bytes, conn_ids: Collection[int]) -> None:
         """Each of these gets the payload: a head and what follows it, or a part of a body."""
         head, end, body = payload.partition(b"\r\n\r\n") if payload.startswith(b"HTTP/1.") else (b"", b"", payload)
-        head_bytes, body_bytes = head_size(head + b"\r\n") if end else 0, len(body)
+        head_bytes, body_bytes = head_size(head) if end else 0, len(body)
         for conn_id in conn_ids:
             values = self._values(conn_id)
             if values is not None:
