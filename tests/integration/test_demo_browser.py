@@ -8,31 +8,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
-from tests.installed import require
+from tests.integration.browser import chromium, complaints, text_of
 from tests.integration.deadline import wait_until
 from tests.integration.ports import free_instance, free_ports
 from tests.integration.process import Process
 from tests.integration.raw_client import fetch
 from tests.integration.server import program_argv, source_env
 
-CHROMIUM = "/usr/bin/chromium"
-CHROMEDRIVER = "/usr/bin/chromedriver"
-ARGUMENTS = (
-    "--headless=new",
-    "--no-sandbox",  # a browser of root has no other choice
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1200,1000",
-)
 PUBLISH_PORTS_COUNT = 4  # from 5560 on; `--id N` moves them by 10 * N
 START_TIMEOUT_S = 20.0
 
@@ -70,22 +55,8 @@ def demo(short_path: Path) -> Iterator[Demo]:
 
 @pytest.fixture
 def browser(short_path: Path) -> Iterator[Chrome]:
-    """A Chromium with a fresh profile."""
-    require(CHROMIUM, CHROMEDRIVER)
-    options = ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in (*ARGUMENTS, f"--user-data-dir={short_path / 'profile'}"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = Chrome(options, Service(CHROMEDRIVER))
-    try:
-        yield driver
-    finally:
-        driver.quit()
-
-
-def text_of(browser: Chrome, element_id: str) -> str:
-    return browser.find_element(By.ID, element_id).text
+    with chromium(short_path / "profile") as running:
+        yield running
 
 
 def shows(browser: Chrome, element_id: str, text: str) -> Callable[[], bool]:
@@ -115,8 +86,7 @@ def test_page_shows_what_is_published_from_it(demo: Demo, browser: Chrome) -> No
     publish_from_box(browser, "and again")
     for log in ("stream-log", "poll-log"):
         wait_until(shows(browser, log, "and again"), f"the second item is in {log}")
-    severe = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-    assert severe == []
+    assert complaints(browser) == []
 
 
 def test_pasted_publish_line_reaches_the_page(demo: Demo, browser: Chrome, short_path: Path) -> None:
