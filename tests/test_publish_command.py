@@ -174,7 +174,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
     ("arguments", "refusal"),
     [
         (("--spec", "foo"), "invalid spec 'foo'"),
-        (("--spec", "http://localhost:1", "-u", "a:b"), "Authentication requires https"),
+        (("--spec", "http://192.0.2.1:1", "-u", "a:b"), "Authentication requires https"),
         (("--spec", "https://localhost:1", "-u", "a:b", "-B", "t"), "only one authentication method can be specified"),
         (("--code", "abc"), "code must be an integer"),
     ],
