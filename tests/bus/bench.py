@@ -40,6 +40,7 @@ class HubParts:
     subscribed: ChannelUnion
     channels: HostChannels
     intake: ItemIntake
+    receipts: Receipts
 
     def close(self) -> None:
         self.channels.close()
@@ -94,7 +95,8 @@ class BusBench:
         self.opened.callback(channels.close)
         receipts = Receipts(lambda: outlet.joined)
         intake = ItemIntake(outlet, IdCache(60), sequencer, subscribed, row, receipts)
-        return HubParts(outlet, sequencer.last_ids, subscribed, channels, intake)
+        outlet.on_gone.append(receipts.on_worker_gone)
+        return HubParts(outlet, sequencer.last_ids, subscribed, channels, intake, receipts)
 
     def intake(self, outlet: Outlet, *subscribed: str, message_wait_s: float = 5.0) -> ItemIntake:
         """Make the way in for items, with these channels subscribed by worker 0."""

@@ -5,7 +5,14 @@ import logging
 import pytest
 
 from gripproxy.bus import item_intake
-from gripproxy.scoreboard import Field
+from gripproxy.bus.channel_union import ChannelUnion
+from gripproxy.bus.id_cache import IdCache
+from gripproxy.bus.item_intake import ItemIntake
+from gripproxy.bus.item_sequencer import ItemSequencer
+from gripproxy.bus.receipts import Inquiry, Receipts
+from gripproxy.protocol.last_ids import LastIds
+from gripproxy.protocol.publish_format import HttpResponseFormat
+from gripproxy.scoreboard import Field, Watch
 from tests.bus.bench import BusBench, stream_item
 
 
@@ -79,3 +86,60 @@ def test_refusals_are_logged_in_the_reference_text(bench: BusBench, caplog: pyte
         intake.flush_log()
     assert caplog.messages == ["IN pull: received message with parts != 1, skipping"]
     assert (row[Field.ITEMS_RECEIVED], row[Field.ITEMS_REFUSED], row[Field.ITEMS_SENT]) == (50, 50, 0)
+
+
+def test_items_are_counted_by_input(bench: BusBench) -> None:
+    """Refused ones too: together they are what was received."""
+    intake, row = bench.intake(bench.outlet()), bench.scoreboard.row(0)
+    intake.accept([stream_item("a", b"")] * 2, Field.ITEMS_SUB)
+    intake.accept([stream_item("a", b"")] * 3, Field.ITEMS_COMMAND)
+    intake.accept_content("a", b"x")
+    intake.accept_asked([stream_item("a", b"")] * 4, Field.ITEMS_HTTP)
+    intake.count_refused(Field.ITEMS_HTTP)
+    counts = [row[column] for column in (Field.ITEMS_PULL, Field.ITEMS_SUB, Field.ITEMS_HTTP, Field.ITEMS_COMMAND)]
+    assert counts == [1, 2, 5, 3]
+    assert row[Field.ITEMS_RECEIVED] == sum(counts)
+
+
+def test_every_item_is_asked_about_while_somebody_looks(bench: BusBench) -> None:
+    """And none when nobody does: then nothing is kept of it."""
+    hub, row, found = bench.hub(), bench.scoreboard.row(0), list[Inquiry]()
+    hub.receipts.on_published.append(found.append)
+    hub.intake.accept([stream_item("a", b"", "1")])
+    hub.intake.accept_content("a", b"x")
+    assert found == []
+    row[Field.WATCHED] = int(Watch.MESSAGES | Watch.CONNS)
+    hub.intake.accept([stream_item("a", b"", "1"), stream_item("a", b"", "2")], Field.ITEMS_SUB)
+    hub.intake.accept_content("b", b"x")
+    assert [(inquiry.channel, inquiry.item_id, inquiry.source) for inquiry in found] == [
+        ("a", "2", "sub"),
+        ("b", None, "pull"),
+    ]
+
+
+def test_plain_content_changes_the_last_id_also_while_somebody_looks(bench: BusBench) -> None:
+    """A look must not change what is seen."""
+    hub, row = bench.hub(), bench.scoreboard.row(0)
+    hub.subscribed.change(0, ["a"], [])
+    hub.intake.accept([stream_item("a", b"", "1")])
+    assert hub.last_ids == {"a": "1"}
+    row[Field.WATCHED] = int(Watch.MESSAGES)
+    hub.intake.accept_content("a", b"x")
+    assert hub.last_ids == {}
+
+
+def test_blocks_are_those_of_the_largest_format(bench: BusBench) -> None:
+    """Of items that are no duplicates, looked at or not."""
+    outlet, row = bench.outlet(), bench.scoreboard.row(0)
+    sequencer, receipts = ItemSequencer(5.0, LastIds(), row), Receipts(lambda: outlet.joined)
+    intake = ItemIntake(outlet, IdCache(60), sequencer, ChannelUnion(2), row, receipts, block_bytes=10)
+    item = stream_item("a", b"x" * 25, "1")
+    item.http_response = HttpResponseFormat(body=b"x" * 31)
+    intake.accept([item, item])
+    assert intake.blocks_count == 4
+    intake.accept_content("a", b"x" * 11)
+    assert intake.blocks_count == 6
+    row[Field.WATCHED] = int(Watch.MESSAGES)
+    intake.accept_content("a", b"x" * 11)
+    intake.accept([stream_item("a", b"x", "2")])
+    assert intake.blocks_count == 9

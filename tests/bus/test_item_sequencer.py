@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gripproxy.bus import item_sequencer
 from gripproxy.bus.item_sequencer import ItemSequencer, ReleasedItem
+from gripproxy.bus.receipts import Inquiry, Outcome, Receipts
 from gripproxy.protocol.bus_message import UNTOUCHED, NotedId, unpack_item
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.publish_format import SEND, HttpStreamFormat
@@ -51,6 +52,26 @@ def names(released: list[ReleasedItem]) -> list[str]:
 
 def noted_ids(released: list[ReleasedItem]) -> list[NotedId]:
     return [item.noted_id for item in released]
+
+
+def test_question_about_an_item_goes_with_it() -> None:
+    """However long it waits, by whichever way it goes out; and one that is dropped is answered."""
+    bench, receipts = Bench(), Receipts(tuple)
+    inquiries = [receipts.inquire("a", str(number), "http") for number in range(5)]
+
+    def accept(inquiry: Inquiry, item_id: str, prev_id: str | None = None) -> list[Inquiry | None]:
+        released = bench.sequencer.accept(item_of("a", item_id, prev_id), True, 0.0, inquiry)
+        return [item.inquiry for item in released]
+
+    assert accept(inquiries[0], "1") == [inquiries[0]]
+    assert accept(inquiries[1], "3", "2") == []
+    assert accept(inquiries[2], "4", "2") == []
+    assert [inquiry.outcome for inquiry in inquiries[:3]] == [Outcome.WAITING, Outcome.WAITING, Outcome.UNORDERED]
+    assert accept(inquiries[3], "2", "1") == [inquiries[3], inquiries[1]]
+    assert accept(inquiries[4], "9", "8") == []
+    assert [item.inquiry for item in bench.sequencer.due(WAIT_S, 10)] == [inquiries[4]]
+    accept(inquiries[4], "11", "10")
+    assert [item.inquiry for item in bench.sequencer.clear(["a"])[1]] == [inquiries[4]]
 
 
 def test_items_go_out_in_the_order_of_their_chain() -> None:

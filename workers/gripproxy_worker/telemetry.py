@@ -157,6 +157,8 @@ class Telemetry:
         self, conn_id: int, request: ClientRequest, mode: str, channels: Sequence[Channel], is_retry: bool
     ) -> None:
         self._row[Field.HOLDS_STREAM if mode == "stream" else Field.HOLDS_RESPONSE] += 1
+        if self.watched & _SUBS:
+            self._tell_soon()
         if not (self.event_log.wants(HoldRecord.kind) or self.watched & _EVENTS):
             return
         names = [channel.name for channel in channels]
@@ -166,6 +168,8 @@ class Telemetry:
         self._addresses.pop(conn_id, None)
         if self.watched & _CONNS:
             self._tell(ConnEndRecord(self.id_of(conn_id), traffic.route))
+        elif self.watched & _SUBS:
+            self._tell_soon()
         self._serials[conn_id] = 0
 
     def _note(self, record: RequestRecord | HoldRecord) -> None:
@@ -260,7 +264,7 @@ class Telemetry:
         self._core.accounts.traffic.tick(self._loop.time())
         if self._receipts:
             self._tell_done_receipts()
-        if watched & _SUBS:
+        if self.watched & _SUBS:  # which a message that was not taken ends
             self._tell_subs()
         if watched & _CONNS:
             self._tell_conns_again()
@@ -352,6 +356,8 @@ class Telemetry:
         self._is_telling = False
         if self.watched & _ACTIVITY:
             self._tell_traffic()
+        if self.watched & _SUBS:
+            self._tell_subs()
         self._send()
 
     def _send(self) -> None:

@@ -19,6 +19,7 @@ TIMEOUT_S = 10.0
 TIMEOUT_MAX_S = 20.0  # the control server gives up after 30 s, which includes the sending of the items
 WAITING_MAX_COUNT = 64  # requests: the others of the control server's connections are for those who do not wait
 
+_TOO_MANY = ControlAnswer(503, b"Too many requests wait for their items.\n", extra=[(b"Retry-After", b"1")])
 # Words for publishers.
 _OUTCOMES = {
     Outcome.DONE: "sent",
@@ -55,8 +56,10 @@ class DeliveryAnswers:
             return decision.answer
         if decision.answer.status != 200:
             return decision.answer
-        if self._outlet.is_overfull or self._waiting_count >= WAITING_MAX_COUNT:
+        if self._outlet.is_overfull:
             return BUSY
+        if self._waiting_count >= WAITING_MAX_COUNT:
+            return _TOO_MANY
         inquiries = self._intake.accept_asked(decision.items, Field.ITEMS_HTTP)
         return self._answer_later(inquiries, timeout_s)
 
