@@ -57,6 +57,7 @@ class DeliveryAnswers:
         if decision.answer.status != 200:
             return decision.answer
         if self._outlet.is_overfull:
+            self._intake.count_turned_away(len(decision.items))
             return BUSY
         if self._waiting_count >= WAITING_MAX_COUNT:
             return _TOO_MANY

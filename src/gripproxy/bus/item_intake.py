@@ -148,6 +148,10 @@ class ItemIntake:
         self._row[Field.ITEMS_RECEIVED] += 1
         self._row[Field.ITEMS_REFUSED] += 1
 
+    def count_turned_away(self, count: int) -> None:
+        """Count items whose publisher was told to come again; they have not been received."""
+        self._row[Field.ITEMS_TURNED_AWAY] += count
+
     def flush_log(self) -> None:
         """Log what was held back. To be called about every second."""
         self._warn(self._refusal_log.flush(time.monotonic()))

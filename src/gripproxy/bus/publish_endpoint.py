@@ -24,6 +24,7 @@ class PublishEndpoint:
             self._intake.count_refused(Field.ITEMS_HTTP)
         elif decision.items:
             if self._outlet.is_overfull:
+                self._intake.count_turned_away(len(decision.items))
                 return BUSY
             self._intake.accept(decision.items, Field.ITEMS_HTTP)
         elif decision.is_recover:
