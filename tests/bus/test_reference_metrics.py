@@ -55,6 +55,8 @@ def test_workers_and_routes_are_added_up() -> None:
     )
     routes = {"": columns(1, 5, 10), "news": columns(2, 6, 20)}
     assert values(reference_lines(rows(hub, *workers), routes)) == [7, 11, 30, 40, 15]
+    # Without reports the most at once would be that since the start.
+    assert values(reference_lines(rows(hub, *workers), routes, has_reports=False)) == [7, 3, 30, 40, 15]
 
 
 def test_they_are_32_bits_wide() -> None:

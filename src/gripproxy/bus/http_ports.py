@@ -64,7 +64,7 @@ def open_metrics_server(
     listener = open_metrics_listener(settings.prometheus_port or "")
     log.info("metrics on %s", settings.prometheus_port)
     rows = [scoreboard.row(index) for index in range(HUB_ROW, scoreboard.rows_count)]
-    page = MetricsPage(len(rows) - 1, settings.prometheus_prefix)
+    page = MetricsPage(len(rows) - 1, settings.prometheus_prefix, settings.stats_report_interval > 0)
 
     def respond(_: ControlRequest) -> ControlAnswer:
         return ControlAnswer(200, page.encode(rows, traffic()), CONTENT_TYPE)

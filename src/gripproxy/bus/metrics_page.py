@@ -21,11 +21,14 @@ _HISTOGRAM_COLUMNS = len(_LE) + 1  # the last bucket is the count too; and the s
 class MetricsPage:
     """Writes the page of a scoreboard with `workers_count` workers. `prefix` goes before every name.
 
+    `has_reports`: routes' traffic is that of an interval, so that the most connections in it are known.
+
     Whatever does not change in it is put together once: the hub writes it while items wait.
     """
 
-    def __init__(self, workers_count: int, prefix: str = "") -> None:
+    def __init__(self, workers_count: int, prefix: str = "", has_reports: bool = True) -> None:
         self._prefix = prefix
+        self._has_reports = has_reports
         self._names = ["hub", *(f"worker-{index}" for index in range(workers_count))]
         # What comes before a value, which row has it, and in which column.
         self._samples: list[tuple[str, int, int]] = []
@@ -42,7 +45,7 @@ class MetricsPage:
         now_s = time.monotonic()
         plain_rows = [list(row) for row in rows]
         cells = [_with_derived(row, now_s) for row in plain_rows]
-        lines = reference_lines(plain_rows, routes, self._prefix)
+        lines = reference_lines(plain_rows, routes, self._prefix, self._has_reports)
         lines.append(self._text)
         lines += [f"{head}{cells[index][column]}" for head, index, column in self._samples]
         lines += self._route_lines(routes)

@@ -16,15 +16,19 @@ _METRICS = (
 )
 
 
-def reference_lines(rows: Sequence[Sequence[int]], routes: Mapping[str, Sequence[int]], prefix: str = "") -> list[str]:
+def reference_lines(
+    rows: Sequence[Sequence[int]], routes: Mapping[str, Sequence[int]], prefix: str = "", has_reports: bool = True
+) -> list[str]:
     """Give the lines for a page. `rows`: the scoreboard's, the hub's first. `routes`: traffic by route id.
 
-    Connections are the most at once in each route's present interval, so they fall only when it ends.
+    Connections are the most at once in each route's present interval, so they fall only when it ends. Without
+    reports no interval ends, and they are those of now.
     """
+    connections = Traffic.CONNECTIONS_MAX if has_reports else Traffic.CONNECTIONS
     worker_rows = rows[HUB_ROW + 1 :]
     values = (
         sum(row[Field.REQUESTS] for row in worker_rows),
-        sum(traffic[Traffic.CONNECTIONS_MAX] for traffic in routes.values()),
+        sum(traffic[connections] for traffic in routes.values()),
         sum(traffic[Traffic.MINUTES] for traffic in routes.values()),
         rows[HUB_ROW][Field.ITEMS_SENT],
         sum(row[Field.RECEPTIONS] for row in worker_rows),
