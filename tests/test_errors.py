@@ -29,6 +29,12 @@ def test_client_error_carries_the_status_of_its_answer() -> None:
     assert ClientError("too long", 431).status == 431
 
 
+def test_client_error_has_a_text_for_the_log() -> None:
+    """What the client may be shown of its own request, the log's readers may not."""
+    assert ClientError("bad").log_text == "bad"
+    assert ClientError("bad: 'password'", log_text="bad").log_text == "bad"
+
+
 @pytest.mark.parametrize(
     ("path", "line", "text"),
     [

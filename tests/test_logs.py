@@ -106,6 +106,22 @@ def test_each_process_has_its_level(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("is_json", [False, True])
+def test_no_line_shows_a_secret(tmp_path: Path, is_json: bool) -> None:
+    """Warnings name URLs, too, and so do exceptions."""
+    path = tmp_path / "log"
+    logs.set_up(LogLevels(), str(path), is_json)
+    logger = logging.getLogger("gripproxy.test")
+    logger.warning("next link %s (route %s): refused", "http://a/b?n=1&token=s3cr3t", "r")
+    try:
+        raise ValueError("http://u:s3cr3t@a/?key=s3cr3t")
+    except ValueError:
+        logger.exception("failed")
+    assert "next link http://a/b?n=1&token=*** (route r): refused" in path.read_text()
+    assert "http://***@a/?key=***" in path.read_text()
+    assert "s3cr3t" not in path.read_text()
+
+
 def test_text_that_does_not_fit_its_values_is_logged_alone(tmp_path: Path) -> None:
     """A slip in a log call must neither lose the line nor raise."""
     path = tmp_path / "log"

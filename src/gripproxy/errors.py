@@ -6,11 +6,15 @@ class GripProxyError(Exception):
 
 
 class ClientError(GripProxyError):
-    """The client broke HTTP or WebSocket: answer it with `status` and close."""
+    """The client broke HTTP or WebSocket: answer it with `status` and close.
 
-    def __init__(self, message: str, status: int = 400) -> None:
+    `log_text` stands in the log: the message, unless that shows what may be a password or a token.
+    """
+
+    def __init__(self, message: str, status: int = 400, log_text: str | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.log_text = message if log_text is None else log_text
 
 
 class OriginError(GripProxyError):

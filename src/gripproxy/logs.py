@@ -13,6 +13,7 @@ import orjson
 
 from gripproxy.log_levels import LogLevels
 from gripproxy.log_sink import LogSink
+from gripproxy.shown_url import hide_secrets
 
 LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)  # by Pushpin's log_level 0-3
 _LABELS = {logging.ERROR: "ERR", logging.WARNING: "WARN", logging.INFO: "INFO", logging.DEBUG: "DEBUG"}
@@ -63,8 +64,8 @@ class LineFormatter:
 
     def format_record(self, record: logging.LogRecord) -> bytes:
         """Make the line of one of `logging`'s records; in text, a traceback follows on lines of its own."""
-        level, at, message = _level_of(record), record.created, record.getMessage()
-        traceback = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
+        level, at, message = _level_of(record), record.created, _shown(record.getMessage())
+        traceback = _shown(logging.Formatter().formatException(record.exc_info)) if record.exc_info else ""
         if self.is_json:
             values = {"event": "log", "text": message}
             return self.json_line(level, at, {**values, "traceback": traceback} if traceback else values)
@@ -170,6 +171,11 @@ def is_journal(fd: int) -> bool:
 
 def _encode(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
+
+
+def _shown(text: str) -> str:
+    """Give a text without the secrets of URLs in it."""
+    return "\n".join(map(hide_secrets, text.split("\n"))) if "?" in text or "@" in text else text
 
 
 def _mended(value: object) -> object:

@@ -169,6 +169,7 @@ def test_fault_of_a_header_line_is_told(fields: bytes, fault: str) -> None:
     with pytest.raises(ClientError) as caught:
         decode_fields(fields)
     assert str(caught.value) == f"Failed to parse request: {fault}"
+    assert caught.value.log_text == f"Failed to parse request: {fault.partition(':')[0]}"
 
 
 def test_header_lines_are_split() -> None:

@@ -1,6 +1,9 @@
 """Clients between requests and clients that are let go."""
 
+import logging
 import socket
+
+import pytest
 
 from gripproxy_worker.client_conn import ClientConn
 from gripproxy_worker.client_patience import SHRINK_S
@@ -97,6 +100,18 @@ def test_refused_client_that_still_sends_gets_its_answer(bench: WorkerBench) -> 
     client = bench.client(b"GET / HTTP/9.9\r\n\r\n" + b"x" * 200_000)
     bench.until(lambda: client.is_closed)
     assert client.received.startswith(b"HTTP/1.0 505 ")
+
+
+@pytest.mark.parametrize("lines", [b"Authorization: Basic s3cr3t\0\r\n", b"Authorization: Basic\r\n s3cr3t\r\n"])
+def test_log_does_not_show_the_header_that_was_refused(
+    bench: WorkerBench, lines: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may be a password. Its client is told, as it knows it."""
+    with caplog.at_level(logging.INFO):
+        client = bench.client(b"GET / HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n")
+        bench.until(lambda: b"s3cr3t" in client.received)
+    assert "Failed to parse request: invalid header" in caplog.text
+    assert "s3cr3t" not in caplog.text
 
 
 def test_refused_client_that_does_not_leave_is_reset(bench: WorkerBench) -> None:

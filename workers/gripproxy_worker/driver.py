@@ -305,7 +305,7 @@ class Driver:
         """Answer a breach of HTTP and close. After the head nothing can be said if the response has begun."""
         self.row[Field.CLIENT_ERRORS] += 1
         self.row[Field.RESPONSES_4XX] += 1
-        log.info("client %s: %s", conn.client_ip, error)
+        log.info("client %s: %s", conn.client_ip, error.log_text)
         if head is None:
             payload = encode_refusal(error.status, str(error))
         else:

@@ -6,8 +6,8 @@ Source: Pushpin's log lines, which end for us in ``id=`` and ``time=``. Secrets 
 from collections.abc import Callable
 from typing import Any
 
-from gripproxy.protocol.shown_url import hide_secrets
 from gripproxy.protocol.telemetry import HoldRecord, Outcome, PublishRecord, RequestRecord
+from gripproxy.shown_url import hide_secrets
 
 Event = RequestRecord | HoldRecord | PublishRecord
 

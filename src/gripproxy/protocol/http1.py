@@ -150,13 +150,19 @@ def decode_fields(fields: bytes) -> Headers:
     for line in fields.split(b"\r\n") if fields else []:
         name, colon, value = line.partition(b":")
         if b"\r" in line or b"\n" in line:
-            raise ClientError(f"Failed to parse request: invalid new line: {_shown(line)}")
+            raise _header_fault("invalid new line", line)
         if not colon or not is_header_name(name):
-            raise ClientError(f"Failed to parse request: invalid header name: {_shown(name)}")
+            raise _header_fault("invalid header name", name)
         if _FIELD_VALUE.fullmatch(value) is None:
-            raise ClientError(f"Failed to parse request: invalid header value: {_shown(value)}")
+            raise _header_fault("invalid header value", value)
         headers.append((name, value.strip(b" \t")))
     return headers
+
+
+def _header_fault(what: str, part: bytes) -> ClientError:
+    """Only its client is shown the part: it may be of an Authorization or a Cookie, also as a name on a folded line."""
+    text = f"Failed to parse request: {what}"
+    return ClientError(f"{text}: {_shown(part)}", log_text=text)
 
 
 def check_request(method: bytes, target: bytes, is_http11: bool, headers: Headers) -> RequestHead:

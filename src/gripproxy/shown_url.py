@@ -17,12 +17,15 @@ _ENDINGS = (
 _WHOLE_NAMES = frozenset({"code", "pw", "pin", "body", "_body", "_headers"})  # OAuth's, and those of JSON-P
 
 _NAME = re.compile(r"[?&;]([^?=&;#]*)=")
-_VALUE_END = re.compile(r"[&;#]")
-_USER = re.compile(r"(?<=//)[^/?#]*@")
+_VALUE_END = re.compile(r"[&;#\s]")
+_USER = re.compile(r"(?<=//)[^/?#\s]*@")
 
 
 def hide_secrets(url: str) -> str:
-    """Give `url` with `HIDDEN` for what parameters hold that are named like secrets, and for a user and password."""
+    """Give `url` with `HIDDEN` for what parameters hold that are named like secrets, and for a user and password.
+
+    `url` may also be a line of text with one in it.
+    """
     if "@" in url:
         url = _USER.sub(f"{HIDDEN}@", url, count=1)
     start = url.find("?")

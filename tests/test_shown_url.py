@@ -2,7 +2,7 @@
 
 import pytest
 
-from gripproxy.protocol.shown_url import NAME_MAX_CHARS, hide_secrets
+from gripproxy.shown_url import NAME_MAX_CHARS, hide_secrets
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,7 @@ from gripproxy.protocol.shown_url import NAME_MAX_CHARS, hide_secrets
         ("http://user:pass@a/b", "http://***@a/b"),
         ("http://u@a/?key=1#key=2", "http://***@a/?key=***#key=2"),
         (f"http://a/?{'x' * NAME_MAX_CHARS}key=1", f"http://a/?{'x' * NAME_MAX_CHARS}key=***"),
+        ("next link http://u:p@a/?key=5 (route r): 404 = no", "next link http://***@a/?key=*** (route r): 404 = no"),
         ("?token=a\x00&\udcffkey=\udcff", "?token=***&\udcffkey=***"),
     ],
 )
