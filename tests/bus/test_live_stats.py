@@ -40,6 +40,7 @@ class Site:
 @pytest.fixture
 def site(bench: BusBench, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setattr(live_stats, "FIRST_LOOK_S", 0.3)
+    monkeypatch.setattr(live_stats, "DOCUMENT_AGE_MAX_S", 0.0)
     return Site(bench)
 
 
@@ -58,6 +59,13 @@ def test_next_answer_comes_at_once(site: Site) -> None:
     """There is a look to compare with."""
     site.ask()
     assert isinstance(site.stats.respond(ControlRequest(b"GET", b"/stats", None, b"")), ControlAnswer)
+
+
+def test_many_who_ask_at_once_get_the_same_document(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen dashboards must not cost sixteen times as much; each takes as many of the channels as it wants."""
+    monkeypatch.setattr(live_stats, "DOCUMENT_AGE_MAX_S", 60.0)
+    document = site.ask()
+    assert site.ask(b"/stats?channels=0") == {**document, "channels": []}
 
 
 def test_route_numbers_are_those_of_the_moment(bench: BusBench, site: Site) -> None:

@@ -3,7 +3,7 @@
 from gripproxy.bus.outlet import Outlet
 from gripproxy.protocol.telemetry import AudienceRecord
 
-CHANNELS_MAX_COUNT = 500  # in a question: some 0.1 ms of each worker
+ASKED_MAX_COUNT = 500  # in a question: some 0.1 ms of each worker
 ANSWER_AGE_MAX_S = 5.0  # an older one is of a worker that is gone
 
 
@@ -19,16 +19,16 @@ class Audience:
         """Ask for the first of these channels. While the bus is full nobody is asked: items come first."""
         if channels and not self._outlet.is_blocked:
             self._asked_at = now
-            self._outlet.tell_audience(channels[:CHANNELS_MAX_COUNT])
+            self._outlet.tell_audience(channels[:ASKED_MAX_COUNT])
 
     def on_record(self, record: AudienceRecord) -> None:
         self._answers[record.worker_index] = self._asked_at, record.counts
 
-    def of(self, channel: str, now: float) -> int | None:
-        """Give the number of listeners; None if no worker has said anything of this channel lately."""
-        counts = [
-            counts[channel]
-            for at, counts in self._answers.values()
-            if channel in counts and now - at <= ANSWER_AGE_MAX_S
-        ]
-        return sum(counts) if counts else None
+    def counts(self, now: float) -> dict[str, int]:
+        """Give the number of listeners of each channel that a worker has answered for lately."""
+        sums: dict[str, int] = {}
+        for at, counts in self._answers.values():
+            if now - at <= ANSWER_AGE_MAX_S:
+                for channel, count in counts.items():
+                    sums[channel] = sums.get(channel, 0) + count
+        return sums

@@ -5,7 +5,7 @@ under the names of `Field` in lower case; and ``latency``, by the names of `Hist
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gripproxy.protocol.telemetry import Traffic
@@ -67,10 +67,21 @@ _OF_HUB = frozenset(
 )
 HUB_FIELDS = tuple(member for member in Field if member in _OF_HUB | _OF_BOTH)
 WORKER_FIELDS = tuple(member for member in Field if member not in _OF_HUB | _HIDDEN)
-_HUB_HISTOGRAMS = (Histogram.LOOP,)
-_WORKER_HISTOGRAMS = tuple(Histogram)
-# Of a route: gauges, then counts.
 _ROUTE_COUNTS = (Traffic.REQUESTS, Traffic.SENT, Traffic.RESPONSES_SENT)
+
+
+class _Columns:
+    """What is told of one kind of process: places in a row and their names. Looked up once: enums are slow."""
+
+    def __init__(self, fields: Sequence[Field], *histograms: Histogram) -> None:
+        self.gauges = [(int(member), member.name.lower()) for member in fields if member in _GAUGES]
+        self.counts = [(int(member), member.name.lower()) for member in fields if member not in _GAUGES]
+        self.histograms = [(int(histogram), histogram.name.lower()) for histogram in histograms]
+
+
+_HUB = _Columns(HUB_FIELDS, Histogram.LOOP)
+_WORKER = _Columns(WORKER_FIELDS, Histogram.WRITE, Histogram.LOOP)
+_WORKERS = _Columns(WORKER_FIELDS, *Histogram)  # all in one
 
 
 @dataclass(slots=True)
@@ -113,7 +124,7 @@ def describe(looks: Looks, look: Look) -> Figures:
         {
             "name": f"worker {index - 1}",
             **_process(look, index, for_rates),
-            **_numbers([index], WORKER_FIELDS, _WORKER_HISTOGRAMS, look, *pairs),
+            **_numbers([index], _WORKER, look, *pairs),
         }
         for index in range(HUB_ROW + 1, len(look.rows))
     ]
@@ -124,9 +135,9 @@ def describe(looks: Looks, look: Look) -> Figures:
         "hub": {
             "name": "hub",
             **_process(look, HUB_ROW, for_rates),
-            **_numbers([HUB_ROW], HUB_FIELDS, _HUB_HISTOGRAMS, look, *pairs),
+            **_numbers([HUB_ROW], _HUB, look, *pairs),
         },
-        "total": _numbers(all_workers, WORKER_FIELDS, _WORKER_HISTOGRAMS, look, *pairs),
+        "total": _numbers(all_workers, _WORKERS, look, *pairs),
         "workers": workers,
         "routes": [_route(route, look, for_rates) for route in sorted(look.traffic)],
     }
@@ -169,45 +180,40 @@ def _process(look: Look, index: int, before: Look | None) -> Figures:
 
 
 def _numbers(
-    indices: Iterable[int],
-    fields: Sequence[Field],
-    histograms: Sequence[Histogram],
-    look: Look,
-    for_rates: Look | None,
-    for_latency: Look | None,
+    indices: Sequence[int], columns: _Columns, look: Look, for_rates: Look | None, for_latency: Look | None
 ) -> Figures:
     """Give the sums over the rows `indices`."""
-    indices = list(indices)
-    sums = {member: sum(look.rows[index][member] for index in indices) for member in fields}
-    counts = {member: value for member, value in sums.items() if member not in _GAUGES}
+    now = _sums(look, indices)
     per_s = {}
     if for_rates is not None:
-        for member, value in counts.items():
-            then = sum(for_rates.rows[index][member] for index in indices)
-            per_s[member.name.lower()] = _rate(value, then, look.at - for_rates.at)
+        then, seconds = _sums(for_rates, indices), look.at - for_rates.at
+        per_s = {name: _rate(now[place], then[place], seconds) for place, name in columns.counts}
+    before = None if for_latency is None else _sums(for_latency, indices)
     return {
-        "now": {member.name.lower(): value for member, value in sums.items() if member in _GAUGES},
-        "counts": {member.name.lower(): value for member, value in counts.items()},
+        "now": {name: now[place] for place, name in columns.gauges},
+        "counts": {name: now[place] for place, name in columns.counts},
         "per_s": per_s,
-        "latency": {
-            histogram.name.lower(): _latency(_buckets(look, indices, histogram, for_latency))
-            for histogram in histograms
-        },
+        "latency": {name: _latency(_buckets(now, before, histogram)) for histogram, name in columns.histograms},
     }
+
+
+def _sums(look: Look, indices: Sequence[int]) -> list[int]:
+    """Add up rows, histograms included."""
+    if len(indices) == 1:
+        return look.rows[indices[0]]
+    return list(map(sum, zip(*(look.rows[index] for index in indices), strict=True)))
 
 
 def _rate(now: int, then: int, seconds: float) -> float:
     return round(max(0, now - then) / seconds, 3)  # less than before: a process began at 0 again
 
 
-def _buckets(look: Look, indices: Sequence[int], histogram: Histogram, before: Look | None) -> list[int]:
-    """Add up the buckets; what was in them before does not count."""
-    total = [0] * (len(BOUNDS_S) + 1)
-    for index in indices:
-        counts, _ = read_histogram(look.rows[index], histogram)
-        then = [0] * len(counts) if before is None else read_histogram(before.rows[index], histogram)[0]
-        total = [value + max(0, now - old) for value, now, old in zip(total, counts, then, strict=True)]
-    return total
+def _buckets(now: Sequence[int], before: Sequence[int] | None, histogram: int) -> list[int]:
+    """Give the counts by bucket; what was in them before does not count."""
+    counts = read_histogram(now, histogram)[0]
+    if before is None:
+        return counts
+    return [max(0, count - old) for count, old in zip(counts, read_histogram(before, histogram)[0], strict=True)]
 
 
 def _latency(buckets: Sequence[int]) -> Figures:

@@ -7,10 +7,10 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from gripproxy import __version__
-from gripproxy.bus.audience import CHANNELS_MAX_COUNT as ASKED_MAX_COUNT
-from gripproxy.bus.audience import Audience
+from gripproxy.bus.audience import ASKED_MAX_COUNT, Audience
 from gripproxy.bus.busy_channels import BusyChannels
 from gripproxy.bus.control_answer import ControlAnswer
 from gripproxy.bus.control_request import ControlRequest, ControlRequestError
@@ -21,12 +21,22 @@ from gripproxy.bus.process_clock import read_age_s, read_cpu_s
 from gripproxy.scoreboard import Field, Scoreboard
 
 FIRST_LOOK_S = 1.0  # between the two looks of a first answer
+DOCUMENT_AGE_MAX_S = 0.4  # with 56 workers it takes some milliseconds to make one
 IDLE_S = KEPT_S  # nobody asked for so long: nobody looks
 CHANNELS_COUNT = 20  # in a document, unless the query says otherwise
 CHANNELS_MAX_COUNT = 1_000
 _NO_STORE = [(b"Cache-Control", b"no-store")]
 
 ReadTraffic = Callable[[], Mapping[str, Sequence[int]]]
+
+
+@dataclass(slots=True)
+class _Document:
+    """What is answered. `channels` are all that are known, the busiest first."""
+
+    at: float
+    figures: dict[str, object]
+    channels: list[dict[str, object]]
 
 
 class LiveStats:
@@ -41,6 +51,7 @@ class LiveStats:
         self._read_traffic = read_traffic
         self.audience = Audience(outlet)
         self._looks = Looks()
+        self._latest: _Document | None = None
         self._busy: BusyChannels | None = None  # none while nobody looks
         self._asked_at = 0.0
         self._second: asyncio.TimerHandle | None = None
@@ -69,30 +80,35 @@ class LiveStats:
         return self._answer(channels_count)
 
     def _answer(self, channels_count: int) -> ControlAnswer:
-        body = encode_json(self._document(channels_count)) + b"\n"
+        document = self._document()
+        body = encode_json({**document.figures, "channels": document.channels[:channels_count]}) + b"\n"
         return ControlAnswer(200, body, b"application/json", [*_NO_STORE])
 
-    def _document(self, channels_count: int) -> dict[str, object]:
-        look = self._look()
-        age_s = read_age_s(os.getppid())
-        document = {
-            "version": __version__,
-            "at": round(time.time(), 3),
-            "supervisor_pid": os.getppid(),
-            "uptime_s": None if age_s is None else round(age_s, 1),
-            **describe(self._looks, look),
-            "channels": self._channels(channels_count),
-        }
-        self._looks.add(look)
-        return document
+    def _document(self) -> "_Document":
+        """Give the figures of now; several who ask at the same time get the same."""
+        now = time.monotonic()
+        if self._latest is None or now - self._latest.at > DOCUMENT_AGE_MAX_S:
+            look = self._look()
+            age_s = read_age_s(os.getppid())
+            figures = {
+                "version": __version__,
+                "at": round(time.time(), 3),
+                "supervisor_pid": os.getppid(),
+                "uptime_s": None if age_s is None else round(age_s, 1),
+                **describe(self._looks, look),
+            }
+            self._looks.add(look)
+            self._latest = _Document(now, figures, self._channels())
+        return self._latest
 
-    def _channels(self, count: int) -> list[dict[str, object]]:
-        """Give the channels that cause the most deliveries: among the first by items, by items times listeners."""
+    def _channels(self) -> list[dict[str, object]]:
+        """Give the channels that most deliveries come of: among the first by items, by items times listeners."""
         if self._busy is None:
             return []
-        now, rows = self._loop.time(), []
-        for busy in self._busy.busiest(max(count, ASKED_MAX_COUNT)):
-            listeners = self.audience.of(busy.channel, now)
+        audience = self.audience.counts(self._loop.time())
+        rows = []
+        for busy in self._busy.busiest(CHANNELS_MAX_COUNT):
+            listeners = audience.get(busy.channel)
             rows.append((busy.items_per_s * (listeners or 0), busy.items_per_s, busy.channel, listeners))
         rows.sort(key=lambda row: row[:2], reverse=True)
         return [
@@ -102,7 +118,7 @@ class LiveStats:
                 "listeners": listeners,
                 "deliveries_per_s": None if listeners is None else round(deliveries_per_s, 3),
             }
-            for deliveries_per_s, items_per_s, channel, listeners in rows[:count]
+            for deliveries_per_s, items_per_s, channel, listeners in rows
         ]
 
     def _look(self) -> Look:
@@ -117,9 +133,8 @@ class LiveStats:
         if self._busy is None:
             self._busy = BusyChannels(self._asked_at)
             self._outlet.on_items_sent = self._busy.note
-            self._second = self._loop.call_later(
-                FIRST_LOOK_S * 0.8, self._on_second
-            )  # so that the first answer has some
+            # A little before the first answer, so that it has some.
+            self._second = self._loop.call_later(FIRST_LOOK_S * 0.8, self._on_second)
 
     def _on_second(self) -> None:
         now = self._loop.time()
