@@ -12,12 +12,13 @@ from gripproxy.bus.metrics_table import FAMILIES, HISTOGRAMS, ROUTE_FAMILIES, Fa
 from gripproxy.bus.reference_metrics import reference_lines
 from gripproxy.protocol.telemetry import Traffic
 from gripproxy.scoreboard import Field, Histogram, Scoreboard
+from tests import dashboard
+from tests.dashboard import expressions, read_dashboard
 from tests.installed import require
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs" / "metrics.md"
 RULES = ROOT / "deploy" / "prometheus" / "gripproxy.rules.yml"
-DASHBOARD = ROOT / "deploy" / "grafana" / "gripproxy.json"
 ALL: tuple[Family | RouteFamily, ...] = (*FAMILIES, *HISTOGRAMS, *ROUTE_FAMILIES)
 HISTOGRAM_SUFFIXES = ("_bucket", "_sum", "_count")
 
@@ -49,14 +50,6 @@ def sample_names(prefix: str) -> set[str]:
 
 def metrics_in(text: str) -> set[str]:
     return set(re.findall(r"\bgripproxy_\w+", text))
-
-
-def expressions() -> list[str]:
-    """Give the dashboard's expressions, as Grafana sends them to Prometheus."""
-    panels = json.loads(DASHBOARD.read_text())["panels"]
-    found = [target["expr"] for panel in panels for target in panel.get("targets", ())]
-    values = {"${prefix}": "", "$__rate_interval": "1m", "$instance": ".*"}
-    return [re.sub("|".join(map(re.escape, values)), lambda match: values[match[0]], text) for text in found]
 
 
 def test_every_metric_is_documented_and_no_other() -> None:
@@ -102,7 +95,7 @@ def test_counters_are_named_as_such() -> None:
         assert family.scope in Scope if isinstance(family, Family) else family.samples[0][1] in set(Traffic)
 
 
-@pytest.mark.parametrize("path", [DOCS, RULES, DASHBOARD], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [DOCS, RULES, dashboard.PATH], ids=lambda path: path.name)
 def test_texts_ask_for_metrics_that_exist(path: Path) -> None:
     """A metric that was renamed shows as an empty panel, or as an alert that never comes."""
     named = metrics_in(path.read_text())
@@ -128,9 +121,9 @@ def test_dashboard_asks_what_prometheus_understands(tmp_path: Path) -> None:
 
 def test_dashboard_can_be_imported_as_it_is() -> None:
     """Its panels have ids and places of their own, and its data source is chosen by whoever opens it."""
-    dashboard = json.loads(DASHBOARD.read_text())
-    panels = dashboard["panels"]
-    assert dashboard["id"] is None and dashboard["title"] == "gripproxy"
+    board = read_dashboard()
+    panels = board["panels"]
+    assert board["id"] is None and board["title"] == "gripproxy"
     assert len({panel["id"] for panel in panels}) == len(panels)
     cells = [
         (place["x"] + x, place["y"] + y)
@@ -139,8 +132,8 @@ def test_dashboard_can_be_imported_as_it_is() -> None:
         for y in range(place["h"])
     ]
     assert len(cells) == len(set(cells)) and max(x for x, _ in cells) < 24
-    used = set(re.findall(r"\$\{?(\w+)", DASHBOARD.read_text())) - {"__rate_interval", "__all"}
-    assert used == {variable["name"] for variable in dashboard["templating"]["list"]}
+    used = set(re.findall(r"\$\{?(\w+)", dashboard.PATH.read_text())) - {"__rate_interval", "__all"}
+    assert used == {variable["name"] for variable in board["templating"]["list"]}
     assert {panel["datasource"]["uid"] for panel in panels if "targets" in panel} == {"${datasource}"}
 
 

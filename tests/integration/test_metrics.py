@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartServer
+from tests.dashboard import expressions
 from tests.installed import require
 from tests.integration.deadline import wait_until
 from tests.integration.origin import ScriptedOrigin, answer
@@ -183,8 +184,9 @@ def test_promtool_takes_the_page(metered: MeteredServer) -> None:
 
 
 def test_prometheus_reads_it_with_the_example_configuration(metered: MeteredServer, short_path: Path) -> None:
-    """Target, metrics and alerts are there, and nothing is wrong with what the server says."""
+    """Target, metrics and alerts are there, and every panel of the dashboard has something to show."""
     require("prometheus")
+    client = metered.open("/stream", b"[open]\n")
     (port,) = free_ports(1)
     deploy = ROOT / "deploy" / "prometheus"
     (short_path / "gripproxy.rules.yml").write_text((deploy / "gripproxy.rules.yml").read_text())
@@ -202,13 +204,15 @@ def test_prometheus_reads_it_with_the_example_configuration(metered: MeteredServ
         data: dict[str, object] = answered["data"]
         return data
 
-    def processes_up() -> bool:
-        data = ask("query?" + urllib.parse.urlencode({"query": "sum(gripproxy_up)"}))
-        return [sample["value"][1] for sample in data["result"]] == ["3"]  # type: ignore[attr-defined]
+    def query(text: str) -> list[str]:
+        samples = ask("query?" + urllib.parse.urlencode({"query": text}))["result"]
+        return [sample["value"][1] for sample in samples]  # type: ignore[attr-defined]
 
     try:
         prometheus.wait_for_output("Server is ready to receive web requests", 30.0)
-        wait_until(processes_up, "hub and workers are known to be up", 30.0)
+        wait_until(lambda: query("sum(gripproxy_up)") == ["3"], "hub and workers are known to be up", 30.0)
+        for text in expressions():
+            wait_until(lambda text=text: query(text), f"there is something to show for {text}", 30.0)
         (target,) = ask("targets")["activeTargets"]  # type: ignore[misc]
         assert (target["health"], target["lastError"]) == ("up", "")
         (group,) = ask("rules")["groups"]  # type: ignore[misc]
@@ -217,3 +221,4 @@ def test_prometheus_reads_it_with_the_example_configuration(metered: MeteredServ
         }
     finally:
         prometheus.stop()
+        client.close()
