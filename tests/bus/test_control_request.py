@@ -73,7 +73,7 @@ def test_target_has_a_path_and_parameters() -> None:
         (b"POST / HTTP/1.1\r\nContent-Length: 1_0\r\n\r\n", 400, "Bad Content-Length."),
         (b"POST / HTTP/1.1\r\nContent-Length:\r\n\r\n", 400, "Bad Content-Length."),
         (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400, "Bad Content-Length."),
-        (b"POST / HTTP/1.1\r\nContent-Length: 51\r\n\r\n", 400, "Request body too large."),
+        (b"POST / HTTP/1.1\r\nContent-Length: 51\r\n\r\n", 413, "Request body too large."),
         (b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nabc", 400, "Request body exceeded Content-Length."),
         (b"POST / HTTP/1.1\r\nContent-Length: -2\r\n\r\n", 400, "Request body exceeded Content-Length."),
         (b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n", 400, "Request body exceeded Content-Length."),

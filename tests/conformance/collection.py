@@ -1,6 +1,7 @@
 """Every scenario there is, by what it is about."""
 
 from tests.conformance import (
+    commands,
     cross_origin,
     errors,
     filter_errors,
@@ -14,6 +15,9 @@ from tests.conformance import (
     patches,
     polls,
     proxying,
+    publish_access,
+    publish_inputs,
+    publish_refusals,
     publishing,
     repolls,
     routing,
@@ -38,8 +42,12 @@ AREAS = {
     "Order and duplicates of items": sequencing.SCENARIOS,
     "Filters and meta": filters_.SCENARIOS,
     "Filters that fail": filter_errors.SCENARIOS,
-    "Publishing: inputs, formats, refusals": publishing.SCENARIOS,
+    "Publishing: inputs and formats": publishing.SCENARIOS,
+    "Publishing: types and encodings": publish_inputs.SCENARIOS,
+    "Publishing: items that are refused": publish_refusals.SCENARIOS,
+    "Publishing: who may": publish_access.SCENARIOS,
     "Publishing: patches and hints": patches.SCENARIOS,
+    "Commands": commands.SCENARIOS,
     "CORS and JSON-P": cross_origin.SCENARIOS,
     "Routes": routing.SCENARIOS,
     "Trust and forwarded headers": trust.SCENARIOS,

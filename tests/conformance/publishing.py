@@ -40,11 +40,6 @@ def published(
     )
 
 
-def refused(name: str, why: str, *values: object, difference: Difference | None = None) -> Scenario:
-    """Make the scenario of items that the control port refuses."""
-    return Scenario(name=f"publish-refused-{name}", why=why, steps=[control(items(*values))], difference=difference)
-
-
 STREAM_X = {"content": "x"}
 
 
@@ -222,48 +217,64 @@ SCENARIOS = [
             Control(b"POST /publish/ HTTP/1.1\r\n\r\n"),
             Control(b"POST /publish/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
             Control(b"POST /publish/ HTTP/1.1\r\nContent-Length: many\r\n\r\n"),
-            Control(b"POST /publish/ HTTP/1.1\r\nContent-Length: 1000001\r\n\r\n"),
             Control(b"POST /publish/ HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}}"),
             Control(b"POST /publish/ HTTP/1.1\r\nX-A: " + b"a" * 10_000),
         ],
     ),
     Scenario(
-        name="control-bad-bodies",
-        why="bodies that are no list of items",
+        name="control-body-too-large",
+        why="the answer comes before the body",
+        steps=[Control(b"POST /publish/ HTTP/1.1\r\nContent-Length: 1000001\r\n\r\n")],
+        difference=Difference(
+            id="large-body-is-413", reference="HTTP/1.1 400 Bad Request", ours="HTTP/1.1 413 Content Too Large"
+        ),
+    ),
+    Scenario(
+        name="control-accept",
+        why="q-values do not count, and the last entry that is known wins",
         steps=[
-            control(body) for body in (b"", b"{", b"null", b"[]", b"{}", b'{"items":{}}', b'{"items":["x"]}', b"\xff")
+            control(items(), f"Accept: {accept}")
+            for accept in (
+                "application/json, */*",
+                "*/*, application/json",
+                "text/html, application/json;q=0",
+                "application/*",
+                "application/json; charset=utf-8",
+                "text/*",
+                "*",
+                "",
+            )
         ],
     ),
-    refused("no-channel", "whom is it for", {"http-stream": STREAM_X}),
-    refused("channel-type", "a channel that is no text", {"channel": 5, "http-stream": STREAM_X}),
-    refused("no-formats", "nothing to send", {"channel": "c"}),
-    refused("empty-formats", "nothing to send", {"channel": "c", "formats": {}}),
-    refused("formats-type", "formats that are no object", {"channel": "c", "formats": []}),
-    refused("no-content", "neither content nor content-bin", {"channel": "c", "http-stream": {}}),
-    refused("no-body", "neither body nor body-bin", {"channel": "c", "http-response": {"code": 200}}),
-    refused("content-type", "content that is no text", {"channel": "c", "http-stream": {"content": 1}}),
-    refused("code-range", "a code beyond 999", {"channel": "c", "http-response": {"code": 1000, "body": ""}}),
-    refused("code-type", "a code that is a list", {"channel": "c", "http-response": {"code": [], "body": ""}}),
-    refused(
-        "headers-pair",
-        "a header of three parts",
-        {"channel": "c", "http-response": {"headers": [["a", "b", "c"]], "body": ""}},
-    ),
-    refused(
-        "headers-type", "headers that are text", {"channel": "c", "http-response": {"headers": "a: b", "body": ""}}
-    ),
-    refused("id-type", "an id that is a number", {"channel": "c", "id": 1, "http-stream": STREAM_X}),
-    refused("meta-type", "meta that is no object", {"channel": "c", "meta": [], "http-stream": STREAM_X}),
-    refused("action-type", "an action that is a number", {"channel": "c", "http-stream": {"action": 1}}),
-    refused(
-        "action-unknown",
-        "an action nobody has heard of",
-        {"channel": "c", "http-stream": {"action": "explode"}},
+    Scenario(
+        name="control-accept-in-capitals",
+        why="media types are the same in any letter case",
+        steps=[control(items(), "Accept: TEXT/PLAIN")],
         difference=Difference(
-            id="refusal-names-unknown-action",
-            reference=sized("Invalid format: "),
-            ours=sized("Invalid format: 'http-stream' contains 'action' with unknown value: 'explode'"),
+            id="accept-in-any-letter-case",
+            reference="HTTP/1.1 406 Not Acceptable\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+            + sized("Not Acceptable. Supported formats are text/plain and application/json."),
+            ours="HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n" + sized("Published"),
         ),
+    ),
+    Scenario(
+        name="control-paths-and-methods",
+        why="one slash at the end is none, and every method but POST is refused with the one that is allowed",
+        steps=[
+            control("", path=path, method=method)
+            for path in ("/", "/publish//", "//publish", "/PUBLISH", "/recover", "/recover/", "/publish")
+            for method in ("GET", "PUT", "OPTIONS", "DELETE")
+        ],
+    ),
+    Scenario(
+        name="control-without-cors",
+        why="no page of another origin is answered as one that may read it",
+        steps=[control("", "Access-Control-Request-Method: POST", path="/publish/", method="OPTIONS")],
+    ),
+    Scenario(
+        name="control-bad-bodies",
+        why="bodies that are no list of items",
+        steps=[control(body) for body in (b"", b"{", b"null", b"[]", b"{}", b'{"items":{}}', b"\xff")],
     ),
     Scenario(
         name="publish-one-bad-item",
@@ -278,7 +289,7 @@ SCENARIOS = [
         difference=Difference(
             id="refusal-names-item",
             reference=sized("Invalid format: no formats specified"),
-            ours=sized("Invalid format: no formats specified in item 2 of 2"),
+            ours=sized("Invalid format: no formats specified (items[1])"),
         ),
     ),
 ]

@@ -12,6 +12,7 @@ from tests.conformance.configurations import SETTLING_HOST, WARM_HOST
 from tests.conformance.scenario import (
     Answered,
     Asked,
+    Command,
     Control,
     End,
     HalfClose,
@@ -26,10 +27,11 @@ from tests.conformance.scenario import (
     Settle,
     Step,
     Subscribed,
+    Tell,
     Unsubscribed,
     get,
 )
-from tests.conformance.transcript import methods_in, readable, readable_request
+from tests.conformance.transcript import methods_in, readable, readable_reply, readable_request
 from tests.integration.deadline import wait_until
 from tests.integration.origin import Answer, ScriptedOrigin
 from tests.integration.raw_client import RawClient
@@ -37,6 +39,8 @@ from tests.integration.server import Server
 from tests.integration.subscription_watch import SubscriptionWatch
 
 SUBSCRIPTION_MAX_COUNT = 20  # of one connection, with the servers' default settings
+COMMAND_TIMEOUT_MS = 10_000
+LAST_REQUEST = b"32:6:method,8:nonsense,2:id,4:last,}"
 QUIET_S = 0.12  # after the last step: bytes that should not come would come within it
 
 
@@ -79,6 +83,24 @@ class Bench:
     def settle(self) -> None:
         """Wait until the server has taken in every answer that its origin has sent so far."""
         self._open_stream("/settle", SETTLING_HOST).close()
+
+    def ask(self, frames: Sequence[bytes], is_answered: bool) -> list[bytes]:
+        """Send a request to the command socket and give its reply; or, if there is none, that to a request behind it.
+
+        Raises:
+            AssertionError: there is no reply.
+        """
+        dealer = self._context.socket(zmq.DEALER)
+        dealer.setsockopt(zmq.LINGER, 0)
+        try:
+            dealer.connect(f"tcp://127.0.0.1:{self.server.command_port}")
+            dealer.send_multipart(list(frames))
+            if not is_answered:
+                dealer.send_multipart([b"", LAST_REQUEST])
+            assert dealer.poll(COMMAND_TIMEOUT_MS), f"no reply to {frames!r}"
+            return dealer.recv_multipart()
+        finally:
+            dealer.close()
 
     def close(self) -> None:
         """End the publishers' sockets and what was held."""
@@ -176,7 +198,19 @@ class Conversation:
         self.bench.server.publish(*map(dict, step.items))
 
     def push(self, step: Push) -> None:
-        self.bench.push.send(step.frame)
+        self.bench.push.send_multipart([step.frame, *step.more])
+
+    def tell(self, step: Tell) -> None:
+        self.bench.watch.socket.send_multipart(list(step.frames))
+
+    def command(self, step: Command) -> None:
+        *envelope, body = self.bench.ask(step.frames, step.is_answered)
+        text = "".join(f"{frame!r}\n" for frame in envelope) + readable_reply(body)
+        server = self.bench.server
+        ports = {"push": server.push_port, "sub": server.sub_port, "command": server.command_port}
+        for name, port in ports.items():
+            text = text.replace(f":{port}'", f":<{name}>'")
+        self.controls.append(text.encode("latin-1"))
 
     def control(self, step: Control) -> None:
         with RawClient(self.bench.server.control_port) as client:
@@ -250,6 +284,8 @@ _TAKE: dict[type[Step], Callable[..., None]] = {
     Unsubscribed: Conversation.unsubscribed,
     Publish: Conversation.publish,
     Push: Conversation.push,
+    Tell: Conversation.tell,
+    Command: Conversation.command,
     Control: Conversation.control,
     Asked: Conversation.asked,
     Answered: Conversation.answered,

@@ -68,9 +68,28 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """Publish one frame over ZeroMQ PUSH."""
+    """Publish one message over ZeroMQ PUSH; more frames than one are no item."""
 
     frame: bytes
+    more: Sequence[bytes] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Send one message on a ZeroMQ publisher's socket: a topic and an item, or what is none."""
+
+    frames: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Send frames to the command socket. Its reply joins the transcript, the keys of its maps in order.
+
+    `is_answered`: otherwise there must be no reply before that to a request which is sent behind it.
+    """
+
+    frames: Sequence[bytes]
+    is_answered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +145,8 @@ Step = (
     | Unsubscribed
     | Publish
     | Push
+    | Tell
+    | Command
     | Control
     | Asked
     | Answered

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 import jwt
+import tnetstring
 
 from tests.integration.origin import OriginRequest
 
@@ -27,6 +28,17 @@ FRAMING_HEADER = re.compile(
 def methods_in(sent: bytes) -> list[str]:
     """Give the methods of the requests a client has sent, in order."""
     return [match.decode() for match in REQUEST_LINE.findall(sent)]
+
+
+def readable_reply(body: bytes) -> str:
+    """Spell a reply of the command socket, whose maps have their keys in the order of a hash table."""
+    return _in_order(tnetstring.loads(body))
+
+
+def _in_order(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name!r}: {_in_order(value[name])}" for name in sorted(value)) + "}"
+    return repr(value)
 
 
 @dataclass(slots=True)

@@ -136,5 +136,5 @@ class ControlRequestReader:
         if length < 0:
             raise ControlRequestError("Request body exceeded Content-Length.")
         if length > self._body_max_bytes:
-            raise ControlRequestError("Request body too large.")
+            raise ControlRequestError("Request body too large.", status=413)
         return length
