@@ -386,7 +386,8 @@ def test_too_large_an_instruct_is_a_502(routes: str, text: bytes) -> None:
     talk.asks(1)
     talk.origin_answers(1, LONG_POLL)
     log, respond = talk.origin_sent(1, None)
-    assert log == Log(1, "origin origin:80: its response with an instruct exceeds 100000 bytes", is_origin_error=True)
+    reason = "origin origin:80: its response with an instruct exceeds 100000 bytes"
+    assert log == Log(1, reason, is_origin_error=True, about=1)
     assert status_and_body([respond]) == (502, text)
 
 

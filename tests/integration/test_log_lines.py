@@ -118,6 +118,11 @@ def assert_one_id(server: Server) -> None:
     fetch(server.http_port)
     wait_until(lambda: len(json_events(server.output())) >= 3, "the request is logged")
     lines = json_events(server.output())
+    fetch(server.http_port, "/away")
+    wait_until(lambda: len(json_events(server.output())) >= 4, "the failed request is logged")
+    failed = json_events(server.output())[-1]
+    wait_until(lambda: server.output().count(f"{failed['id']}") == 2, "the reason has its id, too")
+    assert f'closed the connection before its response id={failed["id"]}"' in server.output()
     hold = next(line for line in lines if line["event"] == "hold")
     held, plain = (line for line in lines if line["event"] == "request")
     assert hold["url"] == held["url"] == "http://localhost/stream?access_token=***"

@@ -118,6 +118,7 @@ def test_connections_come_and_go(watched: Watched) -> None:
     assert watched.told(ConnRecord, 2)[1] == conn
     client.close()
     assert watched.told(ConnEndRecord) == [ConnEndRecord(conn.id, "")]
+    assert watched.telemetry.id_of(fd) == conn.id, "the line that says why it ended needs it"
 
 
 def test_request_ids_tell_live_connections(watched: Watched) -> None:

@@ -482,7 +482,10 @@ class Driver:
     def _log(self, effect: Log) -> None:
         if effect.is_origin_error:
             self.row[Field.ORIGIN_ERRORS] += 1
-        log.log(LEVELS[effect.level], "%s", effect.text)
+        text = effect.text
+        if effect.about is not None and self.telemetry is not None:
+            text += f" id={self.telemetry.id_of(effect.about)}"
+        log.log(LEVELS[effect.level], "%s", text)
 
 
 _DO: dict[type[Effect], Callable[[Driver, Any], None]] = {

@@ -81,6 +81,7 @@ class Telemetry:
         # Numbers of requests by connection, for their ids. An earlier process of this worker had others.
         self._serials = array("Q")
         self._next_serial = int(time.time() * 1000) * 64
+        self._ended = -1, 0  # the last request that ended: connection and serial
         self._addresses: dict[int, str] = {}  # of clients whose logical address is not their socket's
         self._records: list[Record] = []
         self._is_telling = False
@@ -170,6 +171,7 @@ class Telemetry:
             self._tell(ConnEndRecord(self.id_of(conn_id), traffic.route))
         elif self.watched & _SUBS:
             self._tell_soon()
+        self._ended = conn_id, self._serials[conn_id]
         self._serials[conn_id] = 0
 
     def _note(self, record: RequestRecord | HoldRecord) -> None:
@@ -182,7 +184,10 @@ class Telemetry:
 
     def id_of(self, conn_id: int) -> str:
         """Give the id of a connection's request, in log lines, packets and answers."""
-        return f"{self._worker_index}-{conn_id:x}-{self._serials[conn_id]:x}"
+        serial = self._serials[conn_id]
+        if not serial and self._ended[0] == conn_id:  # a line about how it ended
+            serial = self._ended[1]
+        return f"{self._worker_index}-{conn_id:x}-{serial:x}"
 
     def live(self, query: int, ids: Sequence[str]) -> None:
         """Tell the hub which of these ids are connections of this worker now."""

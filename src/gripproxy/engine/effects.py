@@ -206,12 +206,14 @@ LOG_WARNING = 1
 class Log:
     """Say this to the operator. `level` is the reference's: 0 error, 1 warning, 2 info, 3 debug.
 
-    With `is_origin_error` it also says that a request got no answer, or a bad one, from any origin.
+    With `is_origin_error` it also says that a request got no answer, or a bad one, from any origin. `about`: the
+    connection whose request it is about.
     """
 
     level: int
     text: str
     is_origin_error: bool = False
+    about: int | None = None
 
 
 Effect = (

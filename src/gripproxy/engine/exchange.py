@@ -215,10 +215,11 @@ class Exchange:
         reason = f"origin {targets[self._targets_tried - 1].label}: {event.detail}"
         is_unreachable = event.failure is OriginFailure.CONNECT
         if is_unreachable and self._targets_tried < len(targets):
-            return [Log(LOG_WARNING, reason), *self._ask(now)]
+            return [Log(LOG_WARNING, reason, about=self.conn_id), *self._ask(now)]
         self._note_body(event.is_request_done)
         if event.failure is OriginFailure.LENGTH_REQUIRED:
-            return [Log(LOG_WARNING, reason), *self._answer_text(411, "Must provide Content-Length header.")]
+            log = Log(LOG_WARNING, reason, about=self.conn_id)
+            return [log, *self._answer_text(411, "Must provide Content-Length header.")]
         if not is_unreachable:
             return self._answer_error(reason, _FAILURE_TEXTS[event.failure])
         tried = ", ".join(target.label for target in targets)
@@ -228,7 +229,7 @@ class Exchange:
         self._enter(CLOSED)
         self.is_broken = True
         reason = f"origin broke off in the middle of a response: {event.detail}"
-        return [Log(LOG_WARNING, reason, is_origin_error=True), Cut(self.conn_id)]
+        return [self._origin_error(reason), Cut(self.conn_id)]
 
     def _on_relay_done(self, event: RelayDone, now: float) -> list[Effect]:
         self.answer.body_bytes = event.body_bytes
@@ -335,7 +336,7 @@ class Exchange:
             return self._rules.sessions.hold_stream(self.conn_id, request, instruct, payload, now)
         is_persistent = framing is CHUNKED and request.head.is_keep_alive
         payload = payload + LAST_CHUNK if framing is CHUNKED else payload
-        log = Log(LOG_WARNING, f"bad instruct for {request.url}: {filter_error}", is_origin_error=True)
+        log = self._origin_error(f"bad instruct for {request.url}: {filter_error}")
         return [log, Respond(self.conn_id, payload, is_persistent)]
 
     def _respond(self, status: int, reason: bytes, headers: Headers, body: bytes) -> list[Effect]:
@@ -349,7 +350,10 @@ class Exchange:
         self._enter(CLOSED)
         payload, is_persistent = self.request.answer_error(debug_text)
         self.answer.note(502, payload)
-        return [Log(LOG_WARNING, reason, is_origin_error=True), Respond(self.conn_id, payload, is_persistent)]
+        return [self._origin_error(reason), Respond(self.conn_id, payload, is_persistent)]
+
+    def _origin_error(self, text: str) -> Log:
+        return Log(LOG_WARNING, text, is_origin_error=True, about=self.conn_id)
 
     def _answer_text(self, status: int, text: str) -> list[Effect]:
         self._enter(CLOSED)

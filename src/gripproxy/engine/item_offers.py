@@ -247,7 +247,7 @@ class ItemOffers:
         if now - self._unfit_said_at >= 1.0:
             self._unfit_said_at = now
             where = f"item on channel {item.channel!r} for {hold.request.url}"
-            logs.append(Log(LOG_WARNING, f"{where} was not sent: {text}"))
+            logs.append(Log(LOG_WARNING, f"{where} was not sent: {text}", about=hold.conn_id))
         if not hold.request.is_debug:
             return logs
         if isinstance(hold, TrackedStream):

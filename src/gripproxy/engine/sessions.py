@@ -177,7 +177,8 @@ class Sessions:
 
     def _refuse(self, stream: TrackedStream, text: str, now: float) -> list[Effect]:
         """End a stream whose instruct makes no sense."""
-        log = Log(LOG_WARNING, f"bad instruct for {stream.url}: {text}", is_origin_error=True)
+        text_logged = f"bad instruct for {stream.url}: {text}"
+        log = Log(LOG_WARNING, text_logged, is_origin_error=True, about=stream.conn_id)
         return [log, *self.fail(stream, text, now)]
 
     def _settle(self, stream: TrackedStream, instruct: Instruct, now: float, is_first: bool) -> list[Effect]:
