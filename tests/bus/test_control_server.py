@@ -10,7 +10,7 @@ import pytest
 from gripproxy.bus import control_server
 from gripproxy.bus.control_answer import ControlAnswer
 from gripproxy.bus.control_request import ControlRequest
-from gripproxy.bus.control_routes import Response
+from gripproxy.bus.control_routes import ControlRoutes, Response
 from gripproxy.bus.control_server import ControlServer, open_listener, open_unix_listener
 from gripproxy.bus.control_stream import ControlStream
 from gripproxy.errors import ConfigError
@@ -27,7 +27,9 @@ class Site:
         self._path = str(Path(bench.directory, "control"))
         self.requests: list[ControlRequest] = []
         self.responses: list[Response | Exception] = []  # for the first requests; the others are just seen
-        self.server = ControlServer(bench.loop, open_unix_listener("key", self._path), self._respond, 1000, 1000)
+        self.refusal: ControlAnswer | None = None
+        routes = ControlRoutes(self._respond, lambda _, __: self.refusal)
+        self.server = ControlServer(bench.loop, open_unix_listener("key", self._path), routes, 1000, 1000)
         bench.opened.callback(self.server.close)
 
     def _respond(self, request: ControlRequest) -> Response:
@@ -116,6 +118,31 @@ def test_continue_comes_before_the_body_is_sent(bench: BusBench) -> None:
     assert received == b"HTTP/1.1 100 Continue\r\n\r\n"
     client.send(b"x")
     assert site.read_to_end(client).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_stranger_is_refused_before_his_body_has_come(bench: BusBench, size: int) -> None:
+    """He gets no room for it, nor is he told to go on."""
+    site = Site(bench)
+    site.refusal = ControlAnswer(401, b"no\n")
+    client = site.connect()
+    client.send(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n" + b"x" * size)
+    answer = site.read_to_end(client)
+    assert answer.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+    assert answer.endswith(b"\r\n\r\nno\n")
+    assert site.requests == []
+
+
+def test_body_that_comes_in_pieces_is_no_reason_to_refuse(bench: BusBench) -> None:
+    """Large items are always sent so."""
+    site = Site(bench)
+    client = site.connect()
+    client.send(PUBLISH[:-2])
+    bench.turn()
+    client.send(PUBLISH[-2:-1])
+    bench.turn()
+    client.send(PUBLISH[-1:])
+    assert site.read_to_end(client).endswith(b"seen\n")
 
 
 def test_slow_request_is_given_up(bench: BusBench, monkeypatch: pytest.MonkeyPatch) -> None:

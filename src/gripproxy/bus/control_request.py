@@ -99,6 +99,11 @@ class ControlRequestReader:
         self._request.body = bytes(self._buffer)
         return self._request
 
+    @property
+    def head(self) -> ControlRequest | None:
+        """The request without its body, once its head has come."""
+        return self._request
+
     def take_continue(self) -> bool:
         """Say, once, that the client waits for ``100 Continue`` before it sends the body."""
         is_due, self._is_continue_due = self._is_continue_due, False

@@ -52,13 +52,21 @@ class ControlRoutes:
         """
         self._routes[path, parameter] = ControlRoute(handler, methods, is_public)
 
-    def respond(self, request: ControlRequest) -> Response:
-        """Answer a complete request."""
+    def refuse(self, request: ControlRequest) -> ControlAnswer | None:
+        """Give the answer for a request that may not be served, by its head alone."""
         try:
             route = self._find(request)
-            refusal = self._guard(request, route is not None and route.is_public)
-            if refusal is not None:
-                return refusal
+        except ControlRequestError as error:
+            return answer_error(error)
+        return self._guard(request, route is not None and route.is_public)
+
+    def respond(self, request: ControlRequest) -> Response:
+        """Answer a complete request."""
+        refusal = self.refuse(request)
+        if refusal is not None:
+            return refusal
+        try:
+            route = self._find(request)
             if route is None:
                 return self._fallback(request)
             if request.method not in route.methods:

@@ -25,7 +25,7 @@ from gripproxy.bus.control_answer import (
     encode_stream_head,
 )
 from gripproxy.bus.control_request import ControlRequestError, ControlRequestReader
-from gripproxy.bus.control_routes import Handler, Response
+from gripproxy.bus.control_routes import ControlRoutes, Response
 from gripproxy.bus.control_stream import ControlStream
 from gripproxy.errors import ConfigError
 
@@ -52,18 +52,21 @@ class Place(IntEnum):
 
 
 class ControlServer:
-    """Accepts on `listener`, which it owns from now on, and answers each request by `respond`."""
+    """Accepts on `listener`, which it owns from now on, and answers each request by `routes`.
+
+    A request whose body is still to come is looked at before: strangers get no room for bodies.
+    """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         listener: socket.socket,
-        respond: Handler,
+        routes: ControlRoutes,
         head_max_bytes: int,
         body_max_bytes: int,
     ) -> None:
         self.loop = loop
-        self.respond = respond
+        self.routes = routes
         self._listener = listener
         self._limits = head_max_bytes, body_max_bytes
         self._counts = dict.fromkeys(Place, 0)
@@ -150,6 +153,7 @@ class _ControlConnection(asyncio.Protocol):
         self._server = server
         self._reader = reader
         self._place = Place.ASKING
+        self._is_admitted = False  # its head was looked at before its body had come
         self._is_asked = False  # the request was read, or refused: nothing more is
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -169,12 +173,18 @@ class _ControlConnection(asyncio.Protocol):
         except ControlRequestError as error:
             self._answer(answer_error(error), is_read=False)
             return
+        if request is None and not self._is_admitted and self._reader.head is not None:
+            self._is_admitted = True
+            refusal = self._server.routes.refuse(self._reader.head)
+            if refusal is not None:
+                self._answer(refusal, is_read=False)
+                return
         if self._reader.take_continue():
             self._transport.write(CONTINUE)
         if request is not None:
             self._is_asked = True
             try:
-                response = self._server.respond(request)
+                response = self._server.routes.respond(request)
             except Exception:  # a bug of ours: the client and the log are told, and the hub goes on
                 log.exception("control request failed")
                 response = FAILED

@@ -46,7 +46,7 @@ def open_control_server(loop: asyncio.AbstractEventLoop, settings: Settings, rou
     listener = open_listener("push_in_http_addr, push_in_http_port", settings.push_in_http_addr, port)
     log.info("publish input: HTTP on %s:%d", *listener.getsockname()[:2])
     head_max_bytes, body_max_bytes = settings.push_in_http_max_headers_size, settings.push_in_http_max_body_size
-    return ControlServer(loop, listener, routes.respond, head_max_bytes, body_max_bytes)
+    return ControlServer(loop, listener, routes, head_max_bytes, body_max_bytes)
 
 
 def open_metrics_server(
@@ -71,7 +71,7 @@ def open_metrics_server(
 
     routes = ControlRoutes(respond)
     health.register(routes)
-    return ControlServer(loop, listener, routes.respond, METRICS_REQUEST_MAX_BYTES, METRICS_REQUEST_MAX_BYTES)
+    return ControlServer(loop, listener, routes, METRICS_REQUEST_MAX_BYTES, METRICS_REQUEST_MAX_BYTES)
 
 
 def open_metrics_listener(spec: str) -> socket.socket:
