@@ -1,0 +1,250 @@
+"""The stats socket, to monitors that were written for Pushpin; with ``--server pushpin`` they show the reference."""
+
+import ast
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import StartServer, new_server
+from tests.installed import require
+from tests.integration.deadline import wait_until
+from tests.integration.origin import ScriptedOrigin, answer
+from tests.integration.process import Process
+from tests.integration.raw_client import RawClient
+from tests.integration.server import GRIPPROXY, PUSHPIN, Server, ServerKind, ServerPlan
+from tests.integration.stats_reader import Fields
+
+READER = Path(__file__).with_name("stats_reader.py")
+TIMEOUT_S = 30.0
+HANDLER = {
+    "stats_spec": "ipc://{rundir}/{ipc_prefix}stats",
+    "stats_report_interval": 1,
+    "subscription_linger": 1,
+    "message_block_size": 10,
+    "update_on_first_subscription": "false",
+}
+STREAM = answer("200 OK", "Content-Type: text/plain", "Grip-Hold: stream", "Grip-Channel: news", body=b"hi\n")
+POLL = answer("200 OK", "Content-Type: text/plain", "Grip-Hold: response", "Grip-Channel: polls", "Grip-Timeout: 60")
+PLAIN = answer("200 OK", "Content-Type: text/plain", body=b"plain")
+
+
+class Monitor:
+    """A reader in a process of its own, and what it has printed."""
+
+    def __init__(self, server: Server, kinds: str = "") -> None:
+        output_path = server.directory / f"monitor-{kinds or 'all'}.output"
+        argv = [sys.executable, str(READER), f"ipc://{server.directory}/t-stats", kinds]
+        self.process = Process("monitor", argv, output_path)
+
+    def packets(self, kind: str) -> list[Fields]:
+        """Give the fields of all packets of a type."""
+        lines = [line for line in self.process.output().splitlines(keepends=True) if line.endswith("}\n")]
+        return [ast.literal_eval(line.removeprefix(f"{kind} ")) for line in lines if line.startswith(f"{kind} ")]
+
+    def wait(self, kind: str, count: int = 1, **fields: object) -> None:
+        """Wait for so many packets with these fields."""
+        wanted = {name.replace("_", "-"): value for name, value in fields.items()}
+
+        def is_there() -> bool:
+            assert self.process.is_running(), self.process.output()
+            return sum(wanted.items() <= packet.items() for packet in self.packets(kind)) >= count
+
+        wait_until(is_there, f"{count} packets {kind} with {wanted}; it printed:\n{self.process.output()}", TIMEOUT_S)
+
+    def wait_subscribed(self, server: Server) -> None:
+        """Ask the origin until a connection is told: then all that follows is."""
+
+        def is_told() -> bool:
+            with RawClient(server.http_port) as client:
+                client.get("/plain")
+                client.receive_until(b"plain")
+            return bool(self.packets("conn"))
+
+        wait_until(is_told, "the monitor is subscribed", TIMEOUT_S)
+
+    def total(self, name: str) -> int:
+        """Add up a field of all reports."""
+        return sum(packet.get(name, 0) for packet in self.packets("report"))
+
+    def lives(self) -> list[tuple[Fields, int]]:
+        """Give each connection's first packet, without its id, and how often its end was told."""
+        found: dict[str, tuple[Fields, int]] = {}
+        for packet in self.packets("conn"):
+            conn_id = packet.pop("id")
+            first, ends_count = found.get(conn_id, (packet, 0))
+            found[conn_id] = first, ends_count + ("unavailable" in packet)
+        return list(found.values())
+
+    def subscriptions(self) -> dict[tuple[str, str], list[int]]:
+        """Give the numbers of subscribers that were told of each channel, without what was told again."""
+        found: dict[tuple[str, str], list[int]] = {}
+        for packet in self.packets("sub"):
+            numbers = found.setdefault((packet["mode"], packet["channel"]), [])
+            number = packet.get("subscribers", 0)
+            if numbers[-1:] != [number]:
+                numbers.append(number)
+        return found
+
+
+def start_origin() -> ScriptedOrigin:
+    origin = ScriptedOrigin()
+    origin.start()
+    origin.play({"/stream": [STREAM], "/poll": [POLL], "/plain": [PLAIN]})
+    return origin
+
+
+def plan_for(origin: ScriptedOrigin, **handler: str | int) -> ServerPlan:
+    """Route to the origin, on one host by a route with an id."""
+    target = f"127.0.0.1:{origin.port}"
+    sections = {"handler": {**HANDLER, **handler}, "proxy": {"stats_report_interval": 1}}
+    return ServerPlan(routes=[f"main.test,id=main {target}", f"* {target}"], sections=sections)
+
+
+def hold(server: Server, host: str = "localhost") -> RawClient:
+    client = RawClient(server.http_port)
+    client.get("/stream", host=host)
+    client.receive_until(b"hi\n")
+    return client
+
+
+def test_reader_prints_reports_with_connections(start_server: StartServer) -> None:
+    """What people watch Pushpin with: lines ``report {... 'connections': N ...}``, tnetstrings, nothing configured."""
+    origin = start_origin()
+    server = start_server(plan_for(origin))
+    monitor = Monitor(server, "report")
+    clients = [hold(server) for _ in range(3)]
+    monitor.wait("report", connections=3)
+    server.publish_stream("news", "x")
+    wait_until(lambda: monitor.total("sent") == 3 and monitor.total("received") == 1, "the item is reported", TIMEOUT_S)
+    for client in clients:
+        client.close()
+    monitor.wait("report", connections=0)
+    assert monitor.total("minutes") >= 3
+    assert all(900 < packet["duration"] < 60_000 for packet in monitor.packets("report")[1:])
+    monitor.process.stop()
+    origin.stop()
+
+
+def run_script(server: Server) -> Monitor:
+    """Hold, publish and leave before the eyes of a monitor."""
+    monitor = Monitor(server)
+    monitor.wait_subscribed(server)
+    first = hold(server, "main.test")
+    monitor.wait("sub", mode="stream", subscribers=1)
+    second = hold(server)
+    monitor.wait("sub", mode="stream", subscribers=2)
+    poll = RawClient(server.http_port)
+    poll.get("/poll")
+    monitor.wait("sub", mode="response", subscribers=1)
+    stream_item = {
+        "channel": "news",
+        "id": "1",
+        "http-stream": {"content": "0123456789ab"},
+        "ws-message": {"content": ""},
+    }
+    server.publish(stream_item)
+    monitor.wait("message", item_id="1")
+    server.publish(stream_item, {"channel": "nobody", "http-stream": {"content": "x"}})
+    server.publish({"channel": "polls", "http-response": {"body": "x"}, "http-stream": {"content": "longer than it"}})
+    poll.receive_until(b"x")
+    monitor.wait("message", channel="polls")
+    poll.close()
+    monitor.wait("sub", mode="response", unavailable=True)
+    first.close()
+    monitor.wait("sub", mode="stream", subscribers=1, count=2)
+    second.close()
+    monitor.wait("sub", mode="stream", unavailable=True)
+    wait_until(lambda: monitor.total("received") == 3, "all items are reported", TIMEOUT_S)
+    wait_until(lambda: all(ends_count for _, ends_count in monitor.lives()), "all connections have ended", TIMEOUT_S)
+    monitor.wait("activity")
+    monitor.wait("counts")
+    monitor.process.stop()
+    return monitor
+
+
+def without(packets: list[Fields], *names: str) -> list[Fields]:
+    return [{name: value for name, value in packet.items() if name not in names} for packet in packets]
+
+
+@pytest.mark.gripproxy_only
+@pytest.mark.parametrize("stats_format", ["tnetstring", "json"])
+def test_packets_are_those_of_the_reference(short_path: Path, stats_format: str) -> None:
+    """The same script on both servers, seen by the same monitor."""
+    require("pushpin", "zurl")
+    origin = start_origin()
+    seen: dict[ServerKind, Monitor] = {}
+    for kind in (PUSHPIN, GRIPPROXY):
+        plan = plan_for(origin, stats_format=stats_format)
+        plan.kind = kind
+        server = new_server(plan, short_path / kind.program)
+        try:
+            server.start()
+            seen[kind] = run_script(server)
+        finally:
+            server.stop()
+    origin.stop()
+    ours, theirs = seen[GRIPPROXY], seen[PUSHPIN]
+    assert without(ours.packets("message"), "from") == without(theirs.packets("message"), "from")
+    assert ours.subscriptions() == theirs.subscriptions()
+    # How often the origin was asked until the monitor was subscribed differs.
+    for first, ends_count in ours.lives():
+        assert (
+            first in [theirs_first | {"from": first["from"]} for theirs_first, _ in theirs.lives()],
+            ends_count,
+        ) == (True, 1)
+    assert [sum("route" in first for first, _ in monitor.lives()) for monitor in (ours, theirs)] == [1, 1]
+    for name in ("received", "sent", "http-response-sent", "blocks-received", "blocks-sent"):
+        assert (name, ours.total(name)) == (name, theirs.total(name))
+    for kind_of_packet in ("activity", "counts", "conn", "sub", "report"):
+        names_of_theirs = {name for packet in theirs.packets(kind_of_packet) for name in packet}
+        names_of_ours = {name for packet in ours.packets(kind_of_packet) for name in packet}
+        assert names_of_ours >= names_of_theirs
+    most = [max(packet["connections"] for packet in monitor.packets("report")) for monitor in (ours, theirs)]
+    assert most[0] >= 2  # a route's own; the reference adds those that are held to the packet without a route
+    assert most[1] >= 2
+
+
+@pytest.mark.gripproxy_only
+def test_monitor_hears_all_again_after_the_hub_was_killed(start_server: StartServer) -> None:
+    """The next hub knows nothing, and the workers tell it."""
+    origin = start_origin()
+    server = start_server(plan_for(origin))
+    monitor = Monitor(server, "sub,conn")
+    monitor.wait_subscribed(server)
+    clients = [hold(server), hold(server)]
+    monitor.wait("sub", subscribers=2)
+    [hub_pid] = server.child_pids("gripproxy: hub")
+    os.kill(hub_pid, signal.SIGKILL)
+    before_count = len(monitor.packets("sub"))
+    wait_until(lambda: len(monitor.packets("sub")) > before_count, "subscriptions are told again", TIMEOUT_S)
+    clients.append(hold(server))
+    monitor.wait("sub", subscribers=3)
+    for client in clients:
+        client.close()
+    monitor.wait("sub", unavailable=True)
+    monitor.process.stop()
+    origin.stop()
+
+
+@pytest.mark.gripproxy_only
+def test_killed_worker_takes_its_subscribers_with_it(start_server: StartServer) -> None:
+    """Its clients are gone, so a monitor must not go on counting them."""
+    origin = start_origin()
+    plan = plan_for(origin)
+    plan.workers = 1
+    server = start_server(plan)
+    monitor = Monitor(server)
+    monitor.wait_subscribed(server)
+    client = hold(server)
+    monitor.wait("sub", subscribers=1)
+    monitor.wait("report", connections=1)
+    [worker_pid] = server.child_pids("gripproxy: worker")
+    os.kill(worker_pid, signal.SIGKILL)
+    monitor.wait("sub", unavailable=True)
+    monitor.wait("report", connections=0)
+    client.close()
+    monitor.process.stop()
+    origin.stop()
