@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from gripproxy.bus.receipts import Inquiry
 from gripproxy.bus.route_traffic import COLUMNS_COUNT, RouteTraffic
 from gripproxy.bus.stats_socket import StatsSocket
-from gripproxy.bus.subscriber_counts import News, SubscriberCounts
+from gripproxy.bus.subscriber_counts import DUE_S, News, SubscriberCounts
 from gripproxy.bus.watched_socket import AnyContext
 from gripproxy.bus.watches import Watches
 from gripproxy.protocol.item_blocks import MESSAGE, RESPONSE, STREAM
@@ -17,7 +17,6 @@ from gripproxy.scoreboard import Watch
 from gripproxy.settings import Settings
 
 REFRESH_SHARE = 0.75  # of its time to live, after which a subscription is told again
-SECOND_S = 1.0  # between two looks at changed numbers of subscribers
 # Activity is gathered for a tenth of a second: half of it by the workers, half here.
 ACTIVITY_S = 0.05
 # After the last monitor of subscriptions left. A worker that did not notice meanwhile goes on where it was; one that
@@ -64,7 +63,7 @@ class Statistics:
         self._noted: dict[str, list[int]] = {}  # by route: the totals when activity was told last
         self._reported_routes: set[str] = set()
         self._interval_began = time.monotonic()
-        self._second: asyncio.TimerHandle | None = None
+        self._due: asyncio.TimerHandle | None = None
         self._flush: asyncio.TimerHandle | None = None
         self._forget: asyncio.TimerHandle | None = None
         self._report: asyncio.TimerHandle | None = None
@@ -79,7 +78,7 @@ class Statistics:
         self._socket = StatsSocket(self._loop, zmq_context, spec, self._settings.ipc_file_mode, self._on_change)
 
     def close(self) -> None:
-        for timer in (self._second, self._flush, self._forget, self._report):
+        for timer in (self._due, self._flush, self._forget, self._report):
             if timer is not None:
                 timer.cancel()
         if self._socket is not None:
@@ -152,18 +151,18 @@ class Statistics:
         if self._forget is not None:
             self._forget.cancel()
             self._forget = None
-        if self._second is None:
-            self._second = self._loop.call_later(SECOND_S, self._on_second)
+        if self._due is None:
+            self._due = self._loop.call_later(DUE_S, self._on_due)
 
     def _forget_subscribers(self) -> None:
         self._forget = None
-        if self._second is not None:
-            self._second.cancel()
-            self._second = None
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
         self._subscribers = self._new_subscribers()
 
-    def _on_second(self) -> None:
-        self._second = self._loop.call_later(SECOND_S, self._on_second)
+    def _on_due(self) -> None:
+        self._due = self._loop.call_later(DUE_S, self._on_due)
         self._tell_subscribers(self._subscribers.due(time.monotonic()))
 
     def _tell_subscribers(self, news: list[News]) -> None:

@@ -3,16 +3,19 @@
 from gripproxy.protocol.telemetry import SubsRecord
 
 RESPONSE_MODE = "response"
+DUE_S = 0.1
+CHANGE_S = 0.9  # with the time to the next turn a second, as Pushpin
+TURN_MAX_COUNT = 2_000  # packets of one kind made in a turn: some 15 ms
 Key = tuple[str, str]  # mode, channel
 News = tuple[str, str, int]  # mode, channel, subscribers; 0: it has none any more
 
 
 class SubscriberCounts:
-    """Adds up what workers tell. `now` is monotonic seconds; `due` is to be called about once a second.
+    """Adds up what workers tell. `now` is monotonic seconds; `due` is to be called every `DUE_S`.
 
     The first subscription is news at once, and so is the end, but for long-polls: a client that got its answer is
-    back soon, so their channels end `linger_s` after the last. Changes of a number wait for `due`. All is told again
-    within `refresh_s`, a part in each second.
+    back soon, so their channels end `linger_s` after the last. A number that changes is told
+    `CHANGE_S` later. All is told again within `refresh_s`, a part in each turn.
 
     A worker's records count from one with `is_first` on: after it left, what is still on its way is void.
     """
@@ -22,7 +25,7 @@ class SubscriberCounts:
         self._linger_s = linger_s
         self._totals: dict[Key, int] = {}
         self._told_at: dict[Key, float] = {}  # the one that was told longest ago is first
-        self._changed: dict[Key, None] = {}
+        self._changed: dict[Key, float] = {}  # since when the told number is wrong
         self._lingering: dict[Key, float] = {}  # without subscribers: when that is told, the next one first
         self._by_worker: dict[int, dict[Key, int]] = {}
         self._unconfirmed: dict[int, dict[Key, int]] = {}  # what a worker said before it began anew
@@ -61,11 +64,16 @@ class SubscriberCounts:
     def due(self, now: float) -> list[News]:
         """Give the numbers that changed, the channels whose time is over, and those that are to be told again."""
         news: list[News] = []
-        for key in self._changed:
+        for key in _until(self._changed, now - CHANGE_S, TURN_MAX_COUNT):
+            del self._changed[key]
             self._tell(key, now, news)
-        self._changed.clear()
-        self._end_lingering(now, news)
-        self._refresh(now, news)
+        for key in _until(self._lingering, now, TURN_MAX_COUNT):
+            del self._lingering[key]
+            news.append((*key, 0))
+        # From half of the time on a share in each turn, so that what was told together spreads over the other half.
+        share = int(2 * len(self._told_at) * DUE_S / self._refresh_s) + 1
+        for key in _until(self._told_at, now - self._refresh_s / 2, share):
+            self._tell(key, now, news)
         return news
 
     def _change(self, key: Key, difference: int, now: float, news: list[News]) -> None:
@@ -77,7 +85,7 @@ class SubscriberCounts:
             self._lingering.pop(key, None)
             self._tell(key, now, news)
         elif before + difference:
-            self._changed[key] = None
+            self._changed.setdefault(key, now)
         else:
             del self._totals[key], self._told_at[key]
             self._changed.pop(key, None)
@@ -95,27 +103,12 @@ class SubscriberCounts:
         self._told_at[key] = now
         news.append((*key, self._totals[key]))
 
-    def _end_lingering(self, now: float, news: list[News]) -> None:
-        ended: list[Key] = []
-        for key, ends_at in self._lingering.items():
-            if ends_at > now:
-                break
-            ended.append(key)
-        for key in ended:
-            del self._lingering[key]
-            news.append((*key, 0))
 
-    def _refresh(self, now: float, news: list[News]) -> None:
-        """Tell those again that were told longest ago: all whose time has come, and a share of those past half of it.
-
-        So many that were told together spread over the seconds between.
-        """
-        share = int(2 * len(self._told_at) / self._refresh_s) + 1
-        stale: list[Key] = []
-        for key, told_at in self._told_at.items():
-            age_s = now - told_at
-            if age_s < self._refresh_s - 1 and (age_s < self._refresh_s / 2 or len(stale) >= share):
-                break
-            stale.append(key)
-        for key in stale:
-            self._tell(key, now, news)
+def _until(times: dict[Key, float], limit: float, max_count: int) -> list[Key]:
+    """Give the keys at the beginning whose time is not past the limit."""
+    keys: list[Key] = []
+    for key, time in times.items():
+        if time > limit or len(keys) >= max_count:
+            break
+        keys.append(key)
+    return keys
