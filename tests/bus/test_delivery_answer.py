@@ -85,7 +85,7 @@ def test_answer_says_whom_each_item_reached(bench: BusBench) -> None:
 def test_workers_are_asked_about_these_items_only(bench: BusBench) -> None:
     """Those of other publishers cost what they cost before."""
     publisher = Publisher(bench)
-    publisher.hub.intake.accept_content("other", b"x")
+    publisher.hub.intake.accept_contents(["other"], [b"x"])
     publisher.post(item("a"))
     messages = [decode_message(publisher.worker.recv())]
     while messages[-1].kind != ITEMS:

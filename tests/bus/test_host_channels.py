@@ -61,7 +61,7 @@ def accept(hub: HubParts, channel: str, item_id: str | None, prev_id: str | None
 def settle(bench: BusBench, hub: HubParts, *workers: Worker) -> None:
     """Wait until the workers have got all that is on the bus."""
     content = b"%d" % random.getrandbits(64)
-    hub.intake.accept_content(MARKER, content)
+    hub.intake.accept_contents([MARKER], [content])
     bench.run_until(lambda: all(content in worker.contents for worker in workers))
 
 
@@ -77,7 +77,7 @@ def test_every_worker_knows_the_last_ids_of_the_host(bench: BusBench) -> None:
     settle(bench, hub, first, second)
     assert first.last_ids == second.last_ids == hub.last_ids == {"a": "3"}
     assert first.known_at[b"a2"] == {"a": "2"}
-    hub.intake.accept_content("a", b"plain")
+    hub.intake.accept_contents(["a"], [b"plain"])
     settle(bench, hub, first, second)
     assert first.last_ids == second.last_ids == hub.last_ids == {}
 
@@ -87,8 +87,8 @@ def test_content_does_nothing_to_channels_without_a_last_id(bench: BusBench) -> 
     hub, first, second = start(bench, "a")
     accept(hub, "a", "1")
     accept(hub, "a", "3", "2")
-    hub.intake.accept_content("a", b"x")
-    hub.intake.accept_content("a", b"y")
+    hub.intake.accept_contents(["a"], [b"x"])
+    hub.intake.accept_contents(["a"], [b"y"])
     settle(bench, hub, first, second)
     assert first.contents[:3] == [b"a1", b"x", b"y"]
     assert bench.scoreboard.row(0)[Field.ITEMS_PARKED] == 1
@@ -305,14 +305,14 @@ def test_feeds_know_the_same_at_the_same_item(bench: BusBench) -> None:
         if turn < 0.80:
             accept(hub, channel, chance.choice(ids), chance.choice(ids))
         elif turn < 0.85:
-            hub.intake.accept_content(channel, b"")
+            hub.intake.accept_contents([channel], [b""])
         elif turn < 0.90:
             hub.channels._on_doubts(IdsDoubted(0, {channel: hub.last_ids.get(channel, "1")}))
         elif turn < 0.95:
             chance.choice((first.feed.subscribe, first.feed.unsubscribe))(channel)
         elif turn < 0.96:
             hub.channels.recover()
-        hub.intake.accept_content(MARKER, b"marker %d" % number)
+        hub.intake.accept_contents([MARKER], [b"marker %d" % number])
         if turn > 0.7:
             bench.turn()
     settle(bench, hub, first, second)

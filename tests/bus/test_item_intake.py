@@ -30,8 +30,8 @@ def test_content_is_counted_as_an_item(bench: BusBench) -> None:
     """It has no id, so it is never a duplicate."""
     row = bench.scoreboard.row(0)
     intake = bench.intake(bench.outlet())
-    intake.accept_content("a", b"x")
-    intake.accept_content("a", b"x")
+    intake.accept_contents(["a"], [b"x"])
+    intake.accept_contents(["a"], [b"x"])
     bench.turn()
     assert (row[Field.ITEMS_RECEIVED], row[Field.ITEMS_DUPLICATE], row[Field.ITEMS_SENT]) == (2, 0, 2)
 
@@ -93,7 +93,7 @@ def test_items_are_counted_by_input(bench: BusBench) -> None:
     intake, row = bench.intake(bench.outlet()), bench.scoreboard.row(0)
     intake.accept([stream_item("a", b"")] * 2, Field.ITEMS_SUB)
     intake.accept([stream_item("a", b"")] * 3, Field.ITEMS_COMMAND)
-    intake.accept_content("a", b"x")
+    intake.accept_contents(["a"], [b"x"])
     intake.accept_asked([stream_item("a", b"")] * 4, Field.ITEMS_HTTP)
     intake.count_refused(Field.ITEMS_HTTP)
     counts = [row[column] for column in (Field.ITEMS_PULL, Field.ITEMS_SUB, Field.ITEMS_HTTP, Field.ITEMS_COMMAND)]
@@ -106,11 +106,11 @@ def test_every_item_is_asked_about_while_somebody_looks(bench: BusBench) -> None
     hub, row, found = bench.hub(), bench.scoreboard.row(0), list[Inquiry]()
     hub.receipts.on_published.append(found.append)
     hub.intake.accept([stream_item("a", b"", "1")])
-    hub.intake.accept_content("a", b"x")
+    hub.intake.accept_contents(["a"], [b"x"])
     assert found == []
     row[Field.WATCHED] = int(Watch.MESSAGES | Watch.CONNS)
     hub.intake.accept([stream_item("a", b"", "1"), stream_item("a", b"", "2")], Field.ITEMS_SUB)
-    hub.intake.accept_content("b", b"x")
+    hub.intake.accept_contents(["b"], [b"x"])
     assert [(inquiry.channel, inquiry.item_id, inquiry.source) for inquiry in found] == [
         ("a", "2", "sub"),
         ("b", None, "pull"),
@@ -124,7 +124,7 @@ def test_plain_content_changes_the_last_id_also_while_somebody_looks(bench: BusB
     hub.intake.accept([stream_item("a", b"", "1")])
     assert hub.last_ids == {"a": "1"}
     row[Field.WATCHED] = int(Watch.MESSAGES)
-    hub.intake.accept_content("a", b"x")
+    hub.intake.accept_contents(["a"], [b"x"])
     assert hub.last_ids == {}
 
 
@@ -137,9 +137,9 @@ def test_blocks_are_those_of_the_largest_format(bench: BusBench) -> None:
     item.http_response = HttpResponseFormat(body=b"x" * 31)
     intake.accept([item, item])
     assert intake.blocks_count == 4
-    intake.accept_content("a", b"x" * 11)
+    intake.accept_contents(["a"], [b"x" * 11])
     assert intake.blocks_count == 6
     row[Field.WATCHED] = int(Watch.MESSAGES)
-    intake.accept_content("a", b"x" * 11)
+    intake.accept_contents(["a"], [b"x" * 11])
     intake.accept([stream_item("a", b"x", "2")])
     assert intake.blocks_count == 9

@@ -87,6 +87,33 @@ def test_items_are_sent_at_the_end_of_their_batch(bench: BusBench) -> None:
     assert decode_message(worker.recv()).channels == ["c"]
 
 
+def test_items_of_a_batch_keep_their_order(bench: BusBench) -> None:
+    """The plainest go on together, and yet none overtakes another kind, or a message that is refused."""
+    inputs = Inputs(bench)
+    worker = join(bench)
+    bench.run(inputs.outlet.wait_joined({0}, 10))
+    assert decode_message(worker.recv()).kind == HELLO
+    publisher = push(bench, inputs.pull_spec)
+    large = b"x" * 40_000
+    for number in range(150):
+        channel = b"%d" % number
+        if number % 7 == 3:
+            publisher.send(b"T" + encode({"channel": channel, "http-stream": {"content": b"t"}}))
+        elif number % 31 == 30:
+            publisher.send_multipart([GOOD, GOOD])
+        else:
+            content = large if number % 40 < 5 else b"j"
+            publisher.send(b'J{"channel":"%s","formats":{"http-stream":{"content":"%s"}}}' % (channel, content))
+    channels: list[str] = []
+    bench.run_until(lambda: inputs.row[Field.ITEMS_RECEIVED] == 150)
+    while len(channels) < inputs.row[Field.ITEMS_SENT]:
+        bench.run_until(lambda: bool(worker.poll(0)))
+        channels += decode_message(worker.recv()).channels or []
+    assert inputs.row[Field.ITEMS_REFUSED] == 4
+    assert inputs.row[Field.ITEMS_PULL] == 150
+    assert channels == [str(number) for number in range(150) if number % 7 == 3 or number % 31 != 30]
+
+
 def test_sub_takes_the_channel_from_the_first_frame(bench: BusBench) -> None:
     """And drops what only matched as a prefix: nobody here has that channel."""
     inputs = Inputs(bench)

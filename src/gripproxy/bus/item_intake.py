@@ -94,18 +94,26 @@ class ItemIntake:
             self._outlet.publish_released(self._sequencer.accept(item, is_subscribed, now, inquiry))
         return inquiries
 
-    def accept_content(self, channel: str, content: bytes) -> None:
-        """Put an item without an id on the bus that is nothing but content for streams, and came by PULL.
+    def accept_contents(self, channels: list[str], contents: list[bytes]) -> None:
+        """Put items without ids on the bus that are nothing but content for streams, and came by PULL.
 
-        It follows nothing, so its turn is now; and only a channel whose last id is known changes by it.
+        Both lists are given away. Such items follow nothing, so their turn is now; and only a channel whose last id is
+        known changes by one.
         """
-        self._row[_RECEIVED] += 1
-        self._row[_PULL] += 1
+        self._row[_RECEIVED] += len(channels)
+        self._row[_PULL] += len(channels)
+        if self._block_bytes or self._last_ids or self._row[_WATCHED] & _MESSAGES:
+            for channel, content in zip(channels, contents, strict=True):
+                self._accept_content(channel, content)
+        else:
+            self._outlet.publish_contents(channels, contents)
+
+    def _accept_content(self, channel: str, content: bytes) -> None:
         if self._block_bytes:
             self.blocks_count += count_blocks(len(content), self._block_bytes)
         if self._row[_WATCHED] & _MESSAGES:
             self._accept_asked_content(channel, content)
-        elif self._last_ids and channel in self._last_ids:
+        elif channel in self._last_ids:
             self._last_ids.note(channel, None)
             self._outlet.publish_packed(channel, content, len(content), None)
         else:

@@ -148,9 +148,7 @@ class Outlet:
         """
         channels = self._channels
         if not channels:
-            self._taken_us = time.monotonic_ns() // 1000
-            if not self._is_batch:
-                self._loop.call_soon(self._send_gathered)
+            self._begin_message()
         if is_receipt_wanted:
             self._asked.append(len(channels))
         if noted_id is not UNTOUCHED:
@@ -164,6 +162,16 @@ class Outlet:
         if len(channels) >= MESSAGE_MAX_COUNT or self._gathered_bytes >= MESSAGE_MAX_BYTES:
             self._send_gathered()
         return number
+
+    def publish_contents(self, channels: list[str], contents: list[bytes]) -> None:
+        """Do what `publish_packed` does for many items that are content alone, in a small part of the time."""
+        if not self._channels:
+            self._begin_message()
+        self._channels += channels
+        self._payloads += contents
+        self._gathered_bytes += sum(map(len, contents))
+        if len(self._channels) >= MESSAGE_MAX_COUNT or self._gathered_bytes >= MESSAGE_MAX_BYTES:
+            self._send_gathered()
 
     def publish_released(self, items: Iterable[ReleasedItem]) -> None:
         """Send what the sequencer has released, in order, as `publish_packed` does."""
@@ -225,6 +233,11 @@ class Outlet:
         self._send_gathered()
         self._is_open = False
         self._socket.close(LINGER_MS)
+
+    def _begin_message(self) -> None:
+        self._taken_us = time.monotonic_ns() // 1000
+        if not self._is_batch:
+            self._loop.call_soon(self._send_gathered)
 
     def _send_gathered(self) -> None:
         count = len(self._channels)

@@ -102,8 +102,9 @@ def decode_content(body: bytes) -> tuple[str, bytes] | None:
     if type(channel) is not str or type(text) is not str:
         return None
     # Four keys are there. Each has a colon, and so may texts; one more colon is that of one more key. Only a colon
-    # that is written as an escape breaks the count.
-    if body.count(_COLON) != 4 + channel.count(":") + text.count(":") or b"\\u003" in body:
+    # that is written as an escape breaks the count. (To count bytes takes less time than to look for them.)
+    colons_count = channel.count(":") + text.count(":")
+    if body.count(_COLON) != 4 + colons_count or (colons_count and body.count(b"\\u003")):
         return None
     return channel, text.encode()
 
