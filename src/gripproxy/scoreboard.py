@@ -86,6 +86,7 @@ class Field(IntEnum):
     HOLDS_RESPONSE = 60
     ITEMS_LOST = 61  # hub: items that a hub had in hand when it was killed
     ITEMS_MISSED = 62  # worker: items that were sent while nobody was on the bus in its place
+    ITEMS_UNREAD = 63  # hub: items on SUB whose channel nobody on this host had, and only the topic's beginning
     FIELD_COUNT = 64
 
 

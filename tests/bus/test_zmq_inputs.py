@@ -129,6 +129,7 @@ def test_sub_takes_the_channel_from_the_first_frame(bench: BusBench) -> None:
     publisher.send_multipart([b"news", body])
     bench.run_until(lambda: inputs.row[Field.ITEMS_SENT] == 1)
     assert (inputs.row[Field.ITEMS_RECEIVED], inputs.row[Field.ITEMS_REFUSED]) == (3, 2)
+    assert inputs.row[Field.ITEMS_UNREAD] == 1
 
 
 def test_blocked_bus_makes_publishers_wait(bench: BusBench) -> None:

@@ -156,6 +156,10 @@ class ItemIntake:
         self._row[Field.ITEMS_RECEIVED] += 1
         self._row[Field.ITEMS_REFUSED] += 1
 
+    def count_unread(self) -> None:
+        """Count an item of a channel that nobody subscribed to; it has not been received."""
+        self._row[Field.ITEMS_UNREAD] += 1
+
     def count_turned_away(self, count: int) -> None:
         """Count items whose publisher was told to come again; they have not been received."""
         self._row[Field.ITEMS_TURNED_AWAY] += count

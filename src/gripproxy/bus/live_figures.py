@@ -54,6 +54,7 @@ _OF_HUB = frozenset(
         Field.ITEMS_PARKED,
         Field.ITEMS_LATE,
         Field.ITEMS_LOST,
+        Field.ITEMS_UNREAD,
         Field.ITEMS_UNORDERED,
         Field.ZHTTP_REFUSED,
         Field.ZHTTP_INVALID,

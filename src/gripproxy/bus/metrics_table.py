@@ -153,6 +153,7 @@ _ITEMS = (
         },
     ),
     _counter("items_turned_away_total", Field.ITEMS_TURNED_AWAY, Scope.HUB, "Items whose publishers must come again"),
+    _counter("items_unread_total", Field.ITEMS_UNREAD, Scope.HUB, "Items on SUB of channels that nobody subscribed to"),
     _counter("unauthorized_total", Field.UNAUTHORIZED, Scope.HUB, "Publishers and readers turned away without a key"),
     _counter("items_refused_total", Field.ITEMS_REFUSED, Scope.HUB, "Items that were not valid"),
     _counter("items_duplicate_total", Field.ITEMS_DUPLICATE, Scope.HUB, "Items dropped since their id was known"),

@@ -183,6 +183,7 @@ def open_sub_input(
             return
         channel = frames[0].decode(errors="replace")
         if channel not in channels.wanted:
+            intake.count_unread()
             return
         try:
             item = decode_frame(frames[1], channel)
