@@ -1,9 +1,15 @@
 """Receivers in the books and in their routes' traffic; items go out at a limited rate from the engine as a whole."""
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from gripproxy.engine.books import OVER_RATE, UNFIT
 from gripproxy.engine.effects import Continue, Deliver, Effect, FannedOut, Finish, Log, WakePacing
+from gripproxy.engine.rate_budget import Alone, RateBudget
+from gripproxy.protocol.instruct import HoldMode
 from gripproxy.protocol.publish_format import Action, HttpStreamFormat
 from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.protocol.receipt import Receipt
@@ -16,7 +22,11 @@ from tests.engine.conversation import (
     Conversation,
     answer,
     chunk,
+    client,
     content,
+    instruct,
+    long_poll,
+    new_hold_table,
     numbered,
     poll,
     request,
@@ -238,3 +248,92 @@ def test_who_misses_items_is_kept_alive() -> None:
         done = talk.goes_on(talk.publish(content(b"x")) + talk.passes(0.0), 0.25)
         missing.update(conn_id for _, conn_id, payload in got(done) if payload == chunk(b"."))
     assert len(missing) == 1
+
+
+class PacedAgainstWhole(RuleBasedStateMachine):
+    """A table at a limited rate beside one without: in the end all clients have got the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 100.0
+        self.paced, self.whole = new_hold_table(now=self.now), new_hold_table(now=self.now)
+        self.paced.pace(RateBudget(100, Alone()), -1)
+        self.got: dict[int, list[bytes]] = {}
+        self.due: dict[int, list[bytes]] = {}
+        self.wake_at = float("inf")
+        self.number = 0
+
+    def take(self, effects: list[Effect], into: dict[int, list[bytes]]) -> None:
+        for effect in effects:
+            if isinstance(effect, WakePacing):
+                self.wake_at = self.now + effect.delay_s
+        for _, conn_id, payload in got([(0.0, effect) for effect in effects]):
+            into.setdefault(conn_id, []).append(payload)
+
+    def go_on(self) -> None:
+        while self.paced.is_unfinished:
+            self.take(self.paced.resume(self.now), self.got)
+
+    def both(self, item: PublishItem) -> None:
+        self.take(self.paced.publish(item, self.now), self.got)
+        self.take(self.whole.publish(item, self.now), self.due)
+
+    conn_ids = st.integers(0, 9)
+    names = st.lists(st.sampled_from("ab"), min_size=1, max_size=2)
+
+    @rule(conn_id=conn_ids, names=names, is_stream=st.booleans(), is_http11=st.booleans())
+    def hold(self, conn_id: int, names: list[str], is_stream: bool, is_http11: bool) -> None:
+        if self.paced.is_held(conn_id) or self.whole.is_held(conn_id):
+            return
+        head = request(is_http11=is_http11)
+        for holds in (self.paced, self.whole):
+            if is_stream:
+                holds.hold_stream(conn_id, names, instruct(), client(head), b"", self.now)
+            else:
+                holds.hold_response(long_poll(conn_id, instruct(HoldMode.RESPONSE), head), names, 5, self.now)
+
+    @rule(name=st.sampled_from("ab"), count=st.integers(1, 4))
+    def publish(self, name: str, count: int) -> None:
+        for _ in range(count):
+            self.number += 1
+            self.both(numbered(self.number, channel=name))
+
+    @rule(name=st.sampled_from("ab"))
+    def close(self, name: str) -> None:
+        self.both(content(b"", name, Action.CLOSE))
+
+    @rule(conn_id=conn_ids)
+    def leave(self, conn_id: int) -> None:
+        """What it was still due, nobody misses."""
+        for holds in (self.paced, self.whole):
+            holds.release(conn_id, self.now)
+        self.got.pop(conn_id, None)
+        self.due.pop(conn_id, None)
+
+    @rule(pause=st.floats(0.0, 0.2))
+    def wait(self, pause: float) -> None:
+        self.go_on()
+        end = self.now + pause
+        while self.wake_at <= end:
+            self.now, self.wake_at = max(self.now, self.wake_at), float("inf")
+            self.paced.fan_outs.wake()
+            self.go_on()
+        self.now = end
+
+    @rule()
+    def times_out(self) -> None:
+        self.now += 6
+        self.take(self.paced.tick(self.now), self.got)
+        self.take(self.whole.tick(self.now), self.due)
+
+    def teardown(self) -> None:
+        self.wait(1e6)
+        assert self.got == self.due
+        for conn_id in range(10):
+            assert self.paced.is_held(conn_id) == self.whole.is_held(conn_id)
+
+
+TestPacedAgainstWhole = PacedAgainstWhole.TestCase
+TestPacedAgainstWhole.settings = hypothesis_settings(
+    max_examples=100, stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow]
+)
