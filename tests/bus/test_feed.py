@@ -16,6 +16,7 @@ from gripproxy.protocol.bus_message import (
     unpack_item,
 )
 from gripproxy.protocol.last_ids import LastIds
+from gripproxy.protocol.receipt import Receipt
 from gripproxy.scoreboard import Field
 from tests.bus.bench import BusBench, publish, reader_of, stream_item
 
@@ -192,6 +193,38 @@ def test_id_is_noted_when_its_item_has_its_turn(bench: BusBench) -> None:
     feed.resume()
     bench.run_until(lambda: last_ids.get("other") == "15")
     assert seen[2:] == [(b"3", {"other": "11"}), (b"4", {"other": "11", "c": "14"})]
+
+
+def test_receipts_are_for_those_who_ask(bench: BusBench) -> None:
+    """For the items that the hub asks about, wanted here or not, or for all while somebody looks at all."""
+    hub = bench.socket(zmq.XPUB)
+    hub.bind(f"ipc://{bench.bus_path}")
+    seen: list[tuple[str, int | None]] = []
+
+    def on_item(channel: str, payload: Payload, receipt: Receipt | None) -> None:
+        seen.append((channel, None if receipt is None else receipt.sequence))
+
+    def on_unwanted(receipt: Receipt) -> None:
+        seen.append(("unwanted", receipt.sequence))
+
+    reader = Reader({"c"}, LastIds(), on_item, [].append, on_unwanted)
+    feed = Feed(bench.bus_path, 0, bench.loop, reader, bench.scoreboard.row(1))
+    bench.opened.callback(feed.close)
+    assert hub.recv() == b"\x01"
+    three = ["c", "other", "c"], [b"0", b"1", b"2"]
+    none = ["x", "y"], [b"0", b"1"]
+    hub.send(encode_items(7, 0, *three))
+    hub.send(encode_items(7, 3, *three, asked=[1, 2]))
+    hub.send(encode_items(7, 6, *none))
+    hub.send(encode_items(7, 8, *none, asked=[1]))
+    bench.run_until(lambda: len(seen) == 6)
+    assert seen == [("c", None), ("c", None), ("c", None), ("unwanted", 4), ("c", 5), ("unwanted", 9)]
+    seen.clear()
+    feed.is_asked_for_all = True
+    hub.send(encode_items(7, 10, *three))
+    hub.send(encode_items(7, 13, *none))
+    bench.run_until(lambda: len(seen) == 5)
+    assert seen == [("c", 10), ("unwanted", 11), ("c", 12), ("unwanted", 13), ("unwanted", 14)]
 
 
 def test_stale_channels_are_handed_on_if_they_are_wanted(bench: BusBench) -> None:

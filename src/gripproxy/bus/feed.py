@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import islice, repeat
@@ -58,10 +58,10 @@ class Reader:
 
     `on_item` is called, in order, with the channel and the payload of every item whose channel is in `wanted` at that
     moment, and a receipt if somebody wants to know what becomes of it; it may raise InternalError for a damaged one.
-    `on_unwanted` is called with the receipt of an item that nobody here wants. `on_stale` is called with those of `wanted` whose holds should
-    ask their origin again, or with None for all. `last_ids` is kept up to date: at each call, and between them, it
-    says what the hub knew when it sent that item. It covers all channels of the host, wanted here or not: a client
-    that held in another worker may come here next.
+    `on_unwanted` is called with the receipt of an item that nobody here wants. `on_stale` is called with those of
+    `wanted` whose holds should ask their origin again, or with None for all. `last_ids` is kept up to date: at each
+    call, and between them, it says what the hub knew when it sent that item. It covers all channels of the host, wanted
+    here or not: a client that held in another worker may come here next.
     """
 
     wanted: AbstractSet[str]
@@ -86,9 +86,6 @@ class Feed:
         self._on_unwanted = reader.on_unwanted
         self.is_asked_for_all = False  # somebody wants to know what becomes of every item
         self.taken_us = 0  # when the hub took the item that is being handled, as `BusMessage` has it
-        self._sequence = 0  # of that item
-        self._asked: Collection[int] = ()  # places of items in their message, as it has it
-        self._first_sequence = 0  # of the message
         self._on_stale = reader.on_stale
         self._row = row
         self._watch = SequenceWatch()
@@ -100,7 +97,7 @@ class Feed:
         self._is_greeted = False
         self._joined = loop.create_future()
         # What is left of the message that is being handled.
-        self._items: Iterator[tuple[str, Payload, NotedId]] = iter(())
+        self._items: Iterator[tuple[str, Payload, NotedId, Receipt | None]] = iter(())
         self._is_paused = False
         self._is_open = True
         self.on_conn_check: Callable[[int, list[str]], None] = lambda query, conn_ids: None  # the hub asks
@@ -212,16 +209,9 @@ class Feed:
         """Handle items for a short time."""
         deadline = time.monotonic() + BATCH_MAX_S
         while not self._is_paused:
-            for channel, payload, noted_id in self._items:
+            for channel, payload, noted_id, receipt in self._items:
                 if noted_id is not UNTOUCHED:
                     self.last_ids.note(channel, noted_id)
-                sequence = self._sequence
-                self._sequence = sequence + 1
-                receipt = None
-                if self.is_asked_for_all or (self._asked and sequence - self._first_sequence in self._asked):
-                    receipt = Receipt(sequence)
-                    if channel not in self._wanted:
-                        self._on_unwanted(receipt)
                 if channel in self._wanted:
                     try:
                         self._on_item(channel, payload, receipt)
@@ -229,6 +219,8 @@ class Feed:
                         self._on_damage(error)  # which takes no other item of its message with it
                     if self._is_paused or time.monotonic() > deadline:
                         return not self._is_paused
+                elif receipt is not None:
+                    self._on_unwanted(receipt)
             if time.monotonic() > deadline:
                 return True
             try:
@@ -254,14 +246,20 @@ class Feed:
         observe(self._row, _BUS, time.monotonic() - message.taken_us / 1e6, len(channels))
         if not self._wanted.isdisjoint(channels):
             # An item's id is noted when the item has its turn: a hold that is made before it will still get the item.
-            self._items = zip(channels, message.payloads, message.ids or repeat(UNTOUCHED, len(channels)), strict=True)
-            self._first_sequence = self._sequence = message.sequence
-            self._asked = message.asked
+            ids: Iterable[NotedId] = message.ids or repeat(UNTOUCHED, len(channels))
+            self._items = zip(channels, message.payloads, ids, self._receipts(message, len(channels)), strict=True)
             return
         if message.ids:
             self._note(channels, message.ids)
         for place in range(len(channels)) if self.is_asked_for_all else message.asked:
             self._on_unwanted(Receipt(message.sequence + place))
+
+    def _receipts(self, message: BusMessage, count: int) -> Iterable[Receipt | None]:
+        """Make a receipt for each item that somebody asks for; most often nobody does."""
+        if not self.is_asked_for_all and not message.asked:
+            return repeat(None, count)
+        asked = range(count) if self.is_asked_for_all else set(message.asked)
+        return [Receipt(message.sequence + place) if place in asked else None for place in range(count)]
 
     def _note(self, channels: list[str], ids: list[NotedId]) -> None:
         note = self.last_ids.note
