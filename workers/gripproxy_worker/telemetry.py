@@ -381,10 +381,10 @@ class Telemetry:
 
 def _url(request: ClientRequest) -> str:
     head = request.head
-    target = head.target.decode("latin-1")
-    if not target.startswith("/"):
-        return target
-    return f"http{'s' if request.is_https else ''}://{head.host.decode('latin-1')}{target}"
+    if head.target[:1] != b"/":
+        return head.target.decode("latin-1")
+    scheme = b"https://" if request.is_https else b"http://"
+    return (scheme + head.host + head.target).decode("latin-1")
 
 
 def _text(value: bytes | None) -> str:
