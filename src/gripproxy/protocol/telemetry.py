@@ -5,8 +5,9 @@ version of gripproxy, so fields go by position. What is wanted the hub says by `
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
+from operator import attrgetter
 from typing import ClassVar
 
 import msgpack
@@ -213,12 +214,14 @@ _KINDS: tuple[type[Record], ...] = (
     LiveConnsRecord,
     AudienceRecord,
 )
+# With `dataclasses.astuple`, which copies what is only to be read, a record took 8.6 us instead of 0.7.
+_read_fields = {kind: attrgetter(*(each.name for each in fields(kind))) for kind in _KINDS}
 _pack = msgpack.Packer(use_bin_type=True, unicode_errors="surrogatepass").pack
 
 
 def encode_records(records: Sequence[Record]) -> bytes:
     """Encode records into one message."""
-    message: bytes = _pack([(record.kind, *astuple(record)) for record in records])
+    message: bytes = _pack([(record.kind, *_read_fields[type(record)](record)) for record in records])
     return message
 
 
