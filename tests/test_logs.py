@@ -130,6 +130,16 @@ def test_text_that_does_not_fit_its_values_is_logged_alone(tmp_path: Path) -> No
     assert path.read_text().endswith("%d of %s\n")
 
 
+def test_child_leaves_its_parents_lines_alone(tmp_path: Path) -> None:
+    """What waits at a fork would be written by both."""
+    path = tmp_path / "log"
+    logs.set_up(LogLevels(), str(path))
+    logs.output()[1].put(b"the parent's\n")
+    logs.begin_child("hub")
+    logging.getLogger("gripproxy.test").info("text")
+    assert path.read_text().count("\n") == 1
+
+
 def test_journal_is_told_how_bad_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its filters go by priority; every row of a traceback has one. Elsewhere nobody would take it off again."""
     status = os.fstat(2)
