@@ -4,8 +4,18 @@ import base64
 
 import jwt
 import pytest
+import zmq
 
-from gripproxy.publish_sender import HttpTarget, SendError, decode_grip_url, is_http, send_zmq
+from gripproxy.errors import ConfigError
+from gripproxy.publish_sender import (
+    CurvePair,
+    HttpTarget,
+    SendError,
+    decode_curve,
+    decode_grip_url,
+    is_http,
+    send_zmq,
+)
 
 NOW = 1_000_000.0
 
@@ -111,3 +121,13 @@ def test_specs_are_told_apart() -> None:
     assert is_http("http://h") and is_http("https://h") and not is_http("tcp://h:1")
     with pytest.raises(SendError, match="invalid spec 'localhost:5560'"):
         send_zmq("localhost:5560", b"", 1.0)
+
+
+def test_curve_keys_of_the_command_line() -> None:
+    """A server without a list of clients takes any pair, so that one is made up."""
+    public, secret = zmq.curve_keypair()
+    assert decode_curve(public.decode(), secret.decode()) == CurvePair(public, public, secret)
+    made_up = decode_curve(public.decode(), None)
+    assert zmq.curve_public(made_up.secret) == made_up.public
+    with pytest.raises(ConfigError, match="--curve-key: no secret key in Z85"):
+        decode_curve(public.decode(), "x")

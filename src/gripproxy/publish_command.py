@@ -13,7 +13,14 @@ from typing import BinaryIO
 
 from gripproxy import __version__
 from gripproxy.errors import GripProxyError
-from gripproxy.publish_sender import basic_authorization, decode_grip_url, is_http, send_http, send_zmq
+from gripproxy.publish_sender import (
+    basic_authorization,
+    decode_curve,
+    decode_grip_url,
+    is_http,
+    send_http,
+    send_zmq,
+)
 
 DEFAULT_SPEC = "http://localhost:5561"
 DEFAULT_TIMEOUT_S = 10.0
@@ -122,7 +129,8 @@ def send(item: dict[str, object], options: argparse.Namespace) -> None:
     if len(frame) > ITEM_MAX_BYTES:
         # The ZeroMQ input would drop it, and this side would never know.
         raise UsageError(f"the item has {len(frame)} bytes in all its formats, at most {ITEM_MAX_BYTES} are taken")
-    send_zmq(spec, frame, options.timeout)
+    curve = decode_curve(options.curve_server_key, options.curve_key) if options.curve_server_key else None
+    send_zmq(spec, frame, options.timeout, curve)
 
 
 def _build_formats(options: argparse.Namespace, stdin: BinaryIO | None) -> dict[str, dict[str, object]]:
@@ -241,6 +249,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--spec", help=f"where to publish (default: $GRIP_URL or {DEFAULT_SPEC})")
     add("-u", "--user", metavar="USER:PASSWORD", help="basic authentication (by https, or on this machine)")
     add("-B", "--bearer", metavar="TOKEN", help="bearer authentication (by https, or on this machine)")
+    add("--curve-server-key", metavar="KEY", help="ZeroMQ with CURVE: the server's public key, Z85 or file:PATH")
+    add("--curve-key", metavar="KEY", help="our secret key, where the server lets in only keys that it knows")
     add("--timeout", metavar="S", type=_timeout, default=DEFAULT_TIMEOUT_S, help="seconds to wait (default: 10)")
     add("-V", "--version", action="version", version=f"gripproxy-publish {__version__}")
     return parser

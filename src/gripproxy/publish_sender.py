@@ -151,7 +151,33 @@ def _refusal(response: "HTTPResponse", text: str, target: HttpTarget) -> str:
     return f"{answer}; is this the proxy's publish port?"
 
 
-def send_zmq(spec: str, frame: bytes, timeout_s: float) -> None:
+@dataclass(frozen=True, slots=True)
+class CurvePair:
+    """For a server that speaks CURVE: its public key, and our own pair. All in Z85."""
+
+    server: bytes
+    public: bytes
+    secret: bytes
+
+
+def decode_curve(server_key: str, own_key: str | None) -> CurvePair:
+    """Read the keys of the command line: Z85 or ``file:PATH``. Without a secret key of our own, one is made up.
+
+    Raises:
+        ConfigError: one cannot be used.
+    """
+    import zmq
+
+    from gripproxy.bus.curve import read_curve_key
+
+    server = read_curve_key("--curve-server-key", server_key, "public")
+    if own_key is None:
+        return CurvePair(server, *zmq.curve_keypair())
+    secret = read_curve_key("--curve-key", own_key, "secret")
+    return CurvePair(server, zmq.curve_public(secret), secret)
+
+
+def send_zmq(spec: str, frame: bytes, timeout_s: float, curve: CurvePair | None = None) -> None:
     """Push `frame` to whoever pulls at `spec`, and wait until it left this process.
 
     Raises:
@@ -168,12 +194,17 @@ def send_zmq(spec: str, frame: bytes, timeout_s: float) -> None:
     socket.setsockopt(zmq.IPV6, int("[" in spec))  # on for IPv4 too, "localhost" would mean ::1 only
     socket.setsockopt(zmq.SNDTIMEO, max(1, int(timeout_s * 1000)))
     socket.setsockopt(zmq.LINGER, 0)
+    if curve is not None:
+        socket.setsockopt(zmq.CURVE_SERVERKEY, curve.server)
+        socket.setsockopt(zmq.CURVE_PUBLICKEY, curve.public)
+        socket.setsockopt(zmq.CURVE_SECRETKEY, curve.secret)
     try:
         socket.connect(spec)
         socket.send(frame)
         socket.setsockopt(zmq.LINGER, max(1, int(timeout_s * 1000)))
     except zmq.Again:
-        raise SendError(f"{spec}: nobody accepted the item within {timeout_s:g} s") from None
+        hint = "" if curve is None else "; is it the server's key, and does the server know ours?"
+        raise SendError(f"{spec}: nobody accepted the item within {timeout_s:g} s{hint}") from None
     except zmq.ZMQError as error:
         raise SendError(f"{spec}: {error}") from None
     finally:

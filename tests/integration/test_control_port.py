@@ -182,6 +182,19 @@ def test_zeromq_with_curve(keyed: Keyed, context: "zmq.Context[zmq.Socket[bytes]
         client.close()
 
 
+def test_publish_tool_with_curve(keyed: Keyed) -> None:
+    """With the keys it gets in, and without the right ones it says what may be wrong."""
+    tool = [sys.executable, "-m", "gripproxy.cli", "publish", "--spec", f"tcp://127.0.0.1:{keyed.server.push_port}"]
+    server = f"--curve-server-key={SERVER_PUBLIC.decode()}"
+    done = run(*tool, server, f"--curve-key={CLIENT_SECRET.decode()}", "test", "by curve")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Published\n", "")
+    keyed.expect("by curve\n")
+    refused = run(*tool, server, "--timeout", "1", "test", "no")
+    assert refused.stderr.endswith("within 1 s; is it the server's key, and does the server know ours?\n")
+    unreadable = run(*tool, "--curve-server-key=x", "test", "no")
+    assert unreadable.stderr == "Error: --curve-server-key: no public key in Z85, which has 40 characters\n"
+
+
 def test_health_is_told_to_everybody(keyed: Keyed) -> None:
     """On both ports and without the key; a worker that hangs makes the host unready until it goes on."""
 

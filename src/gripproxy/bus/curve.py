@@ -50,12 +50,23 @@ def read_curve_keys(settings: Settings) -> CurveKeys | None:
         return None
     if not zmq.has("curve"):
         raise ConfigError(f"{name}: ZeroMQ was built without CURVE")
-    secret = _read_key(name, text, "secret")
-    clients = frozenset(_read_key("zmq_curve_client_keys", key, "public") for key in settings.zmq_curve_client_keys)
+    secret = read_curve_key(name, text, "secret")
+    clients = frozenset(
+        read_curve_key("zmq_curve_client_keys", key, "public") for key in settings.zmq_curve_client_keys
+    )
     return CurveKeys(secret, zmq.curve_public(secret), clients)
 
 
-def _read_key(name: str, text: str, kind: str) -> bytes:
+def read_curve_key(name: str, text: str, kind: str) -> bytes:
+    """Read Z85 text, or ``file:PATH`` of it or of a certificate of zmq.auth, which may hold both kinds.
+
+    Args:
+        name: of the setting or option, for the refusal.
+        kind: ``secret`` or ``public``.
+
+    Raises:
+        ConfigError: there is no such key in it.
+    """
     path = None
     if text.startswith(_FILE_PREFIX):
         path = text.removeprefix(_FILE_PREFIX)
