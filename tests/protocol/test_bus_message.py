@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gripproxy.errors import InternalError
 from gripproxy.protocol.bus_message import (
+    CONN_CHECK,
     FORGET,
     HELLO,
     ITEMS,
@@ -19,6 +20,7 @@ from gripproxy.protocol.bus_message import (
     NotedId,
     Payload,
     decode_message,
+    encode_conn_check,
     encode_forget,
     encode_hello,
     encode_items,
@@ -131,6 +133,12 @@ def test_channels_to_forget_or_ask_again_may_be_all(
 ) -> None:
     """None of them is not all of them. Names from an instruct hold any character."""
     assert decode_message(encode(7, 8, channels)) == BusMessage(7, 8, kind, None, channels, [], [], asked=[])
+
+
+def test_question_about_connections_has_its_number() -> None:
+    """The answers come another way and name it."""
+    message = decode_message(encode_conn_check(1, 2, 7, ["0-5-a", "\ud800"]))
+    assert (message.kind, message.channels, message.asked) == (CONN_CHECK, ["0-5-a", "\ud800"], [7])
 
 
 def test_messages_stay_small() -> None:
