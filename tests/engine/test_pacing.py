@@ -203,6 +203,27 @@ def test_debt_is_its_own_routes() -> None:
     assert [text for _, text, _ in bench.log] == ["a", "c", "b"]
 
 
+def test_debt_is_paid_while_nothing_waits() -> None:
+    bench = Bench(40, is_weighing=True)
+    bench.publish("a", (1,), weight=4)
+    bench.pass_until(bench.now + 0.05)
+    bench.publish("b", (1,))
+    bench.pass_until(bench.now + 0.2)
+    bench.publish("c", (1,))
+    bench.finish()
+    assert bench.log == [(0.0, "a", 1), (0.1, "b", 1), (0.25, "c", 1)]
+
+
+def test_routes_take_turns_by_delivery_whatever_these_weigh() -> None:
+    bench = Bench(2500, routes={1: "heavy", 2: "light"}, is_weighing=True)
+    for number in range(30):
+        bench.publish(f"h{number}", (1,), weight=5)
+        bench.publish(f"l{number}", (2,))
+    bench.turn()
+    assert len(bench.got[1]) == 11
+    assert len(bench.got[2]) == 10
+
+
 def test_weight_counts_for_the_room() -> None:
     bench = Bench(40, weight_max=10, is_weighing=True)
     bench.publish("a", range(5), weight=3)

@@ -20,9 +20,10 @@ class SharedBoard:
         self.worker_index = worker_index
         self.workers_count = len(told)
         self.told = told
+        self.is_blind = False
 
     def others(self) -> Sequence[Usage]:
-        return [usage for usage in self.told if usage.worker_index != self.worker_index]
+        return [] if self.is_blind else [usage for usage in self.told if usage.worker_index != self.worker_index]
 
     def tell(self, window_us: int, used_count: int, is_hungry: bool) -> None:
         self.told[self.worker_index] = Usage(self.worker_index, window_us, used_count, is_hungry)
@@ -133,6 +134,33 @@ def test_worker_that_comes_late_to_a_window_takes_no_share_that_others_used() ->
     assert take(one, 10.0, 1000) + take(one, 10.0 + SETTLE_S, 1000) == 63
     assert take(two, 10.01, 1000) == 0
     assert two.wait_s(10.01) == pytest.approx(WINDOW_S - 0.01)
+
+
+def test_what_was_shared_out_and_then_used_by_another_worker_is_gone() -> None:
+    """One worker had all the rest to itself, and did not use it at once."""
+    one, two = budgets(81, 2)
+    take(one, 10.0, 1)
+    late = 10.0 + WINDOW_S + SETTLE_S + 0.001
+    assert take(one, late, 1) == 1
+    assert take(two, late, 5) + take(one, late, 5) == 2
+
+
+def test_windows_of_two_workers_become_one() -> None:
+    """Both began within microseconds, and saw nothing of each other: neither may go again in the other one's window."""
+    told = [Usage(index, 0, 0, False) for index in range(2)]
+    boards = [SharedBoard(index, told) for index in range(2)]
+    one, two = (RateBudget(2500, board) for board in boards)
+    for board in boards:
+        board.is_blind = True
+    one.left(10.0)
+    two.left(10.000_2)
+    for board in boards:
+        board.is_blind = False
+    for window in range(3):
+        begin = 10.0 + window * WINDOW_S + 0.000_01
+        took = [take(one, begin, 1000), take(two, begin + 0.000_1, 1000), take(two, begin + 0.000_3, 1000)]
+        assert sum(took) == 63
+    assert told[0].window_us == told[1].window_us
 
 
 def test_wait_is_until_others_have_taken_their_share() -> None:

@@ -69,12 +69,11 @@ class RateBudget:
         self._used_count = 0
         self._allowed_count = 0  # in this window, in all
         self._is_settled = False  # what others left has been shared out
-        self._is_late = False  # that had happened before this worker came
 
     def left(self, now: float) -> int:
         """Say how many more may go now."""
         now_us = int(now * US_PER_S)
-        if now_us >= self._window_us + self._length_us:
+        if now_us >= self._window_us + self._length_us or self._begun(now_us):
             self._open(now_us)
         if not self._is_settled and now_us >= self._window_us + SETTLE_US:
             self._settle()
@@ -94,10 +93,10 @@ class RateBudget:
 
     def _open(self, now_us: int) -> None:
         """Begin a window: where another worker has, else behind the last one, else now."""
-        last_us, length_us = self._window_us, self._length_us
+        length_us = self._length_us
+        begun = self._begun(now_us)
         others_us = [usage.window_us for usage in self._board.others()]
-        begun = [at for at in others_us if at <= now_us < at + length_us and at > last_us + length_us // 2]
-        recent = [at for at in (last_us, *others_us) if at + length_us <= now_us < at + 2 * length_us]
+        recent = [at for at in (self._window_us, *others_us) if at + length_us <= now_us < at + 2 * length_us]
         if begun:
             self._window_us = begun[0]
         elif recent:
@@ -105,14 +104,18 @@ class RateBudget:
         else:
             self._window_us = now_us
         self._used_count = 0
-        self._is_late = self._workers_count > 1 and now_us >= self._window_us + SETTLE_US
-        self._allowed_count = 0 if self._is_late else self._share(self._index)
+        self._allowed_count = self._share(self._index)
         self._is_settled = self._workers_count == 1
 
     def _in_window(self) -> list[Usage]:
         """Give what others have used of the current window. Theirs may have begun a little earlier or later."""
         reach_us = self._length_us // 2
         return [usage for usage in self._board.others() if abs(usage.window_us - self._window_us) < reach_us]
+
+    def _begun(self, now_us: int) -> list[int]:
+        """Give the beginnings of windows that others are in already, and this worker is not."""
+        after_us = max(self._window_us + self._length_us // 2, now_us - self._length_us)
+        return [at for usage in self._board.others() if after_us < (at := usage.window_us) <= now_us]
 
     def _share(self, worker_index: int) -> int:
         """Give a worker's part of the window; what cannot be divided goes to others in each window."""
@@ -121,18 +124,15 @@ class RateBudget:
     def _settle(self) -> None:
         """Share out what others have left to those who want more, this one among them.
 
-        Each of them comes to the same result, whoever is first. Who comes to the window later gets the rest.
+        Each of them comes to the same result, whoever is first.
         """
         self._is_settled = True
-        taken_count = self._used_count if self._is_late else self._share(self._index)
+        taken_count = self._share(self._index)
         hungry = [self._index]
         for usage in self._in_window():
-            if not usage.is_hungry:
-                taken_count += usage.used_count
-                continue
-            hungry.append(usage.worker_index)
-            share_count = self._share(usage.worker_index)
-            taken_count += max(usage.used_count, share_count) if self._is_late else share_count
+            taken_count += self._share(usage.worker_index) if usage.is_hungry else usage.used_count
+            if usage.is_hungry:
+                hungry.append(usage.worker_index)
         rank = sorted(hungry).index(self._index)
         left_count = max(0, self.window_count - taken_count)
         more_count = _part(left_count, len(hungry), rank + self._window_us // self._length_us)
