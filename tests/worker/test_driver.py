@@ -146,7 +146,7 @@ def test_connection_closed_by_another_ones_deadline_has_none_any_more(
     """Both were due in the same tick: its descriptor may be another client's by its next deadline."""
     bench = make_bench()
     bench.client(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
-    bench.until(lambda: bench.driver.requests_count)
+    bench.until(lambda: bench.driver.counts.requests_count)
     conn = next(record for record in bench.driver.sockets.records if record is not None)
 
     class Closer:
@@ -216,7 +216,7 @@ def test_client_that_sends_without_end_does_not_hold_up_the_others(make_bench: M
     flooding.send(b"GET / HTTP/1.1\r\n\r\n" * 2000)
     other.send(b"GET / HTTP/1.1\r\n\r\n")
     bench.until(lambda: other.received)
-    assert bench.driver.requests_count <= 10 * STEPS_MAX_COUNT
+    assert bench.driver.counts.requests_count <= 10 * STEPS_MAX_COUNT
     bench.until(lambda: flooding.received.count(b"HTTP/1.1 200 OK") == 2000)
 
 

@@ -171,7 +171,7 @@ class ClientConn(PatientClient):
         head, chunked = read_head(self._buffer[: ends[0]])
         self._buffer = self._buffer[ends[1] :]
         self._head = head
-        self._driver.requests_count += 1
+        self._driver.counts.requests_count += 1
         if head.framing is NONE or (head.framing is SIZED and head.content_length == 0):
             self._phase = DONE
             self._announce()

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -54,7 +53,7 @@ from gripproxy.protocol.bus_message import Payload, unpack_item
 from gripproxy.protocol.http1 import RequestHead, encode_refusal, encode_text_response
 from gripproxy.protocol.receipt import Receipt
 from gripproxy.protocol.routes import RouteTable
-from gripproxy.scoreboard import Field, Histogram, Watch, observe
+from gripproxy.scoreboard import Field, Watch
 from gripproxy.settings import Settings
 from gripproxy_worker.client_conn import ClientConn
 from gripproxy_worker.client_patience import SHRINK_S, PatientClient
@@ -65,21 +64,12 @@ from gripproxy_worker.metering import Meter
 from gripproxy_worker.origin_pool import OriginPool
 from gripproxy_worker.outbox import Outbox
 from gripproxy_worker.telemetry import Telemetry
+from gripproxy_worker.worker_row import WorkerRow
 from gripproxy_worker.zhttp_client import ZhttpClient
 
 log = logging.getLogger(__name__)
 
-_WRITE, _FAN_OUT = int(Histogram.WRITE), int(Histogram.FAN_OUT)
-_DELIVERIES, _RESPONSES = int(Field.DELIVERIES), int(Field.RESPONSES_2XX)
-_END_FIELDS = (  # in the order of the engine's `End`
-    Field.DELIVERIES,
-    Field.FILTERED,
-    Field.DROPPED_UNFIT,
-    Field.REFETCHED,
-    Field.DROPPED_WAITING,
-    Field.DROPPED_GONE,
-    Field.DROPPED_RATE,
-)
+_DELIVERIES = int(Field.DELIVERIES)
 DUE_MAX_COUNT = 250  # deadlines in one turn of the loop: each may close a connection
 
 
@@ -108,6 +98,7 @@ class Driver:
         self.row = row
         self.wheel = TimerWheel(loop.time())
         self.sockets = ClientSockets(row, self._on_held_gone, loop.call_soon)
+        self.counts = WorkerRow(row, core, self.sockets)
         self.outbox: Outbox[int] = Outbox(self.sockets.write, loop.call_soon)  # of clients that are answered
         zhttp = ZhttpClient(loop, settings.ipc_path("zhttp"), row)
         self.pool = OriginPool(loop, self.wheel, settings, row, origin_connections_max, zhttp)
@@ -116,10 +107,8 @@ class Driver:
         self.telemetry: Telemetry | None = None
         self.meter: Meter | None = None  # while somebody wants to know how many bytes go where
         self.is_dispatching = False
-        self.requests_count = 0  # since the last tick
         self._returns_count = 0  # times that the engine will go on with unfinished work, soon or later
         self._events: deque[tuple[ClientConn | None, Event]] = deque()  # that came while another one was dispatched
-        self._taken_at: dict[float, float] = {}  # when the hub took items that are still fanned out, by when they came
         self._early_input: dict[int, bytes] = {}  # of held clients that sent more than their request
         self._loop = loop
         loop.add_reader(self.sockets.epoll.fileno(), self.sockets.on_ready)
@@ -202,20 +191,15 @@ class Driver:
         Raises:
             InternalError: it is damaged.
         """
-        books, fan_outs = self.core.accounts.books, self.core.holds.fan_outs
-        wanted_count, started_count, now = books.wanted, fan_outs.started_count, self.clock()
+        before, now = self.counts.mark(), self.clock()
         if type(payload) is bytes and receipt is None:
             self.dispatch(None, ContentPublished(channel, payload))
         else:
             item = unpack_item(channel, payload)
             item.receipt = receipt
             self.dispatch(None, ItemPublished(item))
-        if books.wanted != wanted_count and self.feed is not None:
-            taken_at = self.feed.taken_us / 1e6
-            if fan_outs.started_count == started_count:
-                observe(self.row, _WRITE, time.monotonic() - taken_at)
-            else:
-                self._taken_at[now] = taken_at
+        if self.feed is not None:
+            self.counts.item_done(before, now, self.feed.taken_us)
         if receipt is not None and self.telemetry is not None:
             self.telemetry.expect(receipt)
         if self._returns_count and self.core.is_full and self.feed is not None:
@@ -233,34 +217,13 @@ class Driver:
         if not self.wheel.is_behind:  # else that goes on by itself
             self._do_due()
         self.dispatch(None, ClockTicked())
-        self._fill_row(now)
+        self.counts.fill(now)
         if self.telemetry is not None:
             self.telemetry.tick()
             is_metering = bool(self.telemetry.watched & Watch.TRAFFIC)
             self.meter = (self.meter or Meter(self.core)) if is_metering else None
             if self.feed is not None:
                 self.feed.is_asked_for_all = bool(self.telemetry.watched & Watch.MESSAGES)
-
-    def _fill_row(self, now: float) -> None:
-        """Bring this worker's row of the scoreboard up to date."""
-        holds, row, books = self.core.holds, self.row, self.core.accounts.books
-        row[Field.HEARTBEAT_MS] = int(now * 1000)
-        row[Field.CONNECTIONS] = self.sockets.count
-        row[Field.REQUESTS] += self.requests_count
-        self.requests_count = 0
-        wanted_count, receptions_count, ends = books.take()
-        row[Field.ITEMS_WANTED] += wanted_count
-        row[Field.RECEPTIONS] += receptions_count
-        for field, count in zip(_END_FIELDS, ends, strict=True):
-            row[field] += count
-        read_count, lost_count = self.sockets.backlogs.take_counts()
-        row[_DELIVERIES] += read_count
-        row[Field.DROPPED_GONE] += lost_count
-        row[Field.PENDING] = books.pending + self.sockets.backlogs.items_count
-        row[Field.EXCHANGES] = len(self.core.exchanges)
-        row[Field.HELD_STREAMS] = holds.streams_count
-        row[Field.HELD_RESPONSES] = holds.responses_count
-        row[Field.CHANNELS] = len(holds.subscriptions.channels)
 
     def _do_due(self) -> None:
         """Tell connections that their time is up; what is more than a few goes on when the loop has turned."""
@@ -352,7 +315,7 @@ class Driver:
         self._conn(effect.conn_id).ask(effect)
 
     def _relay(self, effect: Relay) -> None:
-        self._count_answers(effect.head)
+        self.counts.responses(effect.head)
         if self.meter is not None:
             self.meter.sent(effect.head, (effect.conn_id,))
         self._conn(effect.conn_id).relay(effect.head, effect.framing, effect.is_persistent, effect.is_opening)
@@ -361,7 +324,7 @@ class Driver:
         self._conn(effect.conn_id).collect(effect.max_bytes, effect.is_request_awaited)
 
     def _respond(self, effect: Respond) -> None:
-        self._count_answers(effect.payload)
+        self.counts.responses(effect.payload)
         if self.meter is not None:
             self.meter.sent(effect.payload, (effect.conn_id,))
         self._conn(effect.conn_id).respond(effect.payload, effect.is_persistent)
@@ -377,7 +340,7 @@ class Driver:
         self.wheel.cancel(conn)
         self.sockets.records[conn.fd] = HELD
         if effect.payload:
-            self._count_answers(effect.payload)
+            self.counts.responses(effect.payload)
             if self.meter is not None:
                 self.meter.sent(effect.payload, (effect.conn_id,))
             self.outbox.put(conn.fd, effect.payload)
@@ -403,18 +366,11 @@ class Driver:
             self.meter.sent(effect.payload, effect.conn_ids)
 
     def _fanned_out(self, effect: FannedOut) -> None:
-        now = time.monotonic()
-        observe(self.row, _FAN_OUT, now - effect.began_at)
-        observe(self.row, _WRITE, now - self._taken_at.pop(effect.began_at, effect.began_at))
-
-    def _count_answers(self, payload: bytes, count: int = 1) -> None:
-        """Count responses by their status, if the payload begins one; what goes on with a stream does not."""
-        if payload.startswith(b"HTTP/1."):
-            self.row[_RESPONSES + min(3, max(0, payload[9] - 0x32))] += count
+        self.counts.fanned_out(effect.began_at)
 
     def _finish(self, effect: Finish) -> None:
         self.outbox.flush()
-        self._count_answers(effect.payload, len(effect.conn_ids))
+        self.counts.responses(effect.payload, len(effect.conn_ids))
         if effect.receipt is not None:
             effect.receipt.delivered += len(effect.conn_ids)
         if self.meter is not None:
