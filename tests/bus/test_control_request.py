@@ -76,7 +76,11 @@ def test_target_has_a_path_and_parameters() -> None:
         (b"POST / HTTP/1.1\r\nContent-Length: 51\r\n\r\n", 413, "Request body too large."),
         (b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nabc", 400, "Request body exceeded Content-Length."),
         (b"POST / HTTP/1.1\r\nContent-Length: -2\r\n\r\n", 400, "Request body exceeded Content-Length."),
-        (b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n", 400, "Request body exceeded Content-Length."),
+        (
+            b"GET / HTTP/1.1\r\nContent-Length: 0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+            400,
+            "Request body exceeded Content-Length.",
+        ),
     ],
 )
 def test_bad_requests_are_refused_with_the_reference_text(sent: bytes, status: int, text: str) -> None:
@@ -84,6 +88,13 @@ def test_bad_requests_are_refused_with_the_reference_text(sent: bytes, status: i
     with pytest.raises(ControlRequestError) as caught:
         reader().feed(sent)
     assert (caught.value.status, str(caught.value)) == (status, text)
+
+
+def test_what_follows_a_request_without_a_body_is_not_looked_at() -> None:
+    """As in the reference: one request, one answer."""
+    request = reader().feed(b"GET / HTTP/1.1\r\n\r\nGET /else HTTP/1.1\r\n\r\n")
+    assert request is not None
+    assert (request.target, request.body) == (b"/", b"")
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ def published(
 
 
 STREAM_X = {"content": "x"}
+EMPTY = b'{"items":[]}'
 
 
 def tnet(value: object) -> bytes:
@@ -220,6 +221,57 @@ SCENARIOS = [
             Control(b"POST /publish/ HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}}"),
             Control(b"POST /publish/ HTTP/1.1\r\nX-A: " + b"a" * 10_000),
         ],
+    ),
+    Scenario(
+        name="control-odd-requests",
+        why="requests that look wrong and are read",
+        steps=[
+            Control(b"POST /publish/ HTTP/1.1\nContent-Length: 12\n\n" + EMPTY),
+            Control(b"POST /publish/ HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 12\r\n\r\n" + EMPTY),
+            Control(b"POST /publish/ HTTP/1.1\r\nExpect: something\r\nContent-Length: 12\r\n\r\n" + EMPTY),
+            Control(b"POST /publish/ HTTP/1.1\r\ncontent-length:12\r\n\r\n" + EMPTY),
+            Control(b"POST /publish/ HTTP/1.1\r\nContent-Length:   12  \r\n\r\n" + EMPTY),
+            Control(b"POST /publish/ HTTP/1.1\r\nContent-Length: 012\r\n\r\n" + EMPTY),
+            Control(b"POST /publish/ HTTP/1.1\r\nContent-Length: +12\r\n\r\n" + EMPTY),
+            Control(b"POST /publish/ HTTP/1.2\r\nContent-Length: 12\r\n\r\n" + EMPTY),
+            Control(b"POST /publish/ nonsense\r\nContent-Length: 12\r\n\r\n" + EMPTY),
+            Control(b"post /publish/ HTTP/1.1\r\nContent-Length: 12\r\n\r\n" + EMPTY),
+            Control(b"GET / HTTP/1.1\r\n\r\n"),
+            Control(b"GET / HTTP/1.0\r\n\r\n"),
+            Control(b"GET / HTTP/1.1\r\n\r\nGET /nowhere HTTP/1.1\r\n\r\n"),
+            Control(b"DELETE /publish HTTP/1.1\r\n\r\n"),
+            Control(b"OPTIONS * HTTP/1.1\r\n\r\n"),
+            Control(b"POST /recover HTTP/1.1\r\nContent-Length: 0\r\n\r\n"),
+            Control(b"POST /recover HTTP/1.1\r\nAccept: application/json\r\nContent-Length: 2\r\n\r\nxx"),
+            Control(b"POST /publish/ HTTP/1.1\r\nContent-Type: image/png\r\nContent-Length: 12\r\n\r\n" + EMPTY),
+            Control(b"POST http://localhost/publish/ HTTP/1.1\r\nContent-Length: 12\r\n\r\n" + EMPTY),
+        ],
+    ),
+    Scenario(
+        name="control-more-bad-requests",
+        why="what is refused before anything is looked up",
+        steps=[
+            Control(b"POST /publish/\r\n\r\n"),
+            Control(b"\r\n\r\n"),
+            Control(b"POST /publish/ HTTP/1.1\r\nContent-Length: 1x\r\n\r\n"),
+            Control(b"POST /publish/ HTTP/1.1\r\nContent-Length:\r\n\r\n"),
+            Control(b"POST /publish/ HTTP/1.1\r\nContent-Length: -1\r\n\r\n{}"),
+            Control(b"POST /publish/ HTTP/1.1\r\nContent-Length: 1.0\r\n\r\n{"),
+            Control(b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            Control(b"PUT / HTTP/1.1\r\n\r\n"),
+            Control(b"PATCH /nowhere HTTP/1.1\r\n\r\n"),
+            Control(b"GET / HTTP/1.1\r\nContent-Length: 0\r\n\r\nGET / HTTP/1.1\r\n\r\n"),
+        ],
+    ),
+    Scenario(
+        name="control-head",
+        why="the head of the answer to a GET",
+        steps=[Control(b"HEAD / HTTP/1.1\r\n\r\n")],
+        difference=Difference(
+            id="no-body-for-head",
+            reference="Content-Length: 12\r\n\r\nPushpin API\n",
+            ours="Content-Length: 12\r\n\r\n",
+        ),
     ),
     Scenario(
         name="control-body-too-large",

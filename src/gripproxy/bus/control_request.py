@@ -69,7 +69,7 @@ class ControlRequestReader:
         self._body_max_bytes = body_max_bytes
         self._buffer = bytearray()
         self._searched_bytes = 0
-        self._body_bytes = 0
+        self._body_bytes: int | None = 0  # None: no body was announced
         self._request: ControlRequest | None = None  # its body is still to come
         self._is_continue_due = False
         self.is_http_1_0 = False  # known once the request line is; the answer's version follows it
@@ -92,6 +92,8 @@ class ControlRequestReader:
             head = bytes(self._buffer[: found.start()])
             del self._buffer[: found.end()]
             self._request = self._decode_head(head)
+        if self._body_bytes is None:
+            return self._request  # what may follow is not looked at, as in the reference
         if len(self._buffer) > self._body_bytes:
             raise ControlRequestError("Request body exceeded Content-Length.")
         if len(self._buffer) < self._body_bytes:
@@ -129,12 +131,12 @@ class ControlRequestReader:
         accept = headers.get(b"accept")
         return ControlRequest(method, target, None if accept is None else b",".join(accept), b"", headers)
 
-    def _decode_length(self, method: bytes, headers: dict[bytes, list[bytes]]) -> int:
+    def _decode_length(self, method: bytes, headers: dict[bytes, list[bytes]]) -> int | None:
         lengths = headers.get(b"content-length")
         if lengths is None:
             if b"transfer-encoding" in headers or method not in _BODILESS_METHODS:
                 raise ControlRequestError("Request requires Content-Length.", status=411)
-            return 0
+            return None
         if len(set(lengths)) > 1 or not _INTEGER.fullmatch(lengths[0]):
             raise ControlRequestError("Bad Content-Length.")
         length = int(lengths[0])
