@@ -75,6 +75,8 @@ def test_capacity_is_the_smaller_of_setting_and_descriptors() -> None:
     assert texts(enough) == ["workers: 2", "fd limit: 20000 in each process; client connections: at most 1000"]
     short = capacity_lines(Settings(workers=1, client_maxconn=1000, config_path="/etc/g.conf"), fd_limit=300)
     assert short[1] == (logging.INFO, "fd limit: 300 in each process; client connections: at most 150")
+    limited = capacity_lines(Settings(workers=2, client_maxconn=1000, message_rate=2500), 20_000)
+    assert texts(limited)[2:] == ["items: at most 2500 deliveries per second (message_rate)"]
     assert short[2][0] == logging.WARNING
     by_default = capacity_lines(Settings(workers=1, client_maxconn=1000), fd_limit=300)
     assert by_default[2] == (logging.INFO, short[2][1])

@@ -1,5 +1,6 @@
 """`message_rate` and `message_hwm`: what comes, in which order, and what does not; with pushpin the same."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -10,7 +11,7 @@ import zmq
 from tests.integration.deadline import wait_until
 from tests.integration.origin import ScriptedOrigin, answer
 from tests.integration.raw_client import RawClient
-from tests.integration.server import Server, ServerPlan
+from tests.integration.server import Server, ServerPlan, post
 from tests.integration.subscription_watch import SubscriptionWatch
 
 StartServer = Callable[[ServerPlan], Server]
@@ -147,3 +148,15 @@ def test_long_polls_wait_for_their_turn(start_server: StartServer) -> None:
         for client in clients:
             client.receive_until(b"(yes)")
         assert time.monotonic() - begin >= 4 * 0.1, "faster than allowed"
+
+
+@pytest.mark.gripproxy_only
+def test_publisher_is_told_how_many_miss_an_item(start_server: StartServer) -> None:
+    """The answer comes when nobody waits for the item any more."""
+    server = start_server(paced(50, 12, workers=1))
+    with streams(server, 20):
+        body = json.dumps({"items": [stream_item("x")]}).encode()
+        status, reply = post(server.control_port, body, "/publish?wait=delivered")
+    (told,) = json.loads(reply)["items"]
+    assert status == 200
+    assert (told["receivers"], told["delivered"], told["dropped"]) == (20, 12, 8)
