@@ -70,13 +70,16 @@ class Monitor:
         return sum(packet.get(name, 0) for packet in self.packets("report"))
 
     def lives(self) -> list[tuple[Fields, int]]:
-        """Give each connection's first packet, without its id, and how often its end was told."""
+        """Give each connection's first packet, without its id, and how often its end was told.
+
+        One that was under way when the monitor subscribed may have an end only, and is left out.
+        """
         found: dict[str, tuple[Fields, int]] = {}
         for packet in self.packets("conn"):
             conn_id = packet.pop("id")
             first, ends_count = found.get(conn_id, (packet, 0))
             found[conn_id] = first, ends_count + ("unavailable" in packet)
-        return list(found.values())
+        return [(first, ends_count) for first, ends_count in found.values() if "unavailable" not in first]
 
     def subscriptions(self) -> dict[tuple[str, str], list[int]]:
         """Give the numbers of subscribers that were told of each channel, without what was told again."""
