@@ -308,12 +308,49 @@ def test_plainest_item_goes_the_short_way(channel: str, content: str, is_ascii: 
     """Colons in its texts are no further keys. Escapes that may be colons are left to the long way."""
     value = {"channel": channel, "formats": {"http-stream": {"content": content}}}
     body = b"J" + json.dumps(value, ensure_ascii=is_ascii).encode()
-    assert decode_content(body) == (None if b"\\u003" in body else (channel, content.encode()))
+    is_hard = b"\\u003" in body and ":" in channel + content
+    assert decode_content(body) == (None if is_hard else (channel, content.encode()))
+
+
+@given(_TEXTS, st.binary(max_size=120), st.booleans())
+def test_plainest_tnetstring_goes_the_short_way(channel: str, content: bytes, is_marked: bool) -> None:
+    """As Python's publishers send it, whatever there is in its texts."""
+    value = {"channel": channel, "formats": {"http-stream": {"content": content}}}
+    body = b"T" * is_marked + encode(value)
+    assert decode_content(body) == (channel, content)
+    assert decode_frame(body) == PublishItem(channel, http_stream=HttpStreamFormat(content=content))
+
+
+_PLAIN_TNETSTRING = encode({"channel": "news", "formats": {"http-stream": {"content": "4:text,}}}"}}})
+
+
+@given(
+    st.integers(0, len(_PLAIN_TNETSTRING)),
+    st.integers(0, 3),
+    st.sampled_from([b"", b"0", b"1", b"9", b",", b"}", b":"]),
+)
+def test_damaged_tnetstring_is_what_the_long_way_makes_of_it(start: int, size: int, put: bytes) -> None:
+    """A size that is wrong by one must not go the short way."""
+    body = _PLAIN_TNETSTRING[:start] + put + _PLAIN_TNETSTRING[start + size :]
+    plain = decode_content(body)
+    if plain is not None:
+        assert PublishItem(plain[0], http_stream=HttpStreamFormat(content=plain[1])) == decode_frame(body)
 
 
 @pytest.mark.parametrize(
     "body",
     [
+        encode({"channel": b"\xff", "formats": {"http-stream": {"content": b"x"}}}),
+        encode({"channel": "c", "formats": {"http-stream": {"content": b"x"}}, "id": "1"}),
+        encode({"channel": "c", "formats": {"http-stream": {"content": b"x", "action": "close"}}}),
+        encode({"channel": "c", "formats": {"http-stream": {"content": b"x"}, "ws-message": {"content": b"y"}}}),
+        encode({"formats": {"http-stream": {"content": b"x"}}, "channel": "c"}),
+        encode({"channel": "c", "http-stream": {"content": b"x"}}),
+        encode({"channel": "c", "formats": {"http-stream": {"content": 5}}}),
+        encode({"channel": "c", "formats": {"http-stream": {"content": b"x"}}}) + b"more",
+        encode({"channel": "c", "formats": {"http-stream": {"content": b"x"}}})[:-1],
+        encode({"channel": "c", "formats": {"http-stream": {"content": b"x"}}})[:-1] + b"]",
+        encode({"channel": "c", "formats": {"http-stream": {"content": b"x" * ITEM_MAX_BYTES}}}),
         b"",
         b"J",
         b"J{",

@@ -1,5 +1,6 @@
 """Publish items: what a publisher hands in, checked once, and nothing of it looked at twice."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -35,6 +36,9 @@ ITEM_MAX_BYTES = 16 * 1024 * 1024
 _ITEM: Final = "publish item object"
 _INVALID: Final = "received message with invalid format"
 _FORMAT_NAMES: Final = ("http-response", "http-stream", "ws-message")
+# What stands before the channel's name, behind it, and before the content, with the sizes on the way.
+_PLAIN_CHANNEL = re.compile(rb"T?([0-9]{1,9}):7:channel,([0-9]{1,9}):")
+_PLAIN_FORMATS = re.compile(rb",7:formats,([0-9]{1,9}):11:http-stream,([0-9]{1,9}):7:content,([0-9]{1,9}):")
 _J, _T, _COLON = b"JT:"
 
 
@@ -85,13 +89,15 @@ def decode_frame(body: bytes, channel: str | None = None) -> PublishItem:
 
 
 def decode_content(body: bytes) -> tuple[str, bytes] | None:
-    """Take the short way with the plainest item: JSON with a channel and one text for streams, and nothing else.
+    """Take the short way with the plainest item: a channel and one content for streams, and nothing else.
 
-    Gives channel and text, as `decode_frame` would. None says nothing about the item: it must go the long way.
+    Gives channel and content, as `decode_frame` would. None says nothing about the item: it must go the long way.
     """
+    if len(body) > ITEM_MAX_BYTES:
+        return None
+    if body[:1] != b"J":
+        return _decode_plain_tnetstring(body)
     try:
-        if body[0] != _J or len(body) > ITEM_MAX_BYTES:
-            return None
         fields = orjson.loads(body[1:])
         if len(fields) != 2:
             return None
@@ -107,6 +113,33 @@ def decode_content(body: bytes) -> tuple[str, bytes] | None:
     if body.count(_COLON) != 4 + colons_count or (colons_count and body.count(b"\\u003")):
         return None
     return channel, text.encode()
+
+
+def _decode_plain_tnetstring(body: bytes) -> tuple[str, bytes] | None:
+    """Do that with a tnetstring whose keys come in the order in which Python's publishers write them."""
+    head = _PLAIN_CHANNEL.match(body)
+    if head is None:
+        return None
+    channel_start = head.end()
+    channel_end = channel_start + int(head[2])
+    formats = _PLAIN_FORMATS.match(body, channel_end)
+    if formats is None:
+        return None
+    start = formats.end()
+    end = start + int(formats[3])
+    if body[end:] != b",}}}":
+        return None
+    # Each of the three maps must say the size that it has: its `}` is at `end` + 1, 2 and 3.
+    if (
+        formats.end(2) + int(formats[2]) != end
+        or formats.end(1) + int(formats[1]) != end + 1
+        or head.end(1) + int(head[1]) != end + 2
+    ):
+        return None
+    try:
+        return body[channel_start:channel_end].decode(), body[start:end]
+    except UnicodeDecodeError:
+        return None
 
 
 def decode_publish_request(body: bytes) -> list[PublishItem]:
