@@ -25,6 +25,7 @@ from tests.integration.raw_client import RawClient, fetch
 from tests.integration.server import Server, ServerPlan, source_env
 from tests.integration.sites.running import EXPRESS_FOLDER, install_express
 
+pytestmark = pytest.mark.gripproxy_only
 KEY = "change-me+change/me" * 4  # "+" and "/": characters of base64, which GRIP URLs take as they are
 SERVER_PUBLIC, SERVER_SECRET = zmq.curve_keypair()
 CLIENT_PUBLIC, CLIENT_SECRET = zmq.curve_keypair()

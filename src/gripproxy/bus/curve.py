@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 KEY_FILE_MAX_BYTES = 65_536
 WARN_PERIOD_S = 10.0  # a publisher that is turned away comes again ten times a second
+# A client without CURVE sees as soon as the server that they do not match. It may leave first, and for good: then
+# the server is told no more than that the handshake came to nothing.
+_FAILURES = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 _FILE_PREFIX = "file:"
 _CERTIFICATE_LINE = re.compile(r"""^\s*(?P<kind>secret|public)-key\s*=\s*"(?P<key>[^"\n]*)"\s*$""", re.MULTILINE)
 
@@ -116,7 +119,7 @@ class CurveGate:
         if zmq_socket.getsockopt(zmq.MECHANISM) != zmq.CURVE:
             raise ConfigError(f"{name}: ZeroMQ refuses CURVE for it")
         if zmq_socket.getsockopt(zmq.TYPE) != zmq.SUB:
-            monitor = zmq_socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+            monitor = zmq_socket.get_monitor_socket(_FAILURES)
             self._watch(monitor, lambda: self._read_event(name, monitor))
 
     def close(self) -> None:
@@ -137,7 +140,7 @@ class CurveGate:
 
     def _read_event(self, name: str, monitor: AnySocket) -> None:
         monitor.recv_multipart(zmq.NOBLOCK)
-        self._turn_away(f"{name}: turned a client away: it does not use CURVE with this server's public key")
+        self._turn_away(f"{name}: a client did not get in: it has to use CURVE with this server's public key")
 
     def _turn_away(self, text: str) -> None:
         self._row[Field.UNAUTHORIZED] += 1
