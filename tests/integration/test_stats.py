@@ -19,6 +19,7 @@ from tests.integration.stats_reader import Fields
 
 READER = Path(__file__).with_name("stats_reader.py")
 TIMEOUT_S = 30.0
+REFERENCE_ATTEMPTS_COUNT = 3
 HANDLER = {
     "stats_spec": "ipc://{rundir}/{ipc_prefix}stats",
     "stats_report_interval": 1,
@@ -160,12 +161,33 @@ def run_script(server: Server) -> Monitor:
     monitor.wait("sub", mode="stream", subscribers=1, count=2)
     second.close()
     monitor.wait("sub", mode="stream", unavailable=True)
-    wait_until(lambda: monitor.total("received") == 3, "all items are reported", TIMEOUT_S)
+    wait_until(lambda: monitor.total("received") == monitor.total("sent") == 3, "all items are reported", TIMEOUT_S)
     wait_until(lambda: all(ends_count for _, ends_count in monitor.lives()), "all connections have ended", TIMEOUT_S)
     monitor.wait("activity")
     monitor.wait("counts")
     monitor.process.stop()
     return monitor
+
+
+def watch(plan: ServerPlan, kind: ServerKind, directory: Path) -> Monitor:
+    """Play the script on a server of its own."""
+    plan.kind = kind
+    server = new_server(plan, directory)
+    try:
+        server.start()
+        return run_script(server)
+    finally:
+        server.stop()
+
+
+def watch_reference(plan: ServerPlan, directory: Path) -> Monitor:
+    """Play the script on the reference: again if it failed, as 1.36 now and then loses a hold on a busy machine."""
+    for attempt in range(REFERENCE_ATTEMPTS_COUNT - 1):
+        try:
+            return watch(plan, PUSHPIN, directory / f"pushpin-{attempt}")
+        except AssertionError as error:
+            print(f"the reference failed: {error}")
+    return watch(plan, PUSHPIN, directory / "pushpin")
 
 
 def without(packets: list[Fields], *names: str) -> list[Fields]:
@@ -178,18 +200,9 @@ def test_packets_are_those_of_the_reference(short_path: Path, stats_format: str)
     """The same script on both servers, seen by the same monitor."""
     require("pushpin", "zurl")
     origin = start_origin()
-    seen: dict[ServerKind, Monitor] = {}
-    for kind in (PUSHPIN, GRIPPROXY):
-        plan = plan_for(origin, stats_format=stats_format)
-        plan.kind = kind
-        server = new_server(plan, short_path / kind.program)
-        try:
-            server.start()
-            seen[kind] = run_script(server)
-        finally:
-            server.stop()
+    theirs = watch_reference(plan_for(origin, stats_format=stats_format), short_path)
+    ours = watch(plan_for(origin, stats_format=stats_format), GRIPPROXY, short_path / "gripproxy")
     origin.stop()
-    ours, theirs = seen[GRIPPROXY], seen[PUSHPIN]
     assert without(ours.packets("message"), "from") == without(theirs.packets("message"), "from")
     assert ours.subscriptions() == theirs.subscriptions()
     # How often the origin was asked until the monitor was subscribed differs.
