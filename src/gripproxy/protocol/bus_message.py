@@ -1,8 +1,8 @@
 """Messages on the bus from the hub to its workers: items most of all.
 
-A message is one msgpack array: epoch, sequence, kind, worker, channels, payloads, ids, time, asked. The channels of items lie
-together, so that a worker sees at one look whether it has a subscriber for any of them, and every item is packed for
-itself inside of that. Both ends are always the same version of gripproxy, so fields go by position.
+A message is one msgpack array: epoch, sequence, kind, worker, channels, payloads, ids, time, asked. The channels of
+items lie together, so that a worker sees at one look whether it has a subscriber for any of them, and every item is
+packed for itself inside of that. Both ends are always the same version of gripproxy, so fields go by position.
 """
 
 from collections.abc import Sequence
