@@ -31,7 +31,7 @@ class Site:
             ),
         )
         self.pages.register(routes)
-        server = ControlServer(bench.loop, open_unix_listener("key", self._path), routes.respond, 1000, 1000)
+        server = ControlServer(bench.loop, open_unix_listener("key", self._path), routes, 1000, 1000)
         bench.opened.callback(server.close)
 
     async def connect(self, path: bytes, headers: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
