@@ -188,7 +188,8 @@ def test_name_that_leads_here_from_outside_is_refused() -> None:
     assert Gate(AUTH).status(authorization=b"Bearer " + SECRET, **headers) is None
     for host in (b"localhost:5561", b"grip.localhost", b"127.0.0.1:1", b"[::1]:5561"):
         assert Gate().status(host=host, sec_fetch_site=b"same-origin") is None
-    assert Gate().status(host=b"\xff", sec_fetch_site=b"same-origin") == 403
+    for host in (b"\xff", b"[", "a\u2100b".encode()):
+        assert Gate().status(host=host, sec_fetch_site=b"same-origin") == 403
     assert Gate().status(host=b"evil.example:5561") is None  # no browser
 
 

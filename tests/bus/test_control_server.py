@@ -27,8 +27,8 @@ class Site:
         self._path = str(Path(bench.directory, "control"))
         self.requests: list[ControlRequest] = []
         self.responses: list[Response | Exception] = []  # for the first requests; the others are just seen
-        self.refusal: ControlAnswer | None = None
-        routes = ControlRoutes(self._respond, lambda _, __: self.refusal)
+        self.refusal: ControlAnswer | Exception | None = None
+        routes = ControlRoutes(self._respond, lambda _, __: self._refuse())
         self.server = ControlServer(bench.loop, open_unix_listener("key", self._path), routes, 1000, 1000)
         bench.opened.callback(self.server.close)
 
@@ -38,6 +38,11 @@ class Site:
         if isinstance(response, Exception):
             raise response
         return response
+
+    def _refuse(self) -> ControlAnswer | None:
+        if isinstance(self.refusal, Exception):
+            raise self.refusal
+        return self.refusal
 
     def connect(self) -> socket.socket:
         client = socket.socket(socket.AF_UNIX)
@@ -247,6 +252,16 @@ def test_bug_of_a_handler_is_answered_and_logged(
     assert "ZeroDivisionError: bug" in caplog.text
     if not is_late:
         failed.exception()  # it was looked at
+
+
+def test_bug_of_a_guard_is_answered_before_the_body_has_come(bench: BusBench) -> None:
+    """Nothing of the body may be waited for, and nothing be done."""
+    site = Site(bench)
+    site.refusal = RuntimeError("no")
+    client = site.connect()
+    client.send(PUBLISH[:-1])
+    assert site.read_to_end(client).startswith(b"HTTP/1.1 500 ")
+    assert not site.requests
 
 
 class Listening:

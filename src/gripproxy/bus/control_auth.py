@@ -155,9 +155,10 @@ def _is_navigation(request: ControlRequest) -> bool:
 def _is_own_name(host: bytes) -> bool:
     try:
         name = urlsplit("//" + host.decode()).hostname or ""
-        ipaddress.ip_address(name.partition("%")[0])
-    except UnicodeDecodeError:
+    except ValueError:  # and UnicodeDecodeError
         return False
+    try:
+        ipaddress.ip_address(name.partition("%")[0])
     except ValueError:
         return is_loopback_host(name)
     return True

@@ -24,7 +24,7 @@ from gripproxy.bus.control_answer import (
     encode_answer,
     encode_stream_head,
 )
-from gripproxy.bus.control_request import ControlRequestError, ControlRequestReader
+from gripproxy.bus.control_request import ControlRequest, ControlRequestError, ControlRequestReader
 from gripproxy.bus.control_routes import ControlRoutes, Response
 from gripproxy.bus.control_stream import ControlStream
 from gripproxy.errors import ConfigError
@@ -175,7 +175,7 @@ class _ControlConnection(asyncio.Protocol):
             return
         if request is None and not self._is_admitted and self._reader.head is not None:
             self._is_admitted = True
-            refusal = self._server.routes.refuse(self._reader.head)
+            refusal = self._refuse(self._reader.head)
             if refusal is not None:
                 self._answer(refusal, is_read=False)
                 return
@@ -189,6 +189,13 @@ class _ControlConnection(asyncio.Protocol):
                 log.exception("control request failed")
                 response = FAILED
             self._take(response)
+
+    def _refuse(self, head: ControlRequest) -> ControlAnswer | None:
+        try:
+            return self._server.routes.refuse(head)
+        except Exception:  # as with `respond`
+            log.exception("control request failed")
+            return FAILED
 
     def eof_received(self) -> bool:
         """Keep a half-closed connection only while its answer is still on the way.
