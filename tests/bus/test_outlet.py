@@ -312,3 +312,23 @@ def test_foreign_notice_is_counted_and_does_not_stop_the_bus(bench: BusBench) ->
     bench.run_until(lambda: row[Field.INTERNAL_ERRORS] == 2)
     join(bench, 0, pid=5)
     assert bench.run(outlet.wait_joined({0}, timeout_s=10)) == set()
+
+
+def test_process_that_is_gone_is_told_once_and_one_that_joins_is_not_gone(bench: BusBench) -> None:
+    """Its successor may join before its own connection is found broken."""
+    outlet, gone = bench.outlet(), list[int]()
+    outlet.on_gone.append(gone.append)
+    first = join(bench, 1, pid=5)
+    bench.run(outlet.wait_joined({1}, timeout_s=10))
+    assert (gone, set(outlet.joined)) == ([], {1})
+    second = join(bench, 1, pid=6)
+    bench.run_until(lambda: gone == [1])
+    first.close(0)
+    third = join(bench, 0, pid=7)
+    bench.run(outlet.wait_joined({0}, timeout_s=10))
+    assert (gone, set(outlet.joined)) == ([1], {0, 1})
+    second.close(0)
+    bench.run_until(lambda: gone == [1, 1])
+    third.close(0)
+    bench.run_until(lambda: gone == [1, 1, 0])
+    assert not outlet.joined

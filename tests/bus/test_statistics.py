@@ -160,14 +160,21 @@ def test_activity_is_gathered_by_route_and_requests_over_all(monitor: Callable[.
     assert made.packets(1) == [("activity", {"count": 1})]
 
 
-def test_activity_from_before_is_not_told(monitor: Callable[..., Monitor]) -> None:
-    """Neither what was before the monitor came, nor what an earlier hub had told."""
-    made = monitor("sub", known_pids=(5,))
+def test_activity_from_before_the_monitor_came_is_not_told(monitor: Callable[..., Monitor]) -> None:
+    """It would look like a moment in which all of the past happened."""
+    made = monitor("sub")
     made.tell_traffic(activity=100, requests=100)
     made.sub.setsockopt(zmq.SUBSCRIBE, b"activity ")
     made.bench.run_until(lambda: bool(made.row[Field.WATCHED] & Watch.ACTIVITY))
-    made.tell_traffic(activity=1000, requests=1000, pid=5, worker_index=1)
     made.tell_traffic(activity=101, requests=100)
+    assert made.packets(1) == [("activity", {"count": 1})]
+
+
+def test_activity_that_an_earlier_hub_saw_is_not_told(monitor: Callable[..., Monitor]) -> None:
+    """Its monitors had it from that one."""
+    made = monitor("activity", known_pids=(5,))
+    made.tell_traffic(activity=1000, requests=1000, pid=5)
+    made.tell_traffic(activity=1001, requests=1000, pid=5)
     assert made.packets(1) == [("activity", {"count": 1})]
 
 

@@ -57,6 +57,15 @@ def test_channel_of_long_polls_lingers() -> None:
     assert len(counts) == 0
 
 
+def test_poll_that_came_back_in_time_keeps_its_channel() -> None:
+    """Its end was due, and is not any more."""
+    counts = begun(0)
+    counts.take(told(0, [*POLL, 1]), 0.0)
+    counts.take(told(0, [*POLL, 0]), 10.0)
+    counts.take(told(0, [*POLL, 1]), 20.0)
+    assert counts.due(100.0) == [("response", "news", 1)]
+
+
 def test_lingering_channel_is_not_told_again_meanwhile() -> None:
     """There is nothing to tell of it: neither subscribers nor their end."""
     counts = begun(0, refresh_s=10.0)
