@@ -4,6 +4,7 @@ import ast
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,16 @@ STREAM = answer("200 OK", "Content-Type: text/plain", "Grip-Hold: stream", "Grip
 POLL = answer("200 OK", "Content-Type: text/plain", "Grip-Hold: response", "Grip-Channel: polls", "Grip-Timeout: 60")
 PLAIN = answer("200 OK", "Content-Type: text/plain", body=b"plain")
 
+monitors: list["Monitor"] = []
+
+
+@pytest.fixture(autouse=True)
+def end_monitors() -> Iterator[None]:
+    """Leave none behind, also after a failure."""
+    yield
+    while monitors:
+        monitors.pop().process.stop()
+
 
 class Monitor:
     """A reader in a process of its own, and what it has printed."""
@@ -39,6 +50,7 @@ class Monitor:
         output_path = server.directory / f"monitor-{kinds or 'all'}.output"
         argv = [sys.executable, str(READER), f"ipc://{server.directory}/t-stats", kinds]
         self.process = Process("monitor", argv, output_path)
+        monitors.append(self)
 
     def packets(self, kind: str) -> list[Fields]:
         """Give the fields of all packets of a type."""
@@ -128,7 +140,6 @@ def test_reader_prints_reports_with_connections(start_server: StartServer) -> No
     monitor.wait("report", connections=0)
     assert monitor.total("minutes") >= 3
     assert all(900 < packet["duration"] < 60_000 for packet in monitor.packets("report")[1:])
-    monitor.process.stop()
     origin.stop()
 
 
@@ -165,7 +176,7 @@ def run_script(server: Server) -> Monitor:
     wait_until(lambda: all(ends_count for _, ends_count in monitor.lives()), "all connections have ended", TIMEOUT_S)
     monitor.wait("activity")
     monitor.wait("counts")
-    monitor.process.stop()
+    monitor.process.stop()  # it has seen the script, and none of the server's end
     return monitor
 
 
@@ -241,7 +252,6 @@ def test_monitor_hears_all_again_after_the_hub_was_killed(start_server: StartSer
     for client in clients:
         client.close()
     monitor.wait("sub", unavailable=True)
-    monitor.process.stop()
     origin.stop()
 
 
@@ -262,5 +272,4 @@ def test_killed_worker_takes_its_subscribers_with_it(start_server: StartServer) 
     monitor.wait("sub", unavailable=True)
     monitor.wait("report", connections=0)
     client.close()
-    monitor.process.stop()
     origin.stop()
