@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 KEY_FILE_MAX_BYTES = 65_536
 WARN_PERIOD_S = 10.0  # a publisher that is turned away comes again ten times a second
-# A client without CURVE sees as soon as the server that they do not match. It may leave first, and for good: then
-# the server is told no more than that the handshake came to nothing.
+# A client without CURVE sees as soon as the server that they do not match, and may leave first, for good. Then the
+# server is told only that the handshake came to nothing, as with whoever just looks whether the port is open.
 _FAILURES = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 _FILE_PREFIX = "file:"
 _CERTIFICATE_LINE = re.compile(r"""^\s*(?P<kind>secret|public)-key\s*=\s*"(?P<key>[^"\n]*)"\s*$""", re.MULTILINE)
@@ -139,11 +139,13 @@ class CurveGate:
         self._watches.append(WatchedSocket(self._loop, zmq_socket, read_batch))
 
     def _read_event(self, name: str, monitor: AnySocket) -> None:
-        monitor.recv_multipart(zmq.NOBLOCK)
-        self._turn_away(f"{name}: a client did not get in: it has to use CURVE with this server's public key")
+        frames = monitor.recv_multipart(zmq.NOBLOCK)
+        (event,) = struct.unpack_from("=H", frames[0])
+        if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+            self._row[Field.UNAUTHORIZED] += 1
+        self._say(f"{name}: a client did not get in: it has to use CURVE with this server's public key")
 
-    def _turn_away(self, text: str) -> None:
-        self._row[Field.UNAUTHORIZED] += 1
+    def _say(self, text: str) -> None:
         self._unsaid_count += 1
         now = time.monotonic()
         if now >= self._warned_at + WARN_PERIOD_S:
@@ -159,4 +161,5 @@ class CurveGate:
         zap.send_multipart([version, request_id, *status, b"", b""])
         if not is_known:
             whose = address.decode("ascii", "replace")
-            self._turn_away(f"turned a ZeroMQ client at {whose} away: its key is not in zmq_curve_client_keys")
+            self._row[Field.UNAUTHORIZED] += 1
+            self._say(f"turned a ZeroMQ client at {whose} away: its key is not in zmq_curve_client_keys")
