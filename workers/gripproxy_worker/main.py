@@ -69,7 +69,6 @@ async def _serve(
     event_log = EventLog(settings, context.row)
     telemetry = Telemetry(settings, context.index, rows, core, driver.sockets, loop, event_log)
     driver.observe(telemetry)
-    driver.tick()
     VitalSigns(loop, context.row).start()
     wanted = core.holds.subscriptions.channels.keys()
     reader = Reader(wanted, last_ids, driver.on_item, driver.on_stale, driver.on_unwanted)
@@ -78,6 +77,7 @@ async def _serve(
     feed.on_audience = telemetry.tell_audience
     driver.feed = feed
     telemetry.connect(feed.zmq_context)
+    driver.tick()
     reload = RoutesReload(settings, context, requests.reload, driver.use_routes)
     joining = loop.create_task(feed.join(JOIN_TIMEOUT_S))
     stopping = loop.create_task(stopped.wait())
