@@ -25,6 +25,7 @@ from gripproxy.protocol.bus_message import (
     unpack_item,
 )
 from gripproxy.protocol.bus_parts import PART_MAX_BYTES, MessageJoiner
+from gripproxy.protocol.receipt import receipt_number
 from gripproxy.scoreboard import Field
 from tests.bus.bench import BusBench, publish, stream_item
 
@@ -98,6 +99,14 @@ def test_content_and_items_go_in_order(bench: BusBench) -> None:
     assert message.channels is not None
     items = map(unpack_item, message.channels, message.payloads)
     assert list(items) == [stream_item("a", b"1"), stream_item("b", b"2"), stream_item("c", b"3")]
+
+
+def test_receipts_of_another_hub_have_other_numbers(bench: BusBench) -> None:
+    """A worker may tell of a killed hub's item when its successor has sent one with the same place in the order."""
+    outlet = bench.outlet()
+    assert outlet.publish_packed("c", b"", 0) == receipt_number(outlet.epoch, 0)
+    assert outlet.publish_packed("c", b"", 0) == receipt_number(outlet.epoch, 1)
+    assert receipt_number(outlet.epoch, 0) != receipt_number(outlet.epoch + 1, 0)
 
 
 def test_batch_is_sent_at_its_end(bench: BusBench) -> None:

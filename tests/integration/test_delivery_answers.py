@@ -19,6 +19,7 @@ pytestmark = pytest.mark.gripproxy_only
 
 CHANNEL = "Grip-Channel: news"
 STREAM = answer("200 OK", "Content-Type: text/plain", "Grip-Hold: stream", CHANNEL, body=b"hi\n")
+OTHER = answer("200 OK", "Content-Type: text/plain", "Grip-Hold: stream", "Grip-Channel: other", body=b"hi\n")
 FILTERED = answer(
     "200 OK", "Content-Type: text/plain", "Grip-Hold: stream", f"{CHANNEL}; filter=skip-self", "Grip-Set-Meta: user=me",
     body=b"hi\n",
@@ -30,7 +31,7 @@ POLL = answer("200 OK", "Content-Type: text/plain", "Grip-Hold: response", CHANN
 def origin() -> Iterator[ScriptedOrigin]:
     origin = ScriptedOrigin()
     origin.start()
-    origin.play({"/stream": [STREAM], "/filtered": [FILTERED], "/poll": [POLL]})
+    origin.play({"/stream": [STREAM], "/other": [OTHER], "/filtered": [FILTERED], "/poll": [POLL]})
     yield origin
     origin.stop()
 
@@ -118,3 +119,23 @@ def test_hung_worker_costs_the_timeout_and_a_dead_one_nothing(
     # "sent" if its end was noticed before the item came: then there was nobody to ask.
     assert answers[0] in ([fate(0, 0, outcome="incomplete")], [fate(0, 0)])
     client.close()
+
+
+def test_what_became_of_a_killed_hubs_item_is_not_taken_for_another(
+    start_server: StartServer, origin: ScriptedOrigin
+) -> None:
+    """Its clients get it slowly; meanwhile the next hub begins to count items anew."""
+    handler = {"update_on_first_subscription": "false", "message_rate": 1}
+    plan = ServerPlan(routes=[f"* 127.0.0.1:{origin.port}"], workers=1, sections={"handler": handler})
+    server = start_server(plan)
+    clients = [hold(server, "/stream") for _ in range(5)] + [hold(server, "/other")]
+    assert publish(server, item(), timeout_s=0)[0]["outcome"] == "timeout"
+    clients[0].receive_until(b"x\n")
+    [hub_pid] = server.child_pids("gripproxy: hub")
+    os.kill(hub_pid, signal.SIGKILL)
+    wait_until(lambda: server.child_pids("gripproxy: hub") not in ([hub_pid], []), "there is another hub")
+    wait_until(server.is_serving, "it serves")
+    [found] = publish(server, item("other"), timeout_s=20)
+    assert (found["receivers"], found["outcome"]) == (1, "sent")
+    for client in clients:
+        client.close()

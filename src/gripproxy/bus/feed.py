@@ -39,7 +39,7 @@ from gripproxy.protocol.bus_message import (
 )
 from gripproxy.protocol.bus_parts import MessageJoiner
 from gripproxy.protocol.last_ids import LastIds
-from gripproxy.protocol.receipt import Receipt
+from gripproxy.protocol.receipt import Receipt, receipt_number
 from gripproxy.scoreboard import Field, Histogram, observe
 
 log = logging.getLogger(__name__)
@@ -252,14 +252,14 @@ class Feed:
         if message.ids:
             self._note(channels, message.ids)
         for place in range(len(channels)) if self.is_asked_for_all else message.asked:
-            self._on_unwanted(Receipt(message.sequence + place))
+            self._on_unwanted(_new_receipt(message, place))
 
     def _receipts(self, message: BusMessage, count: int) -> Iterable[Receipt | None]:
         """Make a receipt for each item that somebody asks for; most often nobody does."""
         if not self.is_asked_for_all and not message.asked:
             return repeat(None, count)
         asked = range(count) if self.is_asked_for_all else set(message.asked)
-        return [Receipt(message.sequence + place) if place in asked else None for place in range(count)]
+        return [_new_receipt(message, place) if place in asked else None for place in range(count)]
 
     def _note(self, channels: list[str], ids: list[NotedId]) -> None:
         note = self.last_ids.note
@@ -322,3 +322,7 @@ class Feed:
         CONN_CHECK: _on_conn_check,
         AUDIENCE: _on_audience,
     }
+
+
+def _new_receipt(message: BusMessage, place: int) -> Receipt:
+    return Receipt(receipt_number(message.epoch, message.sequence + place))

@@ -35,6 +35,7 @@ from gripproxy.protocol.bus_message import (
     encode_stale,
 )
 from gripproxy.protocol.bus_parts import split_message
+from gripproxy.protocol.receipt import receipt_number
 from gripproxy.scoreboard import Field
 
 log = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ class Outlet:
         noted_id: NotedId = UNTOUCHED,
         is_receipt_wanted: bool = False,
     ) -> int:
-        """Send an item to every worker, or queue it while one of them is full. Give its number.
+        """Send an item to every worker, or queue it while one of them is full. Give its `receipt_number`.
 
         It waits for the others of its batch or this turn of the loop.
 
@@ -158,7 +159,7 @@ class Outlet:
         channels.append(channel)
         self._payloads.append(payload)
         self._gathered_bytes += size_bytes
-        number = self._next_sequence + len(channels) - 1
+        number = receipt_number(self.epoch, self._next_sequence + len(channels) - 1)
         if len(channels) >= MESSAGE_MAX_COUNT or self._gathered_bytes >= MESSAGE_MAX_BYTES:
             self._send_gathered()
         return number

@@ -1,8 +1,16 @@
 """What became of one item in a worker, for a publisher or an operator who asks."""
 
 
+_SEQUENCE_BITS = 32
+
+
+def receipt_number(epoch: int, sequence: int) -> int:
+    """Number an item so that no item of another hub has the number: a worker may have to tell of an old one's yet."""
+    return epoch << _SEQUENCE_BITS | sequence & (1 << _SEQUENCE_BITS) - 1
+
+
 class Receipt:
-    """Counts of an item's receivers. `sequence` is its number on the bus.
+    """Counts of an item's receivers. `sequence` is its `receipt_number`.
 
     Those whose bytes wait for a slow client count as delivered. `open_count` fan-outs of it are unfinished.
     `response_blocks` and `stream_blocks` are the item's size for a receiver, if blocks are counted.
