@@ -208,6 +208,7 @@ def test_receipts_are_for_those_who_ask(bench: BusBench) -> None:
         seen.append(("unwanted", receipt.sequence))
 
     reader = Reader({"c"}, LastIds(), on_item, [].append, on_unwanted)
+
     def number(sequence: int) -> int:
         return receipt_number(7, sequence)
 
@@ -318,3 +319,24 @@ def test_damaged_item_takes_no_other_with_it(bench: BusBench) -> None:
     assert worker.contents == [b"0", b"2", b"3"]
     assert worker.row[Field.INTERNAL_ERRORS] == 2
     assert worker.row[Field.BUS_GAPS] == 0
+
+
+def test_end_of_a_message_is_told_once_if_anything_in_it_was_wanted(bench: BusBench) -> None:
+    """By it the time is measured that items took; a message of others' items is none of ours."""
+    hub = bench.socket(zmq.XPUB)
+    hub.bind(f"ipc://{bench.bus_path}")
+    done: list[int] = []
+    contents: list[Payload] = []
+
+    def on_item(channel: str, payload: Payload, receipt: object) -> None:
+        contents.append(payload)
+
+    reader = Reader({"c"}, LastIds(), on_item, lambda names: None, on_message_done=done.append)
+    feed = Feed(bench.bus_path, 0, bench.loop, reader, bench.scoreboard.row(1))
+    bench.opened.callback(feed.close)
+    assert hub.recv() == b"\x01"
+    hub.send(encode_items(7, 0, ["other"], [b"0"], (), 1_000))
+    hub.send(encode_items(7, 1, ["c", "other", "c"], [b"1", b"2", b"3"], (), 2_000))
+    hub.send(encode_items(7, 4, ["c"], [b"4"], (), 3_000))
+    bench.run_until(lambda: len(contents) == 3 and len(done) == 2)
+    assert done == [2_000, 3_000]

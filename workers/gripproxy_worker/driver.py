@@ -191,19 +191,20 @@ class Driver:
         Raises:
             InternalError: it is damaged.
         """
-        before, now = self.counts.mark(), self.clock()
         if type(payload) is bytes and receipt is None:
             self.dispatch(None, ContentPublished(channel, payload))
         else:
             item = unpack_item(channel, payload)
             item.receipt = receipt
             self.dispatch(None, ItemPublished(item))
-        if self.feed is not None:
-            self.counts.item_done(before, now, self.feed.taken_us)
         if receipt is not None and self.telemetry is not None:
             self.telemetry.expect(receipt)
         if self._returns_count and self.core.is_full and self.feed is not None:
             self.feed.pause()
+
+    def on_message_done(self, taken_us: int) -> None:
+        """Hear that all items of a bus message have had their turn, and when the hub took the first."""
+        self.counts.message_done(self.clock(), taken_us)
 
     def on_unwanted(self, receipt: Receipt) -> None:
         """Tell that an item found nobody here."""

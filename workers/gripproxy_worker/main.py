@@ -71,7 +71,7 @@ async def _serve(
     driver.observe(telemetry)
     VitalSigns(loop, context.row).start()
     wanted = core.holds.subscriptions.channels.keys()
-    reader = Reader(wanted, last_ids, driver.on_item, driver.on_stale, driver.on_unwanted)
+    reader = Reader(wanted, last_ids, driver.on_item, driver.on_stale, driver.on_unwanted, driver.on_message_done)
     feed = Feed(settings.ipc_path("bus"), context.index, loop, reader, context.row)
     feed.on_conn_check = telemetry.live
     feed.on_audience = telemetry.tell_audience

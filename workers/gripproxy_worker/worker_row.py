@@ -29,6 +29,8 @@ class WorkerRow:
         self._sockets = sockets
         self._books = core.accounts.books
         self._fan_outs = core.holds.fan_outs
+        self._wanted_count = 0  # of the books, at the end of the last bus message
+        self._started_count = 0
         # When the hub took items that are still fanned out, by when they came here; of one moment the first counts.
         self._taken_at: dict[float, float] = {}
 
@@ -40,6 +42,7 @@ class WorkerRow:
         row[Field.REQUESTS] += self.requests_count
         self.requests_count = 0
         wanted_count, receptions_count, ends = books.take()
+        self._wanted_count -= wanted_count
         row[Field.ITEMS_WANTED] += wanted_count
         row[Field.RECEPTIONS] += receptions_count
         for field, count in zip(_END_FIELDS, ends, strict=True):
@@ -53,25 +56,24 @@ class WorkerRow:
         row[Field.HELD_RESPONSES] = core.holds.responses_count
         row[Field.CHANNELS] = len(core.holds.subscriptions.channels)
 
-    def mark(self) -> tuple[int, int]:
-        """Give what `item_done` compares with."""
-        return self._books.wanted, self._fan_outs.started_count
+    def message_done(self, now: float, taken_us: int) -> None:
+        """Note how long the items of a bus message took to reach their receivers: each as long as the last of them.
 
-    def item_done(self, before: tuple[int, int], now: float, taken_us: int) -> None:
-        """Note how long an item took to reach its receivers, if it found any; with a fan-out, when that is over.
+        Those with a fan-out of many turns are noted when that is over.
 
         Args:
-            before: `mark` of before the item.
             now: monotonic seconds, as the engine had them.
-            taken_us: when the hub took the item.
+            taken_us: when the hub took the first item.
         """
-        wanted_count, started_count = before
-        if self._books.wanted == wanted_count:
-            return
-        if self._fan_outs.started_count == started_count:
-            observe(self._row, _WRITE, time.monotonic() - taken_us / 1e6)
-        else:
+        wanted_count, self._wanted_count = self._books.wanted - self._wanted_count, self._books.wanted
+        started_count, self._started_count = (
+            self._fan_outs.started_count - self._started_count,
+            self._fan_outs.started_count,
+        )
+        if started_count:
             self._taken_at.setdefault(now, taken_us / 1e6)
+        if wanted_count > started_count:
+            observe(self._row, _WRITE, time.monotonic() - taken_us / 1e6, wanted_count - started_count)
 
     def fanned_out(self, began_at: float) -> None:
         """Note how long an item took that needed more than one turn of the loop."""

@@ -58,7 +58,8 @@ class Reader:
 
     `on_item` is called, in order, with the channel and the payload of every item whose channel is in `wanted` at that
     moment, and a receipt if somebody wants to know what becomes of it; it may raise InternalError for a damaged one.
-    `on_unwanted` is called with the receipt of an item that nobody here wants. `on_stale` is called with those of
+    `on_unwanted` is called with the receipt of an item that nobody here wants. `on_message_done` is called when all the
+    items of a message that had some for us have had their turn, with the time when the hub took the first. `on_stale` is called with those of
     `wanted` whose holds should ask their origin again, or with None for all. `last_ids` is kept up to date: at each
     call, and between them, it says what the hub knew when it sent that item. It covers all channels of the host, wanted
     here or not: a client that held in another worker may come here next.
@@ -69,6 +70,7 @@ class Reader:
     on_item: Callable[[str, Payload, Receipt | None], None]
     on_stale: Callable[[list[str] | None], None]
     on_unwanted: Callable[[Receipt], None] = lambda receipt: None
+    on_message_done: Callable[[int], None] = lambda taken_us: None
 
 
 class Feed:
@@ -85,7 +87,9 @@ class Feed:
         self._on_item = reader.on_item
         self._on_unwanted = reader.on_unwanted
         self.is_asked_for_all = False  # somebody wants to know what becomes of every item
-        self.taken_us = 0  # when the hub took the item that is being handled, as `BusMessage` has it
+        self._on_message_done = reader.on_message_done
+        self._is_message_open = False  # items of it have been handed out, or will be
+        self._taken_us = 0  # when the hub took its first item, as `BusMessage` has it
         self._on_stale = reader.on_stale
         self._row = row
         self._watch = SequenceWatch()
@@ -221,6 +225,9 @@ class Feed:
                         return not self._is_paused
                 elif receipt is not None:
                     self._on_unwanted(receipt)
+            if self._is_message_open:
+                self._is_message_open = False
+                self._on_message_done(self._taken_us)
             if time.monotonic() > deadline:
                 return True
             try:
@@ -242,12 +249,12 @@ class Feed:
             return
         self._row[Field.ITEMS_RECEIVED] += len(channels)
         self._row[Field.BUS_GAPS] += self._watch.items(message.epoch, message.sequence, len(channels))
-        self.taken_us = message.taken_us
         observe(self._row, _BUS, time.monotonic() - message.taken_us / 1e6, len(channels))
         if not self._wanted.isdisjoint(channels):
             # An item's id is noted when the item has its turn: a hold that is made before it will still get the item.
             ids: Iterable[NotedId] = message.ids or repeat(UNTOUCHED, len(channels))
             self._items = zip(channels, message.payloads, ids, self._receipts(message, len(channels)), strict=True)
+            self._is_message_open, self._taken_us = True, message.taken_us
             return
         if message.ids:
             self._note(channels, message.ids)

@@ -319,20 +319,24 @@ class HoldTable:
         return effects
 
     def _write(self, conn_ids: Collection[int], payload: bytes, now: float, receipt: Receipt | None) -> list[Effect]:
+        is_small = len(conn_ids) <= STREAMS_MAX_COUNT and len(payload) <= SMALL_BYTES
+        if is_small and not self.fan_outs.queue and not self.is_paced:  # no fan-out at all, for most items
+            return self._send(conn_ids, payload, receipt)
+
         def deliver(some_ids: Collection[int], now: float) -> list[Effect]:
-            self.receptions.found_streams(some_ids, receipt)
             if self.is_paced:
                 self._put_off_keep_alives(some_ids, now)
-            if payload:
-                return [Deliver(payload, some_ids, receipt=receipt)]
-            self._books.end(DELIVERED, len(some_ids), receipt)
-            return []
+            return self._send(some_ids, payload, receipt)
 
-        is_small = len(conn_ids) <= STREAMS_MAX_COUNT and len(payload) <= SMALL_BYTES
-        if is_small and not self.fan_outs.queue and not self.is_paced:
-            return deliver(conn_ids, now)  # no fan-out at all, for most items
         weight = 1 if receipt is None else receipt.stream_blocks or 1
         return self.fan_outs.start(deliver, conn_ids, len(payload), STREAMS_MAX_COUNT, now, receipt, weight)
+
+    def _send(self, conn_ids: Collection[int], payload: bytes, receipt: Receipt | None) -> list[Effect]:
+        self.receptions.found_streams(conn_ids, receipt)
+        if payload:
+            return [Deliver(payload, conn_ids, receipt=receipt)]
+        self._books.end(DELIVERED, len(conn_ids), receipt)
+        return []
 
     def _put_off_keep_alives(self, conn_ids: Collection[int], now: float) -> None:
         """Begin these streams' periods again. Without a limit on the rate the channel's `sent_at` says it for all."""

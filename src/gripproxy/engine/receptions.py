@@ -29,6 +29,7 @@ class Receptions:
         self._holds = holds
         self._books = accounts.books
         self._routes = accounts.traffic.routes
+        self._only: RouteTraffic | None = None  # as long as there is one, which is mostly so
 
     def measure(self, item: PublishItem) -> None:
         """Say in the item's receipt how many blocks it has for each receiver. It gets a receipt if it has none."""
@@ -41,24 +42,15 @@ class Receptions:
     def found_responses(self, conn_ids: Collection[int], receipt: Receipt | None) -> None:
         """Count these long-polls as receivers of an item."""
         self._books.found(len(conn_ids), 0, receipt)
-        for conn_id in conn_ids if len(self._routes) > 1 else ():
-            self._traffic_of(conn_id).values[SENT] += 1
-            self._traffic_of(conn_id).values[RESPONSES_SENT] += 1
-        if len(self._routes) == 1:
-            for traffic in self._routes.values():
-                traffic.values[SENT] += len(conn_ids)
-                traffic.values[RESPONSES_SENT] += len(conn_ids)
+        self._count(SENT, conn_ids)
+        self._count(RESPONSES_SENT, conn_ids)
         if receipt is not None and receipt.response_blocks:
             self._count_blocks(conn_ids, receipt.response_blocks)
 
     def found_streams(self, conn_ids: Collection[int], receipt: Receipt | None) -> None:
         """Count these streams as receivers of an item."""
         self._books.found(0, len(conn_ids), receipt)
-        for conn_id in conn_ids if len(self._routes) > 1 else ():
-            self._traffic_of(conn_id).values[SENT] += 1
-        if len(self._routes) == 1:
-            for traffic in self._routes.values():
-                traffic.values[SENT] += len(conn_ids)
+        self._count(SENT, conn_ids)
         if receipt is not None and receipt.stream_blocks:
             self._count_blocks(conn_ids, receipt.stream_blocks)
 
@@ -79,6 +71,16 @@ class Receptions:
         for conn_id in conn_ids:
             by_route.setdefault(self._traffic_of(conn_id).route, []).append(conn_id)
         return by_route
+
+    def _count(self, column: int, conn_ids: Collection[int]) -> None:
+        """Add 1 for each of these to its route's column."""
+        if len(self._routes) == 1:
+            if self._only is None:
+                self._only = next(iter(self._routes.values()))
+            self._only.values[column] += len(conn_ids)
+            return
+        for conn_id in conn_ids:
+            self._traffic_of(conn_id).values[column] += 1
 
     def _count_blocks(self, conn_ids: Collection[int], blocks: int) -> None:
         for conn_id in conn_ids:
