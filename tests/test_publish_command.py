@@ -139,6 +139,12 @@ def test_hint_wins_over_close() -> None:
     assert item_of("c", "--close", "--hint") == item_of("c", "--hint")
 
 
+def test_empty_ids_and_sender_are_none() -> None:
+    """As with the reference's tool: a script's variable that is not set must not make all its items one."""
+    assert item_of("c", "x", "--id", "", "--prev-id", "", "--sender", "") == item_of("c", "x")
+    assert item_of("c", "x", "--sender", "", "-M", "sender=")["meta"] == {"sender": ""}
+
+
 def test_options_may_stand_anywhere() -> None:
     """Between and behind the arguments; -- ends them."""
     assert item_of("c", "--no-eol", "x") == item_of("--no-eol", "c", "x") == item_of("c", "x", "--no-eol")

@@ -77,11 +77,12 @@ def build_item(options: argparse.Namespace, stdin: BinaryIO | None) -> dict[str,
         UsageError: an option's value is bad, or content is missing.
     """
     item: dict[str, object] = {"channel": _text(options.channel, "channel"), "formats": _build_formats(options, stdin)}
-    if options.id is not None:
+    # As with the reference's tool, an empty one is none: what a script writes whose variable is not set.
+    if options.id:
         item["id"] = _text(options.id, "id")
-    if options.prev_id is not None:
+    if options.prev_id:
         item["prev-id"] = _text(options.prev_id, "prev-id")
-    meta = {} if options.sender is None else {"sender": _text(options.sender, "sender")}
+    meta = {"sender": _text(options.sender, "sender")} if options.sender else {}
     for pair in options.meta:
         name, equals, value = _text(pair, "meta").partition("=")
         if not equals:

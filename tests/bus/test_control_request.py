@@ -90,6 +90,16 @@ def test_bad_requests_are_refused_with_the_reference_text(sent: bytes, status: i
     assert (caught.value.status, str(caught.value)) == (status, text)
 
 
+def test_head_of_the_whole_limit_must_have_its_end() -> None:
+    """As in the reference: no byte more could come that makes it a request."""
+    line = b"GET / HTTP/1.1\r\nX: "
+    assert reader().feed(line + b"a" * (200 - len(line) - 4) + b"\r\n\r\n") is not None
+    waiting = reader()
+    assert waiting.feed(line + b"a" * (199 - len(line))) is None
+    with pytest.raises(ControlRequestError, match="too large"):
+        waiting.feed(b"a")
+
+
 def test_what_follows_a_request_without_a_body_is_not_looked_at() -> None:
     """As in the reference: one request, one answer."""
     request = reader().feed(b"GET / HTTP/1.1\r\n\r\nGET /else HTTP/1.1\r\n\r\n")

@@ -2,8 +2,8 @@
 
 import json
 
-from tests.conformance.errors import sized
 from tests.conformance.holds import HELLO, held, poll, stream
+from tests.conformance.refusals import sized
 from tests.conformance.scenario import Control, Difference, Publish, Push, Receive, Scenario, item
 
 
@@ -40,6 +40,25 @@ def published(
     )
 
 
+def misread(name: str, why: str, head: bytes, reference: str) -> Scenario:
+    """Make the scenario of a request's head that the reference makes something of, and nobody should."""
+    status, _, word = reference.partition(": ")
+    ours = answer_spelled("400 Bad Request", "Bad Content-Length." if name == "two-lengths" else PARSE_FAILED)
+    return Scenario(
+        name=f"control-head-{name}",
+        why=why,
+        steps=[Control(head)],
+        difference=Difference(id="control-head-is-http", reference=answer_spelled(status, word), ours=ours),
+    )
+
+
+def answer_spelled(status: str, word: str) -> str:
+    """Spell an answer of the control port."""
+    return f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nConnection: close\r\n{sized(word)}"
+
+
+PARSE_FAILED = "Failed to parse request header."
+POSTED = b"POST /publish/ HTTP/1.1\r\nContent-Length: 12\r\n"
 STREAM_X = {"content": "x"}
 EMPTY = b'{"items":[]}'
 
@@ -220,6 +239,9 @@ SCENARIOS = [
             Control(b"POST /publish/ HTTP/1.1\r\nContent-Length: many\r\n\r\n"),
             Control(b"POST /publish/ HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}}"),
             Control(b"POST /publish/ HTTP/1.1\r\nX-A: " + b"a" * 10_000),
+            Control((b"POST /publish/ HTTP/1.1\r\nX-A: " + b"a" * 10_000)[:10_000]),
+            Control(b"GET / HTTP/1.1\r\nX-A: " + b"a" * 9_974 + b"\r\n\r\n"),
+            Control(b"GET / HTTP/1.1\r\nX-A: " + b"a" * 9_975 + b"\r\n\r\n"),
         ],
     ),
     Scenario(
@@ -262,6 +284,45 @@ SCENARIOS = [
             Control(b"PATCH /nowhere HTTP/1.1\r\n\r\n"),
             Control(b"GET / HTTP/1.1\r\nContent-Length: 0\r\n\r\nGET / HTTP/1.1\r\n\r\n"),
         ],
+    ),
+    *(
+        misread(f"line-{name}", why, POSTED + line + b"\r\n\r\n" + EMPTY, "200 OK: Published")
+        for name, why, line in (
+            ("without-colon", "a line that is no header", b"Content-Type"),
+            ("without-name", "a header without a name", b": x"),
+            ("with-blank-in-name", "a name that could be read as another one", b"Content-Type : x"),
+            ("folded", "a line that could belong to the one above", b" x: y"),
+        )
+    ),
+    misread(
+        "blank-behind-length",
+        "a name with a blank behind it is no name",
+        b"POST / HTTP/1.1\r\nContent-Length : 0\r\n\r\n",
+        "411 Length Required: Request requires Content-Length.",
+    ),
+    misread(
+        "two-lengths",
+        "where the body ends is unclear",
+        POSTED + b"Content-Length: 2\r\n\r\n" + EMPTY,
+        "200 OK: Published",
+    ),
+    misread("no-version", "a request line has three words", b"GET / \r\n\r\n", "200 OK: Pushpin API"),
+    misread("no-target", "a request line has three words", b"GET  HTTP/1.1\r\n\r\n", "404 Not Found: Not Found"),
+    Scenario(
+        name="control-continue-http-1.0",
+        why="an old client takes 100 Continue for the answer",
+        steps=[Control(b"POST /publish/ HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 12\r\n\r\n" + EMPTY)],
+        difference=Difference(
+            id="continue-is-of-http-1-1", reference="HTTP/1.0 100 Continue\r\n\r\nHTTP/1.0 200", ours="HTTP/1.0 200"
+        ),
+    ),
+    Scenario(
+        name="control-continue-with-blank-behind",
+        why="blanks around a value are none of it, and the client would wait",
+        steps=[Control(b"POST /publish/ HTTP/1.1\r\nExpect: 100-continue \r\nContent-Length: 12\r\n\r\n" + EMPTY)],
+        difference=Difference(
+            id="continue-is-of-http-1-1", reference="HTTP/1.1 200", ours="HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200"
+        ),
     ),
     Scenario(
         name="control-head",

@@ -84,7 +84,7 @@ class ControlRequestReader:
         self._buffer += data
         if self._request is None:
             found = _HEAD_END.search(self._buffer, max(0, self._searched_bytes - 3))
-            if (found.end() if found else len(self._buffer)) > self._head_max_bytes:
+            if (found.end() if found else len(self._buffer) + 1) > self._head_max_bytes:
                 raise ControlRequestError("Request header too large.")
             if found is None:
                 self._searched_bytes = len(self._buffer)
