@@ -99,7 +99,7 @@ def test_body_that_stops_coming(make_bench: MakeBench, is_asking: bool) -> None:
     if is_asking:
         bench.origin(ends=FIRST)
     else:
-        bench.until(lambda: bench.driver.requests_count)
+        bench.until(lambda: bench.driver.counts.requests_count)
     pass_time(bench, 29.0)
     assert bench.driver.sockets.count == 1
     pass_time(bench, 31.0)
@@ -113,7 +113,7 @@ def test_body_that_comes_slowly_has_time(make_bench: MakeBench) -> None:
     """The deadline is for the next byte, not for the whole."""
     bench = make_bench("* test", client_body_timeout=30.0)
     client = bench.client(b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n")
-    bench.until(lambda: bench.driver.requests_count)
+    bench.until(lambda: bench.driver.counts.requests_count)
     (conn,) = busy(bench)
     for byte in b"abc":
         conn.active_at -= 29.0
@@ -179,7 +179,7 @@ def test_client_between_two_requests_is_not_forgotten_for_its_last_body(make_ben
     """Whatever it waited for before: its deadline is now that of an idle connection."""
     bench = make_bench("* test", client_body_timeout=1000.0)
     client = bench.client(b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n")
-    bench.until(lambda: bench.driver.requests_count)
+    bench.until(lambda: bench.driver.counts.requests_count)
     bench.exchange(client, b"a", TEST_ANSWER)
     pass_time(bench, SHRINK_S + 0.5)
     assert not busy(bench)
@@ -189,7 +189,7 @@ def test_head_behind_a_body_does_not_have_the_time_of_the_body(make_bench: MakeB
     """A deadline that is too late is moved, one that is too early is looked at again."""
     bench = make_bench("* test", client_header_timeout=30.0, client_body_timeout=1000.0)
     client = bench.client(b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n")
-    bench.until(lambda: bench.driver.requests_count)
+    bench.until(lambda: bench.driver.counts.requests_count)
     client.send(b"aGET / HT")
     bench.until(lambda: client.received.endswith(TEST_ANSWER))
     pass_time(bench, 31.0)
@@ -205,7 +205,7 @@ def test_body_behind_a_slow_head_has_its_own_time(make_bench: MakeBench) -> None
     (conn,) = busy(bench)
     conn.active_at -= 29.0
     client.send(b"Content-Length: 1\r\n\r\n")
-    bench.until(lambda: bench.driver.requests_count)
+    bench.until(lambda: bench.driver.counts.requests_count)
     pass_time(bench, 29.0)
     bench.exchange(client, b"a", TEST_ANSWER)
 
