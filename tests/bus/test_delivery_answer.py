@@ -15,6 +15,7 @@ from gripproxy.bus.control_routes import ControlRoutes
 from gripproxy.bus.delivery_answer import DeliveryAnswers
 from gripproxy.bus.worker_notice import ALL_ITEMS, SUBSCRIBE, encode_join_topic
 from gripproxy.protocol.bus_message import ITEMS, decode_message
+from gripproxy.protocol.receipt import receipt_number
 from gripproxy.protocol.telemetry import ReceiptRecord
 from gripproxy.scoreboard import Field
 from tests.bus.bench import BusBench
@@ -58,7 +59,8 @@ class Publisher:
         return items
 
     def answer(self, sequence: int, *counts: int) -> None:
-        self.hub.receipts.take(ReceiptRecord(0, sequence, *counts))
+        number = receipt_number(self.hub.outlet.epoch, sequence)
+        self.hub.receipts.take(ReceiptRecord(0, number, *counts))
 
 
 def item(channel: str, **fields: str) -> dict[str, Any]:
