@@ -61,6 +61,8 @@ def test_key_is_proved_as_publishers_prove_it(authorization: bytes) -> None:
         (token(algorithm="HS512"), "the bearer token is neither the key nor a JWT that is signed with it"),
         (unsigned(), "the bearer token is neither the key nor a JWT that is signed with it"),
         (token(exp=NOW_S), "the token has expired"),
+        (token(nbf=NOW_S + 1), "the token is not valid yet"),
+        (token(nbf="soon"), "the token is not valid yet"),
         (token(exp=None), "the token has no exp"),
         (token(exp=True), "the token has no exp"),
         (basic(SECRET + b":"), "the password is not the key"),
@@ -71,6 +73,11 @@ def test_key_is_proved_as_publishers_prove_it(authorization: bytes) -> None:
 def test_all_else_is_refused_with_its_reason(authorization: bytes | None, reason: str) -> None:
     """The reason is what helps; nothing of what was sent is in it."""
     assert AUTH.fault(authorization, NOW_S) == reason
+
+
+def test_token_is_valid_from_its_beginning() -> None:
+    """RFC 7519, section 4.1.5."""
+    assert AUTH.fault(token(nbf=NOW_S), NOW_S) is None
 
 
 def test_issuer_counts_if_one_is_configured() -> None:

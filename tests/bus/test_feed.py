@@ -291,6 +291,19 @@ def test_what_a_killed_hub_took_with_it_is_counted(bench: BusBench) -> None:
     assert (worker.row[Field.ITEMS_MISSED], worker.row[Field.BUS_GAPS], worker.row[Field.ITEMS_RECEIVED]) == (100, 5, 3)
 
 
+def test_each_new_hub_is_announced(bench: BusBench) -> None:
+    """Who tells the hub things has to tell each one from the beginning."""
+    hub = bench.socket(zmq.XPUB)
+    hub.bind(f"ipc://{bench.bus_path}")
+    feed = Worker(bench, 0).feed
+    hubs: list[int] = []
+    feed.on_new_hub = lambda: hubs.append(feed._watch.epoch)
+    assert hub.recv() == b"\x01"
+    for epoch in (7, 8):
+        hub.send(encode_hello(epoch, 0, 0))
+    bench.run_until(lambda: len(hubs) == 2)
+
+
 def test_only_what_is_wanted_is_handed_out(bench: BusBench) -> None:
     """The rest of a message is counted and not unpacked, or its damage would be noticed."""
     hub = bench.socket(zmq.XPUB)

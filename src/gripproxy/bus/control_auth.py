@@ -67,6 +67,9 @@ class ControlAuth:
             return "the token has no exp"
         if expires_s <= unix_time_s:
             return "the token has expired"
+        begins_s = claims.get("nbf", 0)
+        if isinstance(begins_s, bool) or not isinstance(begins_s, int | float) or begins_s > unix_time_s:
+            return "the token is not valid yet"
         if self._issuer and claims.get("iss") != self._issuer:
             return "the token is not from the issuer of push_in_http_iss"
         return None

@@ -1,6 +1,5 @@
 """What became of one item in a worker, for a publisher or an operator who asks."""
 
-
 _SEQUENCE_BITS = 32
 
 
