@@ -90,8 +90,13 @@ def test_issuer_counts_if_one_is_configured() -> None:
 
 
 def test_key_from_a_hex_file_is_known_by_its_digits() -> None:
-    """They are what its reader would copy."""
-    assert ControlAuth(SigKey(SECRET), is_hex=True).fault(b"Bearer " + SECRET.hex().encode(), NOW_S) is None
+    """They are what its reader would copy into a GRIP_URL, whose libraries then sign with them as they are."""
+    digits = SECRET.hex().encode()
+    auth = ControlAuth(SigKey(SECRET), is_hex=True)
+    for authorization in (b"Bearer " + digits, basic(b"anybody:" + digits), token(digits), token()):
+        assert auth.fault(authorization, NOW_S) is None
+    assert auth.fault(token(digits, exp=NOW_S - 1), NOW_S) == "the token has expired"
+    assert AUTH.fault(token(digits), NOW_S) is not None
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])

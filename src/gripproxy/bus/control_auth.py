@@ -38,10 +38,14 @@ class ControlAuth:
             is_hex: the key was written in hexadecimal, so that clients may know it by that.
         """
         self._issuer = issuer
-        self._verifier = GripVerifier(key)
         # A public key is no secret: only tokens prove anything then.
         texts = [key.secret, b"base64:" + base64.b64encode(key.secret)] if key.algorithm == "HS256" else []
-        texts += [key.secret.hex().encode()] if texts and is_hex else []
+        keys = [key]
+        if texts and is_hex:
+            digits = key.secret.hex().encode()
+            texts.append(digits)
+            keys.append(SigKey(digits))  # with them libraries sign, if they are the key of a GRIP_URL
+        self._verifiers = [GripVerifier(each) for each in keys]
         self._digests = [_digest(text) for text in texts]
 
     def fault(self, authorization: bytes | None, unix_time_s: float) -> str | None:
@@ -56,10 +60,11 @@ class ControlAuth:
             return "the scheme is neither Bearer nor Basic"
         if self._is_key(credentials):
             return None
-        claims = self._verifier.claims(credentials)
-        if claims is None:
-            return "the bearer token is neither the key nor a JWT that is signed with it"
-        return self._claims_fault(claims, unix_time_s)
+        for verifier in self._verifiers:
+            claims = verifier.claims(credentials)
+            if claims is not None:
+                return self._claims_fault(claims, unix_time_s)
+        return "the bearer token is neither the key nor a JWT that is signed with it"
 
     def _claims_fault(self, claims: dict[str, object], unix_time_s: float) -> str | None:
         expires_s = claims.get("exp")
