@@ -256,6 +256,38 @@ def test_monitor_hears_all_again_after_the_hub_was_killed(start_server: StartSer
 
 
 @pytest.mark.gripproxy_only
+def test_worker_that_did_not_notice_a_new_hub_tells_it_all(start_server: StartServer) -> None:
+    """It stood still meanwhile, so to it the same was watched all the time."""
+    origin = start_origin()
+    plan = plan_for(origin)
+    plan.workers = 1
+    server = start_server(plan)
+    monitor = Monitor(server, "sub,conn,report")
+    monitor.wait_subscribed(server)
+    with hold(server):
+        monitor.wait("sub", subscribers=1)
+        before_count = len(monitor.packets("sub"))
+        [worker_pid] = server.child_pids("gripproxy: worker")
+        [hub_pid] = server.child_pids("gripproxy: hub")
+        os.kill(worker_pid, signal.SIGSTOP)
+        os.kill(hub_pid, signal.SIGKILL)
+        wait_until(lambda: has_published(server), "the next hub takes items", TIMEOUT_S)
+        monitor.wait("report", received=1)  # so it knows what is watched
+        os.kill(worker_pid, signal.SIGCONT)
+        wait_until(lambda: len(monitor.packets("sub")) > before_count, "subscriptions are told again", TIMEOUT_S)
+    origin.stop()
+
+
+def has_published(server: Server) -> bool:
+    """Publish an item, if there is a hub that takes it."""
+    try:
+        server.publish_stream("nobody", "x")
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.gripproxy_only
 def test_killed_worker_takes_its_subscribers_with_it(start_server: StartServer) -> None:
     """Its clients are gone, so a monitor must not go on counting them."""
     origin = start_origin()

@@ -75,6 +75,7 @@ async def _serve(
     feed = Feed(settings.ipc_path("bus"), context.index, loop, reader, context.row)
     feed.on_conn_check = telemetry.live
     feed.on_audience = telemetry.tell_audience
+    feed.on_new_hub = telemetry.retell
     driver.feed = feed
     telemetry.connect(feed.zmq_context)
     driver.tick()

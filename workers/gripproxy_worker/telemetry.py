@@ -42,6 +42,7 @@ from gripproxy.scoreboard import Field, Watch
 from gripproxy.settings import Settings
 from gripproxy_worker.client_sockets import ClientSockets
 from gripproxy_worker.idle_conn import client_ip_of
+from gripproxy_worker.metering import Meter
 
 MESSAGES_HWM = 1_000  # that wait for the hub; past it records are dropped and counted
 RECORDS_MAX_COUNT = 500  # in one message
@@ -51,8 +52,7 @@ CONNS_MAX_COUNT = 1_000  # connections told in one turn
 TRAFFIC_S = 1.0
 ACTIVITY_S = 0.05  # from the first record to its message
 
-_CONNS, _SUBS, _MESSAGES = int(Watch.CONNS), int(Watch.SUBS), int(Watch.MESSAGES)
-_ACTIVITY, _EVENTS = int(Watch.ACTIVITY), int(Watch.EVENTS)
+_CONNS, _SUBS, _ACTIVITY, _EVENTS = map(int, (Watch.CONNS, Watch.SUBS, Watch.ACTIVITY, Watch.EVENTS))
 
 
 class Telemetry:
@@ -71,6 +71,7 @@ class Telemetry:
         """Observe `core`. `rows`: the worker's of the scoreboard, and the hub's."""
         self.watched = 0
         self.event_log = event_log
+        self.meter: Meter | None = None  # the driver's
         self._settings = settings
         self._worker_index = worker_index
         self._row, self._hub_row = rows
@@ -120,6 +121,8 @@ class Telemetry:
             serials.frombytes(bytes(8 * (conn_id + 1 - len(serials))))
         serials[conn_id] = self._next_serial
         self._next_serial += 1
+        if self.meter is not None:
+            self.meter.began(conn_id, request)
         if self._settings.set_real_ip_from:
             self._note_address(conn_id, request)
         if self.watched & _CONNS:
@@ -167,6 +170,8 @@ class Telemetry:
 
     def on_end(self, conn_id: int, traffic: RouteTraffic) -> None:
         self._addresses.pop(conn_id, None)
+        if self.meter is not None:
+            self.meter.ended(conn_id, traffic)
         if self.watched & _CONNS:
             self._tell(ConnEndRecord(self.id_of(conn_id), traffic.route))
         elif self.watched & _SUBS:
@@ -279,7 +284,7 @@ class Telemetry:
         self.event_log.flush()
 
     def retell(self) -> None:
-        """Tell a new hub, or one that has missed something, all that it cannot know."""
+        """Tell a new hub all that it cannot know: its predecessor's end may have gone unnoticed here."""
         self._change_watch(self._hub_row[Field.WATCHED] & ~_SUBS)
         self._traffic_at = 0.0
 

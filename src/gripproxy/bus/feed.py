@@ -58,11 +58,11 @@ class Reader:
 
     `on_item` is called, in order, with the channel and the payload of every item whose channel is in `wanted` at that
     moment, and a receipt if somebody wants to know what becomes of it; it may raise InternalError for a damaged one.
-    `on_unwanted` is called with the receipt of an item that nobody here wants. `on_message_done` is called when all the
-    items of a message that had some for us have had their turn, with the time when the hub took the first. `on_stale` is called with those of
-    `wanted` whose holds should ask their origin again, or with None for all. `last_ids` is kept up to date: at each
-    call, and between them, it says what the hub knew when it sent that item. It covers all channels of the host, wanted
-    here or not: a client that held in another worker may come here next.
+    `on_unwanted` is called with the receipt of an item that nobody here wants. `on_message_done` is called when all
+    items of a message that had some for us have had their turn, with the time when the hub took the first. `on_stale`
+    is called with those of `wanted` whose holds should ask their origin again, or with None for all. `last_ids` is kept
+    up to date: at each call, and between them, it says what the hub knew when it sent that item. It covers all channels
+    of the host, wanted here or not: a client that held in another worker may come here next.
     """
 
     wanted: AbstractSet[str]
@@ -106,7 +106,7 @@ class Feed:
         self._is_open = True
         self.on_conn_check: Callable[[int, list[str]], None] = lambda query, conn_ids: None  # the hub asks
         self.on_audience: Callable[[list[str]], None] = lambda channels: None  # as well
-        self.on_new_hub: Callable[[], None] = lambda: None  # called when a hub has taken us up
+        self.on_new_hub: Callable[[], None] = lambda: None  # a hub has taken us up
         self.zmq_context: AnyContext = zmq.Context()
         xsub = self.zmq_context.socket(zmq.XSUB)
         # ZeroMQ silently drops what exceeds this limit; what waits is bounded by the number of channels.
