@@ -35,8 +35,8 @@ class Kind(IntEnum):
     LOCAL_LISTENERS = 19  # PATH, with options behind ?
     CURVE_KEY = 20  # Z85 text or file:PATH
     CURVE_KEYS = 21
-    LOG_EVENTS = 30  # a list of request, hold and publish
-    LOG_FORMAT = 31  # text or json
+    LOG_EVENTS = 22  # a list of request, hold and publish
+    LOG_FORMAT = 23  # text or json
 
 
 class Status(IntEnum):

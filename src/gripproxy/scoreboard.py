@@ -98,8 +98,7 @@ class Watch(IntFlag):
     MESSAGES = 4  # how many receivers each item found
     ACTIVITY = 8
     TRAFFIC = 16  # bytes for reports; connections and messages are always counted
-    EVENTS = 32  # requests and holds, for `gripproxy tail`
-    CHANNELS = 64  # the busiest channels
+    EVENTS = 32  # requests and holds, for `gripproxy tail` and the dashboard
 
 
 class Histogram(IntEnum):
