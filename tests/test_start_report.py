@@ -77,6 +77,8 @@ def test_capacity_is_the_smaller_of_setting_and_descriptors() -> None:
     assert short[1] == (logging.INFO, "fd limit: 300 in each process; client connections: at most 150")
     limited = capacity_lines(Settings(workers=2, client_maxconn=1000, message_rate=2500), 20_000)
     assert texts(limited)[2:] == ["items: at most 2500 deliveries per second (message_rate)"]
+    dropping = capacity_lines(Settings(workers=2, client_maxconn=1000, message_rate=2500, message_hwm=9), 20_000)
+    assert texts(dropping)[2].startswith(texts(limited)[2] + "; past 9 that wait in a worker")
     assert short[2][0] == logging.WARNING
     by_default = capacity_lines(Settings(workers=1, client_maxconn=1000), fd_limit=300)
     assert by_default[2] == (logging.INFO, short[2][1])

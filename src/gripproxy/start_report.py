@@ -121,7 +121,10 @@ def capacity_lines(settings: Settings, fd_limit: int) -> list[Line]:
         (logging.INFO, f"fd limit: {fd_limit} in each process; client connections: at most {allowed}"),
     ]
     if settings.message_rate > 0:  # Pushpin's own file limits it, and few know that
-        lines.append((logging.INFO, f"items: at most {settings.message_rate} deliveries per second (message_rate)"))
+        text = f"items: at most {settings.message_rate} deliveries per second (message_rate)"
+        if settings.message_hwm > 0:
+            text += f"; past {settings.message_hwm} that wait in a worker, they are dropped (message_hwm)"
+        lines.append((logging.INFO, text))
     hint = shortage_hint(settings.client_maxconn, settings.workers, fd_limit)
     # What somebody wrote down is a promise; the default of a run without a file is only an upper bound.
     return [*lines, (logging.WARNING if settings.config_path else logging.INFO, hint)] if hint else lines

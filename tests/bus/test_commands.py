@@ -81,16 +81,23 @@ def test_addresses_over_http(desk: Desk) -> None:
     assert desk.ask(b"GET", b"/get-zmq-uris") == (200, {"success": True, "value": URIS})
 
 
+BAD_REFRESH = {
+    "success": False,
+    "condition": "bad-request",
+    "value": 'The body must be {"channel":NAME} or {"cid":ID}.',
+}
+
+
 @pytest.mark.parametrize(
     ("body", "status", "reply"),
     [
         (b'{"channel":"c"}', 200, {"success": True, "value": None}),
         (b'{"cid":"0-1-1"}', 404, {"success": False, "condition": "item-not-found"}),
-        (b'{"cid":null}', 400, {"success": False, "condition": "bad-request"}),
-        (b"{}", 400, {"success": False, "condition": "bad-request"}),
-        (b"", 400, {"success": False, "condition": "bad-request"}),
-        (b"[]", 400, {"success": False, "condition": "bad-request"}),
-        (b"nonsense", 400, {"success": False, "condition": "bad-request"}),
+        (b'{"cid":null}', 400, BAD_REFRESH),
+        (b"{}", 400, BAD_REFRESH),
+        (b"", 400, BAD_REFRESH),
+        (b"[]", 400, BAD_REFRESH),
+        (b"nonsense", 400, BAD_REFRESH),
     ],
 )
 def test_refresh_over_http(desk: Desk, body: bytes, status: int, reply: object) -> None:
@@ -105,6 +112,8 @@ def test_conncheck_over_http_waits_for_the_workers(desk: Desk) -> None:
     desk.check.on_record(LiveConnsRecord(0, 0, ["0-2-2"]))
     assert orjson.loads(answer.result().body) == {"success": True, "value": ["0-2-2"]}
     assert desk.ask(b"POST", b"/conncheck", b'{"ids":[]}') == (200, {"success": True, "value": []})
+    refusal = {"success": False, "condition": "bad-request", "value": 'The body must be {"ids":[ID,...]}.'}
+    assert desk.ask(b"POST", b"/conncheck", b'{"ids":"0-1-1"}') == (400, refusal)
 
 
 def test_conncheck_says_when_it_cannot_be_found_out(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

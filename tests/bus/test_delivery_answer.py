@@ -143,10 +143,14 @@ def test_bad_requests_publish_nothing(bench: BusBench) -> None:
     """As without waiting; and a query that is not understood is not passed over."""
     publisher = Publisher(bench)
     assert bench.run(publisher.post({"http-stream": {}})).status == 400
-    assert bench.run(publisher.post(item("a"), query=b"wait=sent")).status == 400
+    waits = (b"sent", b"'sent'"), (b"delivered&wait=delivered", b"'delivered,delivered'"), (b"%0a", b"'\\n'")
+    for text, shown in waits:
+        answer = bench.run(publisher.post(item("a"), query=b"wait=" + text))
+        assert (answer.status, answer.body) == (400, b"wait must be delivered, not " + shown + b".\n")
     for text in (b"-1", b"21", b"x", b"nan", b"inf", b""):
         answer = bench.run(publisher.post(item("a"), query=b"wait=delivered&timeout=" + text))
-        assert (answer.status, answer.body) == (400, b"timeout must be a number of seconds from 0 to 20.\n")
+        wanted = b"timeout must be a number of seconds from 0 to 20"
+        assert (answer.status, answer.body) == (400, wanted + b", not '" + text + b"'.\n")
     assert (publisher.row[Field.ITEMS_RECEIVED], publisher.row[Field.ITEMS_REFUSED]) == (1, 1)
     request = ControlRequest(b"GET", b"/publish?wait=delivered", None, b"")
     answer = publisher.routes.respond(request)

@@ -40,6 +40,7 @@ def test_banner_has_lines_to_paste() -> None:
         r"""-d '{"items":[{"channel":"demo","http-stream":{"content":"data: hello\n\n"}}]}' """ + "\\"
     )
     assert lines[7].strip() == "http://127.0.0.1:5561/publish/"
+    assert lines[8] == "  look at it live    http://127.0.0.1:5561/dashboard"
 
 
 def test_instance_number_moves_every_publish_port() -> None:

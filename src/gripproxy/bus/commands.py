@@ -24,6 +24,11 @@ from gripproxy.settings import Settings
 
 _JSON_TYPE = b"application/json"
 _STATUS = {None: 200, BAD_REQUEST: 400, ITEM_NOT_FOUND: 404, PROXY_REQUEST_FAILED: 503}
+# What to say to who used a path that the reference does not have.
+_WANTED = {
+    "refresh": 'The body must be {"channel":NAME} or {"cid":ID}.',
+    "conncheck": 'The body must be {"ids":[ID,...]}.',
+}
 
 Reply = Callable[[CommandResult], None]
 
@@ -71,10 +76,11 @@ class Commands:
 
     def _respond(self, request: ControlRequest) -> "asyncio.Future[ControlAnswer]":
         answer: asyncio.Future[ControlAnswer] = self._loop.create_future()
+        method = request.path[1:].decode()
 
         def reply(result: CommandResult) -> None:
             if not answer.done():  # as it is when the client has left
-                answer.set_result(_encode(result))
+                answer.set_result(_encode(method, result))
 
         args: object = {}
         if request.method == b"POST":
@@ -83,17 +89,19 @@ class Commands:
             except ValueError:
                 args = None
         if isinstance(args, dict):
-            self.run(request.path[1:].decode(), args, reply, JSON)
+            self.run(method, args, reply, JSON)
         else:
             reply(CommandResult(condition=BAD_REQUEST))
         return answer
 
 
-def _encode(result: CommandResult) -> ControlAnswer:
-    """Encode a reply in JSON, as the command socket's maps are."""
+def _encode(method: str, result: CommandResult) -> ControlAnswer:
+    """Encode a reply in JSON, as the command socket's maps are; but what is bad about a request is said."""
     body: dict[str, object] = {"success": result.condition is None}
     if result.condition is not None:
         body["condition"] = result.condition
-    else:
+    if result.condition is None:
         body["value"] = result.value
+    elif result.condition == BAD_REQUEST:
+        body["value"] = _WANTED[method]
     return ControlAnswer(_STATUS[result.condition], orjson.dumps(body) + b"\n", _JSON_TYPE)

@@ -18,6 +18,7 @@ from gripproxy.scoreboard import Field
 TIMEOUT_S = 10.0
 TIMEOUT_MAX_S = 20.0  # the control server gives up after 30 s, which includes the sending of the items
 WAITING_MAX_COUNT = 64  # requests: the others of the control server's connections are for those who do not wait
+VALUE_SHOWN_CHARS = 40
 
 _TOO_MANY = ControlAnswer(503, b"Too many requests wait for their items.\n", extra=[(b"Retry-After", b"1")])
 # Words for publishers.
@@ -106,13 +107,19 @@ def _describe(inquiry: Inquiry) -> dict[str, str | int]:
 
 def _decode_query(parameters: dict[str, list[str]]) -> float:
     """Check ``wait`` and give the seconds of ``timeout``."""
-    if parameters.get("wait") != ["delivered"]:
-        raise ControlRequestError("wait must be delivered.")
+    wait = ",".join(parameters.get("wait", []))
+    if wait != "delivered":
+        raise ControlRequestError(f"wait must be delivered, not {_shown(wait)}.")
     text = parameters.get("timeout", [f"{TIMEOUT_S:g}"])[0]
     try:
         timeout_s = float(text)
     except ValueError:
         timeout_s = -1.0
     if not 0 <= timeout_s <= TIMEOUT_MAX_S:
-        raise ControlRequestError(f"timeout must be a number of seconds from 0 to {TIMEOUT_MAX_S:g}.")
+        wanted = f"timeout must be a number of seconds from 0 to {TIMEOUT_MAX_S:g}"
+        raise ControlRequestError(f"{wanted}, not {_shown(text)}.")
     return timeout_s
+
+
+def _shown(text: str) -> str:
+    return ascii(text[:VALUE_SHOWN_CHARS])

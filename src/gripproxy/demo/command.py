@@ -27,6 +27,7 @@ gripproxy demo: open {url} in a browser, or paste into other terminals:
   publish            {publish_command}
   publish with curl  curl -d '{{"items":[{{"channel":"demo","http-stream":{{"content":"data: hello\\n\\n"}}}}]}}' \\
                           {control_url}/publish/
+  look at it live    {control_url}/dashboard
 
 Control-C ends it.
 """
