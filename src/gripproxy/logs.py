@@ -32,6 +32,11 @@ def printable(text: str) -> str:
     return text if text.isprintable() else text.translate(_ESCAPED)
 
 
+def printable_json(data: bytes) -> bytes:
+    """Give JSON that says the same and has no character that a terminal obeys."""
+    return data if data.isascii() and b"\x7f" not in data else data.decode().translate(_ESCAPED_IN_JSON).encode()
+
+
 class LineFormatter:
     """Makes lines of what is to be logged, for one process.
 
@@ -57,8 +62,7 @@ class LineFormatter:
             data = orjson.dumps(values)
         except TypeError:  # half a pair of surrogates: bytes of a request that are no text
             data = orjson.dumps({name: _mended(value) for name, value in values.items()})
-        if not data.isascii():
-            data = data.decode().translate(_ESCAPED_IN_JSON).encode()
+        data = printable_json(data)
         head = f'{{"time":"{self._moment_of(at)}Z","level":"{_NAMES[level]}","process":"{self.process_name}",'
         return b"%s%s%s\n" % (self._priority(level), head.encode(), data[1:])
 
