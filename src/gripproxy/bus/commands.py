@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import Callable
 
-import orjson
-
 from gripproxy.bus.command_request import (
     BAD_REQUEST,
     ITEM_NOT_FOUND,
@@ -13,16 +11,16 @@ from gripproxy.bus.command_request import (
     decide_command,
 )
 from gripproxy.bus.conn_check import ConnCheck
-from gripproxy.bus.control_answer import ControlAnswer
+from gripproxy.bus.control_answer import JSON_TYPE, ControlAnswer
 from gripproxy.bus.control_request import ControlRequest
 from gripproxy.bus.control_routes import ControlRoutes
 from gripproxy.bus.item_intake import ItemIntake
+from gripproxy.bus.json_bytes import encode_json
 from gripproxy.protocol.json_text import decode_json
 from gripproxy.protocol.publish_value import JSON, TNETSTRING, Encoding
 from gripproxy.scoreboard import Field
 from gripproxy.settings import Settings
 
-_JSON_TYPE = b"application/json"
 _STATUS = {None: 200, BAD_REQUEST: 400, ITEM_NOT_FOUND: 404, PROXY_REQUEST_FAILED: 503}
 # What to say to who used a path that the reference does not have.
 _WANTED = {
@@ -104,4 +102,4 @@ def _encode(method: str, result: CommandResult) -> ControlAnswer:
         body["value"] = result.value
     elif result.condition == BAD_REQUEST:
         body["value"] = _WANTED[method]
-    return ControlAnswer(_STATUS[result.condition], orjson.dumps(body) + b"\n", _JSON_TYPE)
+    return ControlAnswer(_STATUS[result.condition], encode_json(body) + b"\n", JSON_TYPE)

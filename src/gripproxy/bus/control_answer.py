@@ -11,9 +11,10 @@ from gripproxy.protocol.publish_item import PublishItem, decode_publish_request
 from gripproxy.protocol.reason_phrase import reason_phrase
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_PLAIN, _JSON = b"text/plain", b"application/json"
-_PLAIN_ACCEPTS = frozenset((b"text/plain", b"text/*", b"*/*", b"*"))
-_JSON_ACCEPTS = frozenset((b"application/json", b"application/*"))
+PLAIN_TYPE, JSON_TYPE = b"text/plain", b"application/json"  # content types
+NO_STORE = (b"Cache-Control", b"no-store")
+_PLAIN_ACCEPTS = frozenset((PLAIN_TYPE, b"text/*", b"*/*", b"*"))
+_JSON_ACCEPTS = frozenset((JSON_TYPE, b"application/*"))
 
 
 @dataclass(slots=True)
@@ -22,7 +23,7 @@ class ControlAnswer:
 
     status: int
     body: bytes
-    content_type: bytes = _PLAIN
+    content_type: bytes = PLAIN_TYPE
     extra: list[tuple[bytes, bytes]] = field(default_factory=list)
 
 
@@ -37,21 +38,20 @@ class ControlDecision:
 
 
 def encode_answer(answer: ControlAnswer, is_http_1_0: bool, is_head: bool) -> bytes:
-    lines = [b"HTTP/1.%d %d %s" % (0 if is_http_1_0 else 1, answer.status, reason_phrase(answer.status))]
-    lines += [b"%s: %s" % header for header in answer.extra]
-    lines.append(b"Content-Type: " + answer.content_type)
-    lines.append(b"Connection: close")
-    lines.append(b"Content-Length: %d" % len(answer.body))
-    return b"\r\n".join(lines) + b"\r\n\r\n" + (b"" if is_head else answer.body)
+    head = _encode_head(answer, is_http_1_0, b"Content-Length: %d" % len(answer.body))
+    return head + (b"" if is_head else answer.body)
 
 
 def encode_stream_head(answer: ControlAnswer, is_http_1_0: bool) -> bytes:
     """Encode the head of an answer whose body comes piece by piece: chunked, or up to the end for HTTP/1.0."""
+    return _encode_head(answer, is_http_1_0, None if is_http_1_0 else b"Transfer-Encoding: chunked")
+
+
+def _encode_head(answer: ControlAnswer, is_http_1_0: bool, framing: bytes | None) -> bytes:
     lines = [b"HTTP/1.%d %d %s" % (0 if is_http_1_0 else 1, answer.status, reason_phrase(answer.status))]
     lines += [b"%s: %s" % header for header in answer.extra]
-    lines.append(b"Content-Type: " + answer.content_type)
-    lines.append(b"Connection: close")
-    lines += [] if is_http_1_0 else [b"Transfer-Encoding: chunked"]
+    lines += [b"Content-Type: " + answer.content_type, b"Connection: close"]
+    lines += [] if framing is None else [framing]
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
@@ -95,19 +95,19 @@ def decide(request: ControlRequest) -> ControlDecision:
 def _choose_content_type(accept: bytes | None) -> bytes | None:
     """Choose by Pushpin's rule: q-values do not count, and the last entry that we know wins."""
     if accept is None:
-        return _PLAIN
+        return PLAIN_TYPE
     chosen = None
     for entry in accept.split(b","):
         media_range = entry.partition(b";")[0].strip().lower()
         if media_range in _PLAIN_ACCEPTS:
-            chosen = _PLAIN
+            chosen = PLAIN_TYPE
         elif media_range in _JSON_ACCEPTS:
-            chosen = _JSON
+            chosen = JSON_TYPE
     return chosen
 
 
 def _done(word: bytes, content_type: bytes) -> ControlAnswer:
-    return ControlAnswer(200, (b'{"message":"%s"}\n' if content_type == _JSON else b"%s\n") % word, content_type)
+    return ControlAnswer(200, (b'{"message":"%s"}\n' if content_type == JSON_TYPE else b"%s\n") % word, content_type)
 
 
 def _refuse(status: int, text: bytes) -> ControlDecision:

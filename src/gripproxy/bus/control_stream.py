@@ -6,7 +6,7 @@ What he reads too slowly is dropped and not kept: the hub's memory does not depe
 import asyncio
 from collections.abc import Callable, Sequence
 
-from gripproxy.bus.control_answer import ControlAnswer
+from gripproxy.bus.control_answer import NO_STORE, ControlAnswer
 
 BUFFER_MAX_BYTES = 256 * 1024  # that may wait for one listener, besides what the kernel takes
 
@@ -28,7 +28,7 @@ class ControlStream:
             on_closed: called once, when the listener is gone or after `close`.
             extra: headers that go before the usual ones.
         """
-        self.answer = ControlAnswer(200, b"", content_type, [(b"Cache-Control", b"no-store"), *extra])
+        self.answer = ControlAnswer(200, b"", content_type, [NO_STORE, *extra])
         self.is_open = True
         self.lost_count = 0  # since the last piece that was sent
         self._encode_lost = encode_lost

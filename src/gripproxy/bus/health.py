@@ -3,7 +3,7 @@
 import json
 import time
 
-from gripproxy.bus.control_answer import ControlAnswer
+from gripproxy.bus.control_answer import JSON_TYPE, NO_STORE, ControlAnswer
 from gripproxy.bus.control_request import ControlRequest
 from gripproxy.bus.control_routes import ControlRoutes
 from gripproxy.bus.outlet import Outlet
@@ -11,7 +11,6 @@ from gripproxy.scoreboard import Field, ProcessState, Scoreboard
 
 # Ten beats of a hub, and more than any turn of a loop that is merely busy takes. The supervisor kills after 20 s.
 STALE_S = 5.0
-_NO_STORE = (b"Cache-Control", b"no-store")
 
 
 class Health:
@@ -28,14 +27,14 @@ class Health:
 
     def healthz(self, _: ControlRequest) -> ControlAnswer:
         """Say that the hub's loop turns; it would not answer otherwise."""
-        return ControlAnswer(200, b"ok\n", extra=[_NO_STORE])
+        return ControlAnswer(200, b"ok\n", extra=[NO_STORE])
 
     def readyz(self, _: ControlRequest) -> ControlAnswer:
         """Say whether clients and publishers are served: 200, or 503 and one reason a line."""
         faults = self.faults(time.monotonic())
         lines: list[dict[str, str]] | list[dict[str, bool]] = faults or [{"ready": True}]
         body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-        return ControlAnswer(503 if faults else 200, body, b"application/json", [_NO_STORE])
+        return ControlAnswer(503 if faults else 200, body, JSON_TYPE, [NO_STORE])
 
     def faults(self, now: float) -> list[dict[str, str]]:
         """Give the reasons why this host is not ready, by process. `now`: monotonic seconds."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gripproxy import __version__
 from gripproxy.bus.audience import ASKED_MAX_COUNT, Audience
 from gripproxy.bus.busy_channels import BusyChannels
-from gripproxy.bus.control_answer import ControlAnswer
+from gripproxy.bus.control_answer import JSON_TYPE, NO_STORE, ControlAnswer
 from gripproxy.bus.control_request import ControlRequest, ControlRequestError
 from gripproxy.bus.json_bytes import encode_json
 from gripproxy.bus.live_figures import KEPT_S, Look, Looks, describe
@@ -25,7 +25,6 @@ DOCUMENT_AGE_MAX_S = 0.4  # with 56 workers it takes some milliseconds to make o
 IDLE_S = KEPT_S  # nobody asked for so long: nobody looks
 CHANNELS_COUNT = 20  # in a document, unless the query says otherwise
 CHANNELS_MAX_COUNT = 1_000
-_NO_STORE = [(b"Cache-Control", b"no-store")]
 
 ReadTraffic = Callable[[], Mapping[str, Sequence[int]]]
 
@@ -82,7 +81,7 @@ class LiveStats:
     def _answer(self, channels_count: int) -> ControlAnswer:
         document = self._document()
         body = encode_json({**document.figures, "channels": document.channels[:channels_count]}) + b"\n"
-        return ControlAnswer(200, body, b"application/json", [*_NO_STORE])
+        return ControlAnswer(200, body, JSON_TYPE, [NO_STORE])
 
     def _document(self) -> "_Document":
         """Give the figures of now; several who ask at the same time get the same."""
