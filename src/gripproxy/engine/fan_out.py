@@ -31,6 +31,13 @@ class FanOut:
     receipt: Receipt | None
 
 
+def slice_count_of(payload_bytes: int, max_count: int) -> int:
+    """Say to how many a payload goes in one slice: at most `max_count`, at least one."""
+    if payload_bytes * max_count > SLICE_MAX_BYTES:
+        return max(1, SLICE_MAX_BYTES // payload_bytes)
+    return max_count
+
+
 class FanOuts:
     """The fan-outs that are under way, oldest first."""
 
@@ -63,9 +70,7 @@ class FanOuts:
         `payload_bytes` is the size for each; `max_count` is how many ids are few. `receipt`: the item's, if it has one.
         `weight` is each delivery's where there is a limit on their rate: see `Pacing`.
         """
-        slice_count = max_count
-        if payload_bytes * max_count > SLICE_MAX_BYTES:
-            slice_count = max(1, SLICE_MAX_BYTES // payload_bytes)
+        slice_count = slice_count_of(payload_bytes, max_count)
         if not self.queue and len(conn_ids) <= slice_count:
             return step(conn_ids, now)
         all_ids = set(conn_ids)

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Protocol
 
 from gripproxy.engine.effects import LOG_WARNING, Effect, Log, WakePacing
-from gripproxy.engine.fan_out import SLICE_MAX_BYTES, FanOut, FanOuts, Step
+from gripproxy.engine.fan_out import FanOut, FanOuts, Step, slice_count_of
 from gripproxy.engine.rate_budget import RateBudget
 from gripproxy.protocol.receipt import Receipt
 
@@ -96,9 +96,7 @@ class Pacing(FanOuts):
         weight: int = 1,
     ) -> list[Effect]:
         """Let `step` wait for its turn with each of `conn_ids`. Who finds too much waiting misses it."""
-        slice_count = max_count
-        if payload_bytes * max_count > SLICE_MAX_BYTES:
-            slice_count = max(1, SLICE_MAX_BYTES // payload_bytes)
+        slice_count = slice_count_of(payload_bytes, max_count)
         effects: list[Effect] = []
         for route, some_ids in self._receivers.by_route(conn_ids).items():
             bucket = self._buckets.get(route)
