@@ -4,11 +4,10 @@ import os
 from collections.abc import Iterable
 
 from gripproxy.errors import ConfigError
+from gripproxy.key_file import read_key_file
 from gripproxy.protocol.grip_sig import SigKey, decode_sig_key, key_file_path
 from gripproxy.protocol.route import Route
 from gripproxy.settings import Settings
-
-KEY_FILE_MAX_BYTES = 65_536  # the largest key in PEM has some thousand; a device has no end
 
 
 def read_signing_keys(settings: Settings, routes: Iterable[Route]) -> tuple[dict[str, SigKey], list[str]]:
@@ -62,12 +61,7 @@ def _read_key(name: str, text: str, directory: str = "", is_upstream: bool = Fal
     content = None
     path = key_file_path(text)
     if path is not None:
-        try:
-            with open(os.path.join(directory, path), "rb") as file:
-                content = file.read(KEY_FILE_MAX_BYTES)
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-            reason = getattr(error, "strerror", None) or error
-            raise ConfigError(f"{name}: cannot read the key file: {reason}", path) from error
+        content = read_key_file(name, path, directory)
     try:
         return decode_sig_key(text, content, is_upstream)
     except ConfigError as error:

@@ -17,12 +17,12 @@ import zmq.utils.z85
 
 from gripproxy.bus.watched_socket import AnyContext, AnySocket, WatchedSocket
 from gripproxy.errors import ConfigError
+from gripproxy.key_file import read_key_file
 from gripproxy.scoreboard import Field
 from gripproxy.settings import Settings
 
 log = logging.getLogger(__name__)
 
-KEY_FILE_MAX_BYTES = 65_536
 WARN_PERIOD_S = 10.0  # a publisher that is turned away comes again ten times a second
 # A client without CURVE sees as soon as the server that they do not match, and may leave first, for good. Then the
 # server is told only that the handshake came to nothing, as with whoever just looks whether the port is open.
@@ -73,12 +73,7 @@ def read_curve_key(name: str, text: str, kind: str) -> bytes:
     path = None
     if text.startswith(_FILE_PREFIX):
         path = text.removeprefix(_FILE_PREFIX)
-        try:
-            with open(path, encoding="latin-1") as file:
-                content = file.read(KEY_FILE_MAX_BYTES)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise ConfigError(f"{name}: cannot read the key file: {reason}", path) from error
+        content = read_key_file(name, path).decode("latin-1")
         found = {match["kind"]: match["key"] for match in _CERTIFICATE_LINE.finditer(content)}
         text = found.get(kind, "") if found else content.strip()
     try:
