@@ -19,6 +19,7 @@ from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.core import Core
 from gripproxy.engine.observer import Answer
 from gripproxy.engine.subscriptions import Channel
+from gripproxy.engine.timer_wheel import TICK_S
 from gripproxy.engine.traffic import RouteTraffic
 from gripproxy.event_log import EventLog
 from gripproxy.protocol.front_proxies import FrontProxies
@@ -49,6 +50,7 @@ RECORDS_MAX_COUNT = 500  # in one message
 RECEIPTS_MAX_COUNT = 10_000  # open ones; past it the oldest are told as they are
 SUBS_MAX_COUNT = 2_000  # channels told in one turn of the loop: about 2 ms
 CONNS_MAX_COUNT = 1_000  # connections told in one turn
+CONN_REFRESH_SHARE = 0.75  # of their packets' time to live, within which all are told again
 TRAFFIC_S = 1.0
 ACTIVITY_S = 0.05  # from the first record to its message
 
@@ -56,7 +58,7 @@ _CONNS, _SUBS, _ACTIVITY, _EVENTS = map(int, (Watch.CONNS, Watch.SUBS, Watch.ACT
 
 
 class Telemetry:
-    """Observes the engine; `tick` is to be called several times in a second."""
+    """Observes the engine; `tick` is to be called every `TICK_S`."""
 
     def __init__(
         self,
@@ -330,9 +332,9 @@ class Telemetry:
         self._is_subs_first = False
 
     def _tell_conns_again(self) -> None:
-        """Tell some of the connections, so that each has its turn within three quarters of the packets' lifetime."""
-        period_s = max(1.0, self._settings.stats_connection_ttl * 0.75)
-        count = min(CONNS_MAX_COUNT, 1 + int(len(self._serials) / period_s / 4 * 1.5))
+        """Tell some of the connections, so that each has its turn in time."""
+        period_s = max(1.0, self._settings.stats_connection_ttl * CONN_REFRESH_SHARE)
+        count = min(CONNS_MAX_COUNT, 1 + int(len(self._serials) * TICK_S / period_s * 1.5))  # a tick may be late
         holds, exchanges = self._core.holds.holds, self._core.exchanges
         for conn_id in range(self._next_conn, min(self._next_conn + count, len(self._serials))):
             if not self._serials[conn_id]:
