@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gripproxy.bus import item_sequencer
 from gripproxy.bus.item_sequencer import ItemSequencer, ReleasedItem
-from gripproxy.bus.receipts import Inquiry, Outcome, Receipts
+from gripproxy.bus.receipts import Inquiry, ItemOutcome, Receipts
 from gripproxy.protocol.bus_message import UNTOUCHED, NotedId, unpack_item
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.publish_format import SEND, HttpStreamFormat
@@ -66,7 +66,11 @@ def test_question_about_an_item_goes_with_it() -> None:
     assert accept(inquiries[0], "1") == [inquiries[0]]
     assert accept(inquiries[1], "3", "2") == []
     assert accept(inquiries[2], "4", "2") == []
-    assert [inquiry.outcome for inquiry in inquiries[:3]] == [Outcome.WAITING, Outcome.WAITING, Outcome.UNORDERED]
+    assert [inquiry.outcome for inquiry in inquiries[:3]] == [
+        ItemOutcome.WAITING,
+        ItemOutcome.WAITING,
+        ItemOutcome.UNORDERED,
+    ]
     assert accept(inquiries[3], "2", "1") == [inquiries[3], inquiries[1]]
     assert accept(inquiries[4], "9", "8") == []
     assert [item.inquiry for item in bench.sequencer.due(WAIT_S, 10)] == [inquiries[4]]

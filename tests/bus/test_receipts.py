@@ -1,7 +1,7 @@
 """Answers of several workers become one, and nobody waits for a worker that is gone."""
 
 from gripproxy.bus import receipts as receipts_module
-from gripproxy.bus.receipts import OPEN_MAX_S, Inquiry, Outcome, Receipts, publish_record
+from gripproxy.bus.receipts import OPEN_MAX_S, Inquiry, ItemOutcome, Receipts, publish_record
 from gripproxy.protocol.telemetry import PublishRecord, ReceiptRecord
 
 
@@ -29,9 +29,9 @@ def test_answers_of_all_workers_are_added() -> None:
     desk = Desk(0, 1)
     inquiry = desk.send(5)
     desk.answer(0, 5, 1, 2, 0, 2, 1, 0)
-    assert (inquiry.outcome, desk.published) == (Outcome.SENT, [])
+    assert (inquiry.outcome, desk.published) == (ItemOutcome.SENT, [])
     desk.answer(1, 5, 0, 3, 1, 3, 0, 1)
-    assert (inquiry.outcome, desk.published) == (Outcome.DONE, [inquiry])
+    assert (inquiry.outcome, desk.published) == (ItemOutcome.DONE, [inquiry])
     assert (inquiry.responses, inquiry.streams, inquiry.messages, inquiry.receivers) == (1, 5, 1, 7)
     assert (inquiry.delivered, inquiry.filtered, inquiry.dropped) == (5, 1, 1)
     assert len(desk.receipts) == 0
@@ -45,7 +45,7 @@ def test_answers_to_no_question_are_void() -> None:
     desk.answer(2, 5, 1)
     desk.answer(0, 5, 1)
     desk.answer(0, 5, 1)
-    assert (inquiry.responses, inquiry.outcome) == (1, Outcome.SENT)
+    assert (inquiry.responses, inquiry.outcome) == (1, ItemOutcome.SENT)
 
 
 def test_worker_that_is_gone_is_not_waited_for() -> None:
@@ -54,17 +54,17 @@ def test_worker_that_is_gone_is_not_waited_for() -> None:
     first, second = desk.send(5), desk.send(6)
     desk.answer(0, 5, 0, 2)
     desk.receipts.on_worker_gone(1)
-    assert (first.outcome, first.streams) == (Outcome.UNKNOWN, 2)
-    assert second.outcome is Outcome.SENT
+    assert (first.outcome, first.streams) == (ItemOutcome.UNKNOWN, 2)
+    assert second.outcome is ItemOutcome.SENT
     desk.answer(0, 6, 0, 2)
-    assert second.outcome is Outcome.UNKNOWN
+    assert second.outcome is ItemOutcome.UNKNOWN
     assert desk.published == [first, second]
 
 
 def test_without_workers_the_answer_is_known() -> None:
     """At a start, or when all of them have just died."""
     desk = Desk()
-    assert desk.send(1).outcome is Outcome.DONE
+    assert desk.send(1).outcome is ItemOutcome.DONE
     assert desk.published[0].receivers == 0
 
 
@@ -73,9 +73,9 @@ def test_lost_answer_is_waited_for_only_so_long() -> None:
     desk = Desk(0)
     inquiry = desk.send(1)
     desk.receipts.expire(inquiry.asked_at + OPEN_MAX_S - 1)
-    assert inquiry.outcome is Outcome.SENT
+    assert inquiry.outcome is ItemOutcome.SENT
     desk.receipts.expire(inquiry.asked_at + OPEN_MAX_S)
-    assert (inquiry.outcome, len(desk.receipts)) == (Outcome.UNKNOWN, 0)
+    assert (inquiry.outcome, len(desk.receipts)) == (ItemOutcome.UNKNOWN, 0)
 
 
 def test_open_questions_are_bounded() -> None:
@@ -83,7 +83,11 @@ def test_open_questions_are_bounded() -> None:
     desk = Desk(0)
     inquiries = [desk.send(sequence) for sequence in range(receipts_module.OPEN_MAX_COUNT + 2)]
     assert len(desk.receipts) == receipts_module.OPEN_MAX_COUNT
-    assert [inquiry.outcome for inquiry in inquiries[:3]] == [Outcome.UNKNOWN, Outcome.UNKNOWN, Outcome.SENT]
+    assert [inquiry.outcome for inquiry in inquiries[:3]] == [
+        ItemOutcome.UNKNOWN,
+        ItemOutcome.UNKNOWN,
+        ItemOutcome.SENT,
+    ]
 
 
 def test_who_asked_is_told_of_the_end_once() -> None:
@@ -95,7 +99,7 @@ def test_who_asked_is_told_of_the_end_once() -> None:
     desk.answer(0, 1)
     duplicate = desk.receipts.inquire("c", "7", "http")
     duplicate.on_closed = lambda: told.append(2)
-    duplicate.close(Outcome.DUPLICATE)
+    duplicate.close(ItemOutcome.DUPLICATE)
     assert told == [1, 2]
 
 

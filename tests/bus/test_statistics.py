@@ -8,8 +8,8 @@ import pytest
 import zmq
 
 from gripproxy.bus import statistics as statistics_module
+from gripproxy.bus.host_traffic import HostTraffic
 from gripproxy.bus.receipts import Receipts
-from gripproxy.bus.route_traffic import RouteTraffic
 from gripproxy.bus.statistics import Statistics
 from gripproxy.bus.watches import Watches
 from gripproxy.protocol.telemetry import (
@@ -36,7 +36,7 @@ class Monitor:
         self.spec = f"ipc://{bench.directory}/stats"
         self.row = bench.scoreboard.row(0)
         self.received = {"received": 100}
-        self.traffic = RouteTraffic(known_pids)
+        self.traffic = HostTraffic(known_pids)
         made = Settings(stats_format="json", **{"stats_report_interval": 0, **settings})
         watches = Watches(self.row)
         self.statistics = Statistics(bench.loop, made, "me_1", watches, self.traffic, lambda: dict(self.received))
@@ -238,7 +238,7 @@ def test_reports_have_their_interval(monitor: Callable[..., Monitor]) -> None:
 
 def test_without_a_socket_intervals_end_all_the_same(bench: BusBench) -> None:
     """Prometheus reads the most connections of an interval."""
-    traffic = RouteTraffic()
+    traffic = HostTraffic()
     settings = Settings(stats_report_interval=1)
     statistics = Statistics(bench.loop, settings, "me_1", Watches(bench.scoreboard.row(0)), traffic, dict)
     bench.opened.callback(statistics.close)

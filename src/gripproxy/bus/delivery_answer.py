@@ -7,12 +7,12 @@ import asyncio
 import json
 from collections.abc import Awaitable
 
-from gripproxy.bus.control_answer import BUSY, ControlAnswer, decide
+from gripproxy.bus.control_answer import BUSY, JSON_TYPE, ControlAnswer, decide
 from gripproxy.bus.control_request import ControlRequest, ControlRequestError
 from gripproxy.bus.control_routes import ControlRoutes
 from gripproxy.bus.item_intake import ItemIntake
 from gripproxy.bus.outlet import Outlet
-from gripproxy.bus.receipts import OPEN, Inquiry, Outcome
+from gripproxy.bus.receipts import OPEN, Inquiry, ItemOutcome
 from gripproxy.scoreboard import Field
 
 TIMEOUT_S = 10.0
@@ -23,12 +23,12 @@ VALUE_SHOWN_CHARS = 40
 _TOO_MANY = ControlAnswer(503, b"Too many requests wait for their items.\n", extra=[(b"Retry-After", b"1")])
 # Words for publishers.
 _OUTCOMES = {
-    Outcome.DONE: "sent",
-    Outcome.DUPLICATE: "duplicate",
-    Outcome.UNORDERED: "unordered",
-    Outcome.WAITING: "waiting",  # for the item that its prev-id names
-    Outcome.SENT: "timeout",  # the figures are those of the workers that told in time
-    Outcome.UNKNOWN: "incomplete",  # a worker died, or its word was lost
+    ItemOutcome.DONE: "sent",
+    ItemOutcome.DUPLICATE: "duplicate",
+    ItemOutcome.UNORDERED: "unordered",
+    ItemOutcome.WAITING: "waiting",  # for the item that its prev-id names
+    ItemOutcome.SENT: "timeout",  # the figures are those of the workers that told in time
+    ItemOutcome.UNKNOWN: "incomplete",  # a worker died, or its word was lost
 }
 
 
@@ -72,7 +72,7 @@ class DeliveryAnswers:
         finally:
             self._waiting_count -= 1
         answer = {"message": "Published", "items": [_describe(inquiry) for inquiry in inquiries]}
-        return ControlAnswer(200, json.dumps(answer).encode() + b"\n", b"application/json")
+        return ControlAnswer(200, json.dumps(answer).encode() + b"\n", JSON_TYPE)
 
 
 async def _wait_closed(loop: asyncio.AbstractEventLoop, inquiries: list[Inquiry], timeout_s: float) -> None:

@@ -21,6 +21,7 @@ from gripproxy.bus.delivery_answer import DeliveryAnswers
 from gripproxy.bus.forwarded_channels import ForwardedChannels
 from gripproxy.bus.health import Health
 from gripproxy.bus.host_channels import HostChannels
+from gripproxy.bus.host_traffic import HostTraffic
 from gripproxy.bus.http_ports import new_guard, open_control_server, open_metrics_server
 from gripproxy.bus.id_cache import IdCache
 from gripproxy.bus.item_intake import ItemIntake
@@ -29,7 +30,6 @@ from gripproxy.bus.live_pages import LivePages
 from gripproxy.bus.observation import Observation
 from gripproxy.bus.outlet import Outlet
 from gripproxy.bus.publish_endpoint import PublishEndpoint
-from gripproxy.bus.route_traffic import RouteTraffic
 from gripproxy.bus.watched_socket import AnyContext
 from gripproxy.bus.zhttp_gateway import open_gateway
 from gripproxy.bus.zmq_inputs import ZmqInput, open_push_input, open_sub_input
@@ -153,7 +153,7 @@ class _Hub:
             part.register(routes)
         self._open_http_ports(opened, routes, health, observation.traffic)
 
-    def _open_http_ports(self, opened: ExitStack, routes: ControlRoutes, health: Health, traffic: RouteTraffic) -> None:
+    def _open_http_ports(self, opened: ExitStack, routes: ControlRoutes, health: Health, traffic: HostTraffic) -> None:
         settings, loop = self._settings, self._loop
         if settings.push_in_http_port is not None:
             opened.callback(open_control_server(loop, settings, routes).close)

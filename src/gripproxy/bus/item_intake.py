@@ -8,7 +8,7 @@ from gripproxy.bus.channel_union import ChannelUnion
 from gripproxy.bus.id_cache import IdCache
 from gripproxy.bus.item_sequencer import ItemSequencer
 from gripproxy.bus.outlet import Outlet
-from gripproxy.bus.receipts import Inquiry, Outcome, Receipts
+from gripproxy.bus.receipts import Inquiry, ItemOutcome, Receipts
 from gripproxy.bus.refusal_log import RefusalLog
 from gripproxy.protocol.bus_message import UNTOUCHED, NotedId
 from gripproxy.protocol.item_blocks import STREAM, blocks_by_transport, count_blocks
@@ -86,7 +86,7 @@ class ItemIntake:
         for item, inquiry in zip(items, inquiries, strict=True):
             if item.id is not None and self._id_cache.is_duplicate(item.channel, item.id, now):
                 self._row[Field.ITEMS_DUPLICATE] += 1
-                inquiry.close(Outcome.DUPLICATE)
+                inquiry.close(ItemOutcome.DUPLICATE)
                 continue
             if self._block_bytes:
                 inquiry.blocks = self._count_blocks(item)

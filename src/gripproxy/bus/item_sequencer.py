@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from gripproxy.bus.receipts import Inquiry, Outcome
+from gripproxy.bus.receipts import Inquiry, ItemOutcome
 from gripproxy.protocol.bus_message import UNTOUCHED, NotedId, pack_item
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.publish_item import PublishItem
@@ -77,7 +77,7 @@ class ItemSequencer:
             if prev_id in waiting or len(waiting) >= PARKED_MAX_COUNT:
                 self._row[Field.ITEMS_UNORDERED] += 1
                 if inquiry is not None:
-                    inquiry.close(Outcome.UNORDERED)
+                    inquiry.close(ItemOutcome.UNORDERED)
                 return released
             self._make_room(len(payload[0]), released)
             if self._is_early(item.channel, prev_id):  # what had to go may have been what it waits for

@@ -5,9 +5,9 @@ import os
 import time
 from collections.abc import Callable, Collection
 
+from gripproxy.bus.host_traffic import HostTraffic
 from gripproxy.bus.outlet import Outlet
 from gripproxy.bus.receipts import Inquiry, Receipts, publish_record
-from gripproxy.bus.route_traffic import RouteTraffic
 from gripproxy.bus.statistics import Statistics
 from gripproxy.bus.telemetry_intake import TelemetryIntake
 from gripproxy.bus.watched_socket import AnyContext
@@ -45,7 +45,7 @@ class Observation:
     ) -> None:
         self.watches = Watches(row)
         self.telemetry = TelemetryIntake(loop, zmq_context, settings.ipc_path("telemetry"), row)
-        self.traffic = RouteTraffic(known_pids)
+        self.traffic = HostTraffic(known_pids)
         self.receipts = Receipts(lambda: outlet.joined)
         self.on_published: list[Callable[[PublishRecord], None]] = []
         self._loop = loop

@@ -13,7 +13,7 @@ OPEN_MAX_COUNT = 100_000  # items that wait for a worker's answer; past it the o
 OPEN_MAX_S = 60.0  # a worker's word may be lost; nobody waits longer for it
 
 
-class Outcome(IntEnum):
+class ItemOutcome(IntEnum):
     """How far an item came."""
 
     WAITING = 0  # parked, as the one before it is missing
@@ -24,7 +24,7 @@ class Outcome(IntEnum):
     UNKNOWN = 5  # sent, but a worker that got it did not tell in time, or died
 
 
-OPEN = (Outcome.WAITING, Outcome.SENT)
+OPEN = (ItemOutcome.WAITING, ItemOutcome.SENT)
 
 
 class Inquiry:
@@ -59,7 +59,7 @@ class Inquiry:
         self.item_id = item_id
         self.source = source
         self.blocks: dict[str, int] = {}  # by transport, if they are counted
-        self.outcome = Outcome.WAITING
+        self.outcome = ItemOutcome.WAITING
         self.waits_for = 0  # bits of workers
         self.is_incomplete = False
         self.responses = self.streams = self.messages = 0
@@ -72,10 +72,10 @@ class Inquiry:
 
     def on_sent(self, sequence: int) -> None:
         """Wait for the workers: the item is on its way, with this number."""
-        self.outcome = Outcome.SENT
+        self.outcome = ItemOutcome.SENT
         self._receipts.expect(sequence, self)
 
-    def close(self, outcome: Outcome) -> None:
+    def close(self, outcome: ItemOutcome) -> None:
         """Take note of the end."""
         self.outcome = outcome
         if self.on_closed is not None:
@@ -153,7 +153,7 @@ class Receipts:
         self._close(inquiry)
 
     def _close(self, inquiry: Inquiry) -> None:
-        inquiry.close(Outcome.UNKNOWN if inquiry.is_incomplete else Outcome.DONE)
+        inquiry.close(ItemOutcome.UNKNOWN if inquiry.is_incomplete else ItemOutcome.DONE)
         for consumer in self.on_published:
             consumer(inquiry)
 

@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 
+from gripproxy.bus.host_traffic import COLUMNS_COUNT, HostTraffic
 from gripproxy.bus.receipts import Inquiry
-from gripproxy.bus.route_traffic import COLUMNS_COUNT, RouteTraffic
 from gripproxy.bus.stats_socket import StatsSocket
 from gripproxy.bus.subscriber_counts import DUE_S, News, SubscriberCounts
 from gripproxy.bus.watched_socket import AnyContext
@@ -48,7 +48,7 @@ class Statistics:
         settings: Settings,
         sender: str,
         watches: Watches,
-        traffic: RouteTraffic,
+        traffic: HostTraffic,
         received: Callable[[], dict[str, int]],
     ) -> None:
         self._loop = loop

@@ -22,7 +22,7 @@ class _Teller:
     is_gone: bool = False
 
 
-class RouteTraffic:
+class HostTraffic:
     """Adds up what workers tell, by route id; "" is all routes without one.
 
     The most connections at once in an interval are seen to the second: in each, the most of one worker with what the

@@ -1,6 +1,6 @@
 """Traffic of several workers, of their predecessors, and of intervals."""
 
-from gripproxy.bus.route_traffic import RouteTraffic
+from gripproxy.bus.host_traffic import HostTraffic
 from gripproxy.protocol.telemetry import Traffic, TrafficRecord
 
 
@@ -11,13 +11,13 @@ def told(worker_index: int, pid: int = 1, route: str = "", **columns: int) -> Tr
     return TrafficRecord(worker_index, pid + 10 * worker_index, {route: values})
 
 
-def total(traffic: RouteTraffic, column: Traffic, route: str = "") -> int:
+def total(traffic: HostTraffic, column: Traffic, route: str = "") -> int:
     return traffic.totals()[route][column]
 
 
 def test_sums_of_workers_are_added_by_route() -> None:
     """A worker tells its own sums again and again; only the last ones count."""
-    traffic = RouteTraffic()
+    traffic = HostTraffic()
     traffic.take(told(0, requests=3, connections=1, connections_max=1))
     traffic.take(told(1, requests=5, connections=2, connections_max=2))
     traffic.take(told(1, route="main", requests=7))
@@ -29,7 +29,7 @@ def test_sums_of_workers_are_added_by_route() -> None:
 
 def test_successor_of_a_worker_goes_on_where_it_ended() -> None:
     """Counters that go back look like a restart of all to whoever draws them."""
-    traffic = RouteTraffic()
+    traffic = HostTraffic()
     traffic.take(told(0, pid=1, requests=100, connections=5, connections_max=5))
     traffic.take(told(0, pid=2, requests=1, connections=1, connections_max=1))
     assert total(traffic, Traffic.REQUESTS) == 101
@@ -38,7 +38,7 @@ def test_successor_of_a_worker_goes_on_where_it_ended() -> None:
 
 def test_worker_that_is_gone_has_no_connections() -> None:
     """Also if its last word comes after its end was noticed; and that is not counted twice."""
-    traffic = RouteTraffic()
+    traffic = HostTraffic()
     traffic.take(told(0, requests=100, connections=5, connections_max=5))
     traffic.forget_worker(0)
     assert (total(traffic, Traffic.CONNECTIONS), total(traffic, Traffic.REQUESTS)) == (0, 100)
@@ -52,7 +52,7 @@ def test_worker_that_is_gone_has_no_connections() -> None:
 
 def test_interval_has_its_own_share() -> None:
     """What was reported is not reported again."""
-    traffic = RouteTraffic()
+    traffic = HostTraffic()
     traffic.take(told(0, requests=3, minutes=2, connections=2, connections_max=4))
     first = traffic.end_interval()[""]
     assert (first[Traffic.REQUESTS], first[Traffic.MINUTES], first[Traffic.CONNECTIONS_MAX]) == (3, 2, 4)
@@ -65,7 +65,7 @@ def test_interval_has_its_own_share() -> None:
 
 def test_most_connections_at_once_over_workers() -> None:
     """Those that stay add up, whoever has them."""
-    traffic = RouteTraffic()
+    traffic = HostTraffic()
     traffic.take(told(0, connections=3, connections_max=3))
     traffic.take(told(1, connections=4, connections_max=6))
     assert total(traffic, Traffic.CONNECTIONS_MAX) == 9
@@ -77,7 +77,7 @@ def test_most_connections_at_once_over_workers() -> None:
 
 def test_clients_one_after_the_other_are_not_taken_for_simultaneous() -> None:
     """One came to each worker within the same second, and left: at once there was one."""
-    traffic = RouteTraffic()
+    traffic = HostTraffic()
     traffic.take(told(0, connections=0, connections_max=1))
     traffic.take(told(1, connections=0, connections_max=1))
     assert total(traffic, Traffic.CONNECTIONS_MAX) == 1
@@ -85,7 +85,7 @@ def test_clients_one_after_the_other_are_not_taken_for_simultaneous() -> None:
 
 def test_what_was_counted_before_a_restart_of_the_hub_is_in_no_interval() -> None:
     """Else the first report after it would tell of days."""
-    traffic = RouteTraffic(known_pids=[1])
+    traffic = HostTraffic(known_pids=[1])
     traffic.take(told(0, pid=1, requests=1000, connections=3, connections_max=3))
     traffic.take(told(1, pid=2, requests=5))
     assert total(traffic, Traffic.REQUESTS) == 1005
