@@ -26,6 +26,7 @@ from gripproxy.engine.holds import QUEUE_MAX_COUNT
 from gripproxy.protocol.http1 import Headers
 from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpStreamFormat
 from gripproxy.protocol.publish_item import PublishItem
+from gripproxy.protocol.telemetry import Traffic
 from gripproxy.settings import Settings
 from tests.engine.conversation import (
     LINK,
@@ -127,6 +128,7 @@ def test_a_long_poll_that_missed_an_item_is_asked_again_at_once() -> None:
     talk.origin_answers(4, poll(FOLLOWED))
     assert talk.origin_sent(4, b"") == [ForgetId("news", "2"), OpenChannel("news", True), Park(4, b"")]
     assert "news" not in talk.last_ids
+    assert talk.core.accounts.traffic.of("").values[Traffic.ACTIVITY] == 2
 
 
 def test_each_long_poll_whose_answer_is_older_than_the_last_item_is_asked_again() -> None:

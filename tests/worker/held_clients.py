@@ -9,8 +9,8 @@ STREAM = b"GET /stream?channel=a HTTP/1.1\r\n\r\n"
 TEST_ANSWER = b"Hello from the Pushpin test handler!\n"
 
 
-def response_item(body: bytes) -> PublishItem:
-    return PublishItem(channel="a", http_response=HttpResponseFormat(Action.SEND, 200, b"OK", [], body))
+def response_item(body: bytes, action: Action = Action.SEND) -> PublishItem:
+    return PublishItem(channel="a", http_response=HttpResponseFormat(action, 200, b"OK", [], body))
 
 
 def stream_item(content: bytes, action: Action = Action.SEND) -> PublishItem:

@@ -44,6 +44,8 @@ REPLAY_MAX_BYTES = 100_000  # of a request body kept for asking again, same as P
 BACKLOG_PAUSE_BYTES = 65_536  # unread by the client: past this the origin is not read
 STEPS_MAX_COUNT = 16  # reads and requests of one client before the others' turn: under 1 ms, or 1 MB of a body
 PREFETCH_BYTES = 10_000  # of a request body, or all of it: until then no origin waits for the rest; same as Pushpin
+BUS_WAIT_S = 0.001  # doubled each time, up to BUS_WAIT_MAX_S: 63 ms in all
+BUS_WAIT_MAX_S = 0.032
 _ORIGIN = int(Histogram.ORIGIN)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))  # RFC 9110 section 9.2.2
@@ -71,6 +73,7 @@ class ClientConn(PatientClient):
         "_relay_framing",
         "_relay_head",
         "_relayed_bytes",
+        "_sent_count",
     )
 
     def __init__(self, driver: "Driver", fd: int, client_ip: str, buffer: bytes = b"") -> None:
@@ -89,6 +92,7 @@ class ClientConn(PatientClient):
         self._effect: AskOrigin | None = None  # until its response has ended
         self._ask: Ask | None = None  # while it waits for a connection
         self._asked_at = 0.0
+        self._sent_count = 0  # items that the hub had sent when the request came
         self._origin = None
         self._relay_framing: BodyFraming | None = None
         self._relay_head = b""  # not written yet
@@ -224,6 +228,7 @@ class ClientConn(PatientClient):
         self._effect = effect
         if not is_fresh:
             self._asked_at = monotonic()
+            self._sent_count = self._driver.sent_count()
         pool = self._driver.pool
         origin = None if is_fresh else pool.take_idle(origin_key(effect.target, effect.server_name))
         if origin is not None:
@@ -239,7 +244,7 @@ class ClientConn(PatientClient):
         self._origin = origin
         body = self._kept_body or b""
         if self._driver.meter is not None:
-            self._driver.meter.request_body(self.fd, len(body))
+            self._driver.meter.kept_body(self.fd, len(body))
         if effect.framing is CHUNKED:
             body = (encode_chunk(body) if body else b"") + (LAST_CHUNK if self._phase is DONE else b"")
         origin.ask(self, effect.head + body, effect.is_head)
@@ -253,8 +258,7 @@ class ClientConn(PatientClient):
     def on_origin_head(self, head: ResponseHead) -> None:
         observe(self._driver.row, _ORIGIN, monotonic() - self._asked_at)
         if self._driver.meter is not None:
-            size = sum(len(name) + len(value) for name, value in head.headers) + len(head.reason) + 3
-            self._driver.meter.origin_head(self.fd, size)
+            self._driver.meter.origin_head(self.fd, head)
         self._driver.dispatch(self, OriginAnswered(self.fd, head, is_request_done=self._phase is DONE))
 
     def on_origin_body(self, part: bytes) -> None:
@@ -275,7 +279,7 @@ class ClientConn(PatientClient):
         self._out.clear()
         self._relayed_bytes += len(content)
         if content and self._driver.meter is not None:
-            self._driver.meter.sent(content, (self.fd,))
+            self._driver.meter.relayed_body(self.fd, len(content))
         if content and self._relay_framing is CHUNKED:
             content = encode_chunk(content)
         payload = self._relay_head + content + end
@@ -362,7 +366,30 @@ class ClientConn(PatientClient):
                 self._out += parts
 
     def _finish_collecting(self, is_whole: bool = True) -> None:
-        parts, self._collected, self._is_body_awaited = self._collected or [], None, False
+        self._is_body_awaited = False
+        if is_whole and self._collected is not None and not self._driver.has_handled(self._sent_count):
+            self._await_bus(self._collected, BUS_WAIT_S)
+        else:
+            self._hand_over(is_whole)
+
+    def _await_bus(self, collected: list[bytes], delay_s: float) -> None:
+        """Make no hold yet that would be sent items from before its request.
+
+        The bus may be quicker at another worker, where the client has just been answered with one of them.
+        """
+        self._driver.call_later(delay_s, self._on_bus_awaited, collected, 2 * delay_s)
+
+    def _on_bus_awaited(self, collected: list[bytes], delay_s: float) -> None:
+        if self._collected is not collected or self._driver.sockets.records[self.fd] is not self:
+            return  # the client has left
+        if delay_s <= BUS_WAIT_MAX_S and not self._driver.has_handled(self._sent_count):
+            self._await_bus(collected, delay_s)
+        else:
+            self._hand_over(is_whole=True)
+
+    def _hand_over(self, is_whole: bool) -> None:
+        """Let the engine have what was collected."""
+        parts, self._collected = self._collected or [], None
         body = b"".join(parts) if is_whole else None
         self._driver.dispatch(self, OriginBodyCollected(self.fd, body, self._kept_body))
 

@@ -95,6 +95,7 @@ class Driver:
         self.shrink_s = min(SHRINK_S, settings.keepalive_timeout)
         self.clock = loop.time
         self.call_soon = loop.call_soon
+        self.call_later = loop.call_later
         self.row = row
         self.wheel = TimerWheel(loop.time())
         self.sockets = ClientSockets(row, self._on_held_gone, loop.call_soon)
@@ -104,6 +105,7 @@ class Driver:
         self.pool = OriginPool(loop, self.wheel, settings, row, origin_connections_max, zhttp)
         self.links = Links(self)
         self.feed: Feed | None = None
+        self.sent_count: Callable[[], int] = lambda: 0  # items that the hub has sent
         self.telemetry: Telemetry | None = None
         self.meter: Meter | None = None  # while somebody wants to know how many bytes go where
         self.is_dispatching = False
@@ -123,6 +125,10 @@ class Driver:
         self.core.replace_routes(routes)
         self.pool.reload()
         self.pool.zhttp.declare(routes.zhttp_targets)
+
+    def has_handled(self, sent_count: int) -> bool:
+        """Say whether the first `sent_count` items of the hub have had their turn here."""
+        return self.feed is None or self.feed.has_handled(sent_count)
 
     # Events.
 
@@ -223,6 +229,7 @@ class Driver:
             self.telemetry.tick()
             is_metering = bool(self.telemetry.watched & Watch.TRAFFIC)
             self.meter = (self.meter or Meter(self.core)) if is_metering else None
+            self.telemetry.meter = self.meter
             if self.feed is not None:
                 self.feed.is_asked_for_all = bool(self.telemetry.watched & Watch.MESSAGES)
 
@@ -318,7 +325,7 @@ class Driver:
     def _relay(self, effect: Relay) -> None:
         self.counts.responses(effect.head)
         if self.meter is not None:
-            self.meter.sent(effect.head, (effect.conn_id,))
+            self.meter.relayed_head(effect.conn_id, effect.head)
         self._conn(effect.conn_id).relay(effect.head, effect.framing, effect.is_persistent, effect.is_opening)
 
     def _collect(self, effect: Collect) -> None:
@@ -327,7 +334,7 @@ class Driver:
     def _respond(self, effect: Respond) -> None:
         self.counts.responses(effect.payload)
         if self.meter is not None:
-            self.meter.sent(effect.payload, (effect.conn_id,))
+            self.meter.responded(effect.payload, (effect.conn_id,))
         self._conn(effect.conn_id).respond(effect.payload, effect.is_persistent)
 
     def _cut(self, effect: Cut) -> None:
@@ -343,7 +350,7 @@ class Driver:
         if effect.payload:
             self.counts.responses(effect.payload)
             if self.meter is not None:
-                self.meter.sent(effect.payload, (effect.conn_id,))
+                self.meter.responded(effect.payload, (effect.conn_id,))
             self.outbox.put(conn.fd, effect.payload)
 
     def _unpark(self, effect: Unpark) -> None:
@@ -356,6 +363,8 @@ class Driver:
 
     def _deliver(self, effect: Deliver) -> None:
         self.outbox.flush()  # the beginnings of these streams may be in it
+        if self.meter is not None:
+            self.meter.streamed(effect.payload, effect.conn_ids)
         if effect.is_keep_alive:
             self.sockets.keep_alive(effect.payload, effect.conn_ids)
             return
@@ -363,8 +372,6 @@ class Driver:
         if effect.receipt is not None:
             effect.receipt.delivered += taken_count
             effect.receipt.dropped += len(effect.conn_ids) - taken_count
-        if self.meter is not None:
-            self.meter.sent(effect.payload, effect.conn_ids)
 
     def _fanned_out(self, effect: FannedOut) -> None:
         self.counts.fanned_out(effect.began_at)
@@ -375,7 +382,7 @@ class Driver:
         if effect.receipt is not None:
             effect.receipt.delivered += len(effect.conn_ids)
         if self.meter is not None:
-            self.meter.sent(effect.payload, effect.conn_ids)
+            self.meter.finished(effect.payload, effect.conn_ids)
         for fd in effect.conn_ids:
             try:
                 self._finish_one(fd, effect)
@@ -398,6 +405,8 @@ class Driver:
             ClosingConn(self, fd).start()
 
     def _ask_link(self, effect: AskLink) -> None:
+        if self.meter is not None:
+            self.meter.link_asked(effect.traffic, effect.head)
         self.links.ask(effect)
 
     def _drop_link(self, effect: DropLink) -> None:
@@ -405,6 +414,8 @@ class Driver:
 
     def _forward(self, effect: Forward) -> None:
         self.outbox.flush()  # the beginnings of these streams may be in it
+        if self.meter is not None:
+            self.meter.streamed(effect.payload, effect.conn_ids)
         self.links.forward(effect)
 
     def _forget_id(self, effect: ForgetId) -> None:

@@ -121,9 +121,13 @@ class LinkConn:
 
     def on_origin_head(self, head: ResponseHead) -> None:
         observe(self._driver.row, Histogram.ORIGIN, monotonic() - self._asked_at)
+        if self._driver.meter is not None:
+            self._driver.meter.link_head(self._effect.traffic, head)
         self._driver.dispatch(None, LinkAnswered(self._effect.link_id, head))
 
     def on_origin_body(self, part: bytes) -> None:
+        if self._driver.meter is not None:
+            self._driver.meter.link_body(self._effect.traffic, len(part))
         self._parts.append(part)
 
     def on_origin_read(self) -> None:

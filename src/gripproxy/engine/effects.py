@@ -6,6 +6,7 @@ Effects are batch-shaped: a thousand clients that get the same bytes are one `De
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from gripproxy.engine.traffic import RouteTraffic
 from gripproxy.protocol.http1 import BodyFraming, RequestHead
 from gripproxy.protocol.receipt import Receipt
 from gripproxy.protocol.route_target import Target
@@ -118,13 +119,14 @@ class AskLink:
     """Send a request of our own to `target`: for a held stream's next part, to say that a hold is over, for a filter.
 
     `head` is all of it, with the body if it has one. `link_id` is made by the engine; what comes of it are events with
-    the same one.
+    the same one. `traffic` is that of the route on whose behalf it is sent.
     """
 
     link_id: int
     target: Target
     server_name: str
     head: bytes
+    traffic: RouteTraffic | None = None
 
 
 @dataclass(slots=True)

@@ -38,6 +38,7 @@ from gripproxy.protocol.instruct import HoldMode, Instruct, decode_instruct, is_
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.origin_response import origin_response_headers
 from gripproxy.protocol.routes import RouteTable
+from gripproxy.protocol.telemetry import Traffic
 from gripproxy.settings import Settings
 
 LastIdPairs = Sequence[tuple[str, str]]
@@ -173,6 +174,7 @@ class Exchange:
         self._last_ids = [(name.name, name.prev_id) for name in instruct.channels if name.prev_id is not None]
         self._targets_tried = 0
         self._response = None
+        self.request.traffic.values[Traffic.ACTIVITY] += 1
         self._enter(ASKING)
         return self._ask(now)
 

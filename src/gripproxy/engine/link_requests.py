@@ -53,7 +53,7 @@ class LinkRequests:
         host = url.host.encode()
         own, server_name = self._requests.link_headers(request.route, target, host, last_ids, now, url.is_https)
         head = encode_request_head(method, path, own + (headers or []), SIZED if body else NONE, len(body))
-        return AskLink(self._next_id, target, server_name, head + body)
+        return AskLink(self._next_id, target, server_name, head + body, request.traffic)
 
     def handle(self, event: Any, now: float) -> list[Effect]:
         """Pass an event on. One for a link that nobody asked for is our bug."""
