@@ -118,6 +118,13 @@ def test_lines_begin_with_the_answer_and_end_with_it() -> None:
         assert (target, headers["accept"]) == ("/events?kind=hold", "text/plain")
 
 
+def test_typed_token_needs_https_to_another_machine() -> None:
+    """As for `gripproxy publish`: whoever listens in between could publish with it."""
+    with pytest.raises(GripProxyError, match="requires https"):
+        find_client(options("--url", "http://10.1.2.3:5561", "-B", "typed"))
+    find_client(options("--url", "https://10.1.2.3:5561", "-B", "typed"))
+
+
 @pytest.mark.parametrize("url", ["tcp://localhost:5560", "http://", "http://h:x"])
 def test_url_that_is_none_is_refused_at_once(url: str) -> None:
     """Before anything is drawn."""

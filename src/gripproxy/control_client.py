@@ -49,6 +49,7 @@ def find_client(options: argparse.Namespace) -> "ControlClient":
     if options.url is not None:
         if not is_http(options.url):
             raise ControlPortError(f"--url is not of the form http://HOST:PORT: {options.url!r}")
+        decode_grip_url(options.url, time.time(), authorization)  # which sends no typed token over a network as it is
         return ControlClient(options.url, authorization)
     settings, _ = load_settings(options.config, Overrides(id=options.id))
     return ControlClient(control_url(settings), authorization or control_authorization(settings))
