@@ -17,6 +17,9 @@ from gripproxy.shown_url import NAME_MAX_CHARS, hide_secrets
         ("http://a/?next=http://b/?token=5", "http://a/?next=http://b/?token=***"),
         ("http://a/?key=a=b?c", "http://a/?key=***"),
         ("http://user:pass@a/b", "http://***@a/b"),
+        ("http://u:p@a/?next=http://u:p@b/", "http://***@a/?next=http://***@b/"),
+        ("http://a/shop;v=1;jsessionid=5/cart?page=2", "http://a/shop;v=1;jsessionid=***/cart?page=2"),
+        ("http://a/b;token=5", "http://a/b;token=***"),
         ("http://u@a/?key=1#key=2", "http://***@a/?key=***#key=2"),
         (f"http://a/?{'x' * NAME_MAX_CHARS}key=1", f"http://a/?{'x' * NAME_MAX_CHARS}key=***"),
         ("next link http://u:p@a/?key=5 (route r): 404 = no", "next link http://***@a/?key=*** (route r): 404 = no"),
@@ -42,3 +45,5 @@ def test_long_query_is_read_in_linear_time() -> None:
     assert hide_secrets("http://a/?" + "a?" * 1_000_000 + "key=1").endswith("key=***")
     assert hide_secrets("http://a/" + "?a=" * 1_000_000 + "?key=1").endswith("key=***")
     assert hide_secrets("http://a/" + "?key=" * 1_000_000) == "http://a/?key=***"
+    assert hide_secrets("http://a/" + ";a" * 1_000_000 + ";key=1").endswith(";key=***")
+    assert hide_secrets("//a@" * 1_000_000).endswith("//***@")

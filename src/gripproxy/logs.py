@@ -179,7 +179,7 @@ def _encode(text: str) -> bytes:
 
 def _shown(text: str) -> str:
     """Give a text without the secrets of URLs in it."""
-    return "\n".join(map(hide_secrets, text.split("\n"))) if "?" in text or "@" in text else text
+    return "\n".join(map(hide_secrets, text.split("\n"))) if any(mark in text for mark in "?@;") else text
 
 
 def _mended(value: object) -> object:

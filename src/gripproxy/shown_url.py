@@ -18,6 +18,7 @@ _WHOLE_NAMES = frozenset({"code", "pw", "pin", "body", "_body", "_headers"})  # 
 
 _NAME = re.compile(r"[?&;]([^?=&;#]*)=")
 _VALUE_END = re.compile(r"[&;#\s]")
+_PATH_PARAMETER = re.compile(r";([^=;/?#\s]*)=[^;/?#\s]*")  # as in /shop;jsessionid=1
 _USER = re.compile(r"(?<=//)[^/?#\s]*@")
 
 
@@ -27,7 +28,10 @@ def hide_secrets(url: str) -> str:
     `url` may also be a line of text with one in it.
     """
     if "@" in url:
-        url = _USER.sub(f"{HIDDEN}@", url, count=1)
+        url = _USER.sub(f"{HIDDEN}@", url)
+    if ";" in url:
+        path, mark, query = url.partition("?")
+        url = _PATH_PARAMETER.sub(_shown_parameter, path) + mark + query
     start = url.find("?")
     if start < 0 or not any(map(_is_secret, _NAME.findall(url, start))):
         return url
@@ -39,6 +43,10 @@ def hide_secrets(url: str) -> str:
             value_end = _VALUE_END.search(url, parameter.end())
             end = value_end.start() if value_end else len(url)
     return "".join(shown) + url[end:]
+
+
+def _shown_parameter(parameter: re.Match[str]) -> str:
+    return f";{parameter[1]}={HIDDEN}" if _is_secret(parameter[1]) else parameter[0]
 
 
 def _is_secret(name: str) -> bool:
