@@ -291,6 +291,27 @@ def test_what_a_killed_hub_took_with_it_is_counted(bench: BusBench) -> None:
     assert (worker.row[Field.ITEMS_MISSED], worker.row[Field.BUS_GAPS], worker.row[Field.ITEMS_RECEIVED]) == (100, 5, 3)
 
 
+def test_message_is_handled_when_its_last_item_is(bench: BusBench) -> None:
+    """What the hub counts as sent before this worker was there counts as handled."""
+    hub = bench.socket(zmq.XPUB)
+    hub.bind(f"ipc://{bench.bus_path}")
+    handled: list[bool] = []
+
+    def on_item(channel: str, payload: Payload, receipt: object) -> None:
+        handled.append(feed.has_handled(104))
+
+    feed = Feed(bench.bus_path, 0, bench.loop, reader_of({"c"}, on_item, LastIds()), bench.scoreboard.row(1))
+    bench.opened.callback(feed.close)
+    assert hub.recv() == b"\x01"
+    hub.send(encode_hello(7, 0, 0, 100))
+    hub.send(encode_items(7, 0, ["other", "other"], [b"0", b"1"]))
+    bench.run_until(lambda: feed.has_handled(102))
+    assert not feed.has_handled(103)
+    hub.send(encode_items(7, 2, ["c", "c"], [b"2", b"3"]))
+    bench.run_until(lambda: feed.has_handled(104))
+    assert handled == [False, False]
+
+
 def test_each_new_hub_is_announced(bench: BusBench) -> None:
     """Who tells the hub things has to tell each one from the beginning."""
     hub = bench.socket(zmq.XPUB)

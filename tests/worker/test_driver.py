@@ -25,12 +25,16 @@ from gripproxy.engine.events import (
 )
 from gripproxy.protocol.publish_format import Action
 from gripproxy.scoreboard import Field
-from gripproxy_worker.client_conn import STEPS_MAX_COUNT
+from gripproxy_worker.client_conn import BUS_WAIT_MAX_S, STEPS_MAX_COUNT
 from gripproxy_worker.client_sockets import HELD
 from tests.worker.bench import WorkerBench
 from tests.worker.conftest import MakeBench
 from tests.worker.held_clients import LONG_POLL, STREAM, TEST_ANSWER, held, held_at, only_fd, response_item, stream_item
 from tests.worker.scripted_core import carry_out, script
+
+POLL_INSTRUCT = (
+    b"HTTP/1.1 200 OK\r\nGrip-Hold: response\r\nGrip-Channel: a\r\nContent-Length: 2\r\n\r\n[]"  # held_clients' channel
+)
 
 
 @pytest.fixture
@@ -356,6 +360,66 @@ def test_engine_is_woken_for_the_next_batch(bench: WorkerBench) -> None:
     bench.until(lambda: core.events)
     assert round(bench.loop.time() - begun, 3) >= 0.05
     assert not feed.is_paused
+
+
+class LateFeed:
+    """A bus on which `handled_count` items have come."""
+
+    def __init__(self, bench: WorkerBench, sent_count: int) -> None:
+        self.handled_count = 0
+        self.looks_count = 0
+        bench.driver.sent_count = lambda: sent_count
+        bench.driver.feed = self  # type: ignore[assignment]
+
+    def has_handled(self, sent_count: int) -> bool:
+        self.looks_count += 1
+        return self.handled_count >= sent_count
+
+    def subscribe(self, channel: str, is_update_wanted: bool) -> None: ...
+
+    def unsubscribe(self, channel: str) -> None: ...
+
+
+def test_hold_waits_for_items_from_before_its_request(make_bench: MakeBench) -> None:
+    """The client may have had them from a worker whose bus was quicker."""
+    bench = make_bench(subscription_linger=0)
+    bench.answer = POLL_INSTRUCT
+    feed = LateFeed(bench, sent_count=7)
+    client = bench.client(LONG_POLL)
+    bench.until(lambda: feed.looks_count >= 2)
+    bench.publish(response_item(b"old"))
+    assert HELD not in bench.driver.sockets.records
+    feed.handled_count = 7
+    bench.until(lambda: HELD in bench.driver.sockets.records)
+    bench.publish(response_item(b"new"))
+    bench.until(lambda: client.received.endswith(b"\r\n\r\nnew"))
+    bench.driver.feed = None
+
+
+def test_hold_does_not_wait_for_ever_for_the_bus(make_bench: MakeBench) -> None:
+    """Items that a killed hub has sent never come."""
+    bench = make_bench(subscription_linger=0)
+    bench.answer = POLL_INSTRUCT
+    LateFeed(bench, sent_count=7)
+    begun = bench.loop.time()
+    bench.client(LONG_POLL)
+    bench.until(lambda: HELD in bench.driver.sockets.records)
+    assert bench.loop.time() - begun >= BUS_WAIT_MAX_S
+    bench.driver.feed = None
+
+
+def test_client_that_leaves_while_its_hold_waits_is_forgotten(make_bench: MakeBench) -> None:
+    bench = make_bench(subscription_linger=0)
+    bench.answer = POLL_INSTRUCT
+    feed = LateFeed(bench, sent_count=7)
+    client = bench.client(LONG_POLL)
+    bench.until(lambda: feed.looks_count)
+    client.close()
+    bench.until(lambda: bench.driver.sockets.count == 0)
+    looks_count, until = feed.looks_count, bench.loop.time() + 2 * BUS_WAIT_MAX_S
+    bench.until(lambda: bench.loop.time() > until)
+    assert feed.looks_count == looks_count
+    bench.driver.feed = None
 
 
 def test_stale_channels_are_told(bench: WorkerBench) -> None:

@@ -1,6 +1,7 @@
 """A worker process from its fork to its end."""
 
 import asyncio
+import functools
 import logging
 import random
 import signal
@@ -77,6 +78,7 @@ async def _serve(
     feed.on_audience = telemetry.tell_audience
     feed.on_new_hub = telemetry.retell
     driver.feed = feed
+    driver.sent_count = functools.partial(rows[1].__getitem__, int(Field.ITEMS_SENT))
     telemetry.connect(feed.zmq_context)
     driver.tick()
     reload = RoutesReload(settings, context, requests.reload, driver.use_routes)

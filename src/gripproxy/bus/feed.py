@@ -89,6 +89,7 @@ class Feed:
         self.is_asked_for_all = False  # somebody wants to know what becomes of every item
         self._on_message_done = reader.on_message_done
         self._is_message_open = False  # items of it have been handed out, or will be
+        self._open_count = 0  # items of that message
         self._taken_us = 0  # when the hub took its first item, as `BusMessage` has it
         self._on_stale = reader.on_stale
         self._row = row
@@ -153,6 +154,14 @@ class Feed:
             del self.last_ids[channel]
         self._doubts[channel] = last_id
         self._report_soon()
+
+    def has_handled(self, sent_count: int) -> bool:
+        """Say whether the items that the hub had sent when its count of them was `sent_count` have had their turn."""
+        return self._known_count() - self._open_count >= sent_count
+
+    def _known_count(self) -> int:
+        row = self._row
+        return row[Field.ITEMS_RECEIVED] + row[Field.BUS_GAPS] + row[Field.ITEMS_MISSED]
 
     def pause(self) -> None:
         """Hand out no more items until `resume`. They wait on the bus, and when it is full, at the publishers."""
@@ -226,7 +235,7 @@ class Feed:
                 elif receipt is not None:
                     self._on_unwanted(receipt)
             if self._is_message_open:
-                self._is_message_open = False
+                self._is_message_open, self._open_count = False, 0
                 self._on_message_done(self._taken_us)
             if time.monotonic() > deadline:
                 return True
@@ -254,7 +263,7 @@ class Feed:
             # An item's id is noted when the item has its turn: a hold that is made before it will still get the item.
             ids: Iterable[NotedId] = message.ids or repeat(UNTOUCHED, len(channels))
             self._items = zip(channels, message.payloads, ids, self._receipts(message, len(channels)), strict=True)
-            self._is_message_open, self._taken_us = True, message.taken_us
+            self._is_message_open, self._taken_us, self._open_count = True, message.taken_us, len(channels)
             return
         if message.ids:
             self._note(channels, message.ids)
@@ -284,10 +293,8 @@ class Feed:
 
     def _count_missed(self, sent_count: int) -> None:
         """Count items of which nothing came: those that a killed hub took with it, or from before this process."""
-        row = self._row
-        known_count = row[Field.ITEMS_RECEIVED] + row[Field.BUS_GAPS] + row[Field.ITEMS_MISSED]
         field = Field.BUS_GAPS if self._is_greeted else Field.ITEMS_MISSED
-        row[field] += max(0, sent_count - known_count)
+        self._row[field] += max(0, sent_count - self._known_count())
 
     def _on_last_ids(self, message: BusMessage) -> None:
         if message.worker_index != self._worker_index or not self._is_greeted:
