@@ -142,4 +142,4 @@ def test_warnings_are_throttled(
         gated.gate._say("away")
     now_s += 10.0
     gated.gate._say("away")
-    assert [record.message for record in caplog.records] == ["away", "away (and 2 times more)"]
+    assert [record.message for record in caplog.records] == ["away", "away (3 attempts refused since the last line)"]

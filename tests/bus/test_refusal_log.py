@@ -31,3 +31,11 @@ def test_refusal_after_a_flood_brings_the_count() -> None:
     log.note("first", now=10.0)
     log.note("second", now=10.1)
     assert log.note("third", now=11.5) == "third (2 items refused since the last line)"
+
+
+def test_interval_may_be_longer() -> None:
+    """Whoever comes again ten times a second need not be told of every second."""
+    log = RefusalLog("attempts", interval_s=10.0)
+    log.note("first", now=10.0)
+    assert log.note("second", now=19.9) is None
+    assert log.note("third", now=20.0) == "third (2 attempts refused since the last line)"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import zmq
 import zmq.utils.z85
 
+from gripproxy.bus.refusal_log import RefusalLog
 from gripproxy.bus.watched_socket import AnyContext, AnySocket, WatchedSocket
 from gripproxy.errors import ConfigError
 from gripproxy.key_file import read_key_file
@@ -93,8 +94,7 @@ class CurveGate:
         self._loop = loop
         self._row = row
         self._watches: list[WatchedSocket] = []
-        self._warned_at = float("-inf")
-        self._unsaid_count = 0
+        self._refusals = RefusalLog("attempts", WARN_PERIOD_S)
         if keys.clients:
             zap = self.context.socket(zmq.REP)
             zap.bind("inproc://zeromq.zap.01")
@@ -141,12 +141,9 @@ class CurveGate:
         self._say(f"{name}: a client did not get in: it has to use CURVE with this server's public key")
 
     def _say(self, text: str) -> None:
-        self._unsaid_count += 1
-        now = time.monotonic()
-        if now >= self._warned_at + WARN_PERIOD_S:
-            others = f" (and {self._unsaid_count - 1} times more)" if self._unsaid_count > 1 else ""
-            log.warning("%s%s", text, others)
-            self._warned_at, self._unsaid_count = now, 0
+        line = self._refusals.note(text, time.monotonic())
+        if line is not None:
+            log.warning("%s", line)
 
     def _answer_zap(self, zap: AnySocket, clients: set[bytes]) -> None:
         """Answer one question of ZeroMQ's: may the client with this public key come in?"""

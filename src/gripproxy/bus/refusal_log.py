@@ -1,21 +1,22 @@
-"""Log what was refused at most once a second, so that a broken publisher or origin cannot fill the disk."""
+"""Log what was refused at most once in a while, so that a broken publisher, origin or client cannot fill the disk."""
 
-INTERVAL_S = 1.0
+INTERVAL_S = 1.0  # unless the owner says otherwise
 
 
 class RefusalLog:
     """Turns a stream of refusals of `noun` into lines; the caller logs what it gets. `now` is monotonic seconds."""
 
-    def __init__(self, noun: str = "items") -> None:
+    def __init__(self, noun: str = "items", interval_s: float = INTERVAL_S) -> None:
         self._noun = noun
+        self._interval_s = interval_s
         self._quiet_until = 0.0
         self._held_back_count = 0
         self._last_text = ""
 
     def note(self, text: str, now: float) -> str | None:
-        """Record one refusal; give the line to log now, or None while the last line is younger than a second."""
+        """Record one refusal; give the line to log now, or None while the last line is younger than that."""
         if now >= self._quiet_until and not self._held_back_count:
-            self._quiet_until = now + INTERVAL_S
+            self._quiet_until = now + self._interval_s
             return text
         self._held_back_count += 1
         self._last_text = text
@@ -27,5 +28,5 @@ class RefusalLog:
             return None
         line = f"{self._last_text} ({self._held_back_count} {self._noun} refused since the last line)"
         self._held_back_count = 0
-        self._quiet_until = now + INTERVAL_S
+        self._quiet_until = now + self._interval_s
         return line
