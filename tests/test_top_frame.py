@@ -44,6 +44,26 @@ def test_all_fits_the_terminal() -> None:
     assert max(map(len, texts(lines))) <= 80
 
 
+def test_small_screen_has_a_part_of_everything() -> None:
+    """Many workers must not push the channels from it, nor hide the one that hangs."""
+    shown = copy.deepcopy(document(channels=[busy_channel(f"c{number}") for number in range(20)]))
+    shown["workers"] = [{**shown["workers"][0], "name": f"worker {number}"} for number in range(56)]
+    shown["workers"][50]["heartbeat_age_s"] = 7.2
+    lines = render(shown, 80, 24)
+    assert len(lines) == 24
+    head = line_of(lines, "process").text
+    assert all(title in head for title in ("cpu", "clients", "req/s", "deliv/s", "loop p99"))
+    assert len(head) <= 80
+    assert line_of(lines, "worker 50").style is Style.ALERT
+    more = [line.text for line in lines if line.text.startswith("... and ")]
+    shown_count = sum(line.text.startswith(("hub", "worker ")) for line in lines)
+    assert more == [f"... and {57 - shown_count} more", lines[-1].text]
+    assert any(line.text.endswith("   c0") for line in lines)
+    assert any(line.text.endswith("   shop") for line in lines)
+    for height in range(1, 40):
+        assert len(render(shown, 80, height)) <= height
+
+
 def test_drops_and_processes_in_trouble_stand_out() -> None:
     """What somebody looks for who was called at night."""
     shown = copy.deepcopy(document())

@@ -100,7 +100,8 @@ def _draw(document: Document, note: str) -> None:
     width, height = shutil.get_terminal_size()
     lines = _render(document, width, height)
     if note:
-        lines[1:2] = [FrameLine(cut(f"NOT NOW: {note}", width), Style.ALERT)]
+        lines.insert(1, FrameLine(cut(f"NOT NOW: {note}", width), Style.ALERT))
+        del lines[height:]
     styled = [
         f"{line.style.value}{line.text.ljust(width) if line.style is Style.HEAD else line.text}{_RESET}{_LINE_END}"
         for line in lines

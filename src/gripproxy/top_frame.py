@@ -19,6 +19,21 @@ LATENCIES = (
 DROPS = ("slow", "waiting", "unfit", "gone", "rate")
 HEARTBEAT_LATE_S = 2.0  # processes turn their loops twice a second at least
 ROUTES_SHOWN_COUNT = 10  # at most, so that channels have room too
+TABLE_MIN_COUNT = 3  # lines of a table that is cut to fit the screen: its head, a row, and how many more there are
+# Columns of the table of processes, with their widths; and those that a narrow screen goes without, from the first on.
+PROCESS_COLUMNS = {
+    "pid": 9,
+    "cpu": 6,
+    "memory": 10,
+    "clients": 10,
+    "streams": 10,
+    "polls": 9,
+    "req/s": 9,
+    "deliv/s": 9,
+    "loop p99": 10,
+    "restarts": 10,
+}
+PROCESS_COLUMNS_SPARE = ("pid", "restarts", "polls", "streams", "memory", "req/s")
 
 
 class Style(Enum):
@@ -39,15 +54,17 @@ class FrameLine:
 
 
 def render(document: Document, width: int, height: int | None = None) -> list[FrameLine]:
-    """Lay out the screen; without `height` it is as long as it comes out.
+    """Lay out the screen; without `height` it is as long as it comes out, else tables are cut until all have room.
 
     Raises:
         KeyError: the document is of another version.
     """
-    lines = [*_summary(document), FrameLine(""), *_latencies(document["total"]), FrameLine("")]
-    lines += [*_processes(document), FrameLine(""), *_routes(document["routes"]), *_channels(document["channels"])]
-    if height is not None:
-        del lines[height:]
+    fixed = [_title(document), _summary(document), _latencies(document["total"])]
+    tables = [_processes(document, width), _routes(document["routes"]), _channels(document["channels"])]
+    lines = [line for block in (*fixed, *tables) if block for line in (*block, FrameLine(""))][:-1]
+    if height is not None and len(lines) > height:
+        _shorten(tables, height - sum(map(len, fixed)))
+        lines = [line for block in (*fixed, *tables) for line in block][:height]
     return [FrameLine(cut(line.text, width), line.style) for line in lines]
 
 
@@ -94,29 +111,32 @@ def age(seconds: float | None) -> str:
     return f"{days} d {hours:02}:{minutes:02}" if days else f"{hours:02}:{minutes:02}:{rest_s:02}"
 
 
+def _title(document: Document) -> list[FrameLine]:
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(document["at"]))
+    text = f"gripproxy {document['version']}   up {age(document['uptime_s'])}   {moment}"
+    return [FrameLine(text, Style.TITLE)]
+
+
 def _summary(document: Document) -> list[FrameLine]:
     total, hub = document["total"], document["hub"]
     now, per_s, items = total["now"], total["per_s"], hub["per_s"]
-    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(document["at"]))
-    title = f"gripproxy {document['version']}   up {age(document['uptime_s'])}   {moment}"
-    answers = "   ".join(f"{name} {_of(per_s, 'responses_' + name)}" for name in ("2xx", "3xx", "4xx", "5xx", "cut"))
+    answers = {name: f"{name} {_of(per_s, 'responses_' + name)}" for name in ("2xx", "3xx", "4xx", "5xx", "cut")}
     drops = {cause: per_s.get(f"dropped_{cause}", 0.0) for cause in DROPS}
     drop_texts = ", ".join(f"{cause} {rate(value)}" for cause, value in drops.items())
-    inputs = "   ".join(f"{name} {_of(items, 'items_' + name)}" for name in ("pull", "sub", "http", "command"))
+    inputs = "   ".join(f"{name} {_of(items, 'items_' + name)}" for name in ("http", "pull", "sub", "command"))
     return [
-        FrameLine(title, Style.TITLE),
-        FrameLine(""),
         FrameLine(
             f"clients      {now['connections']:,} open   {now['held_streams']:,} streams"
             f"   {now['held_responses']:,} long-polls   {now.get('exchanges', 0):,} requests under way"
         ),
         FrameLine(
-            f"requests/s   {_of(per_s, 'requests')}   {answers}   accepts {_of(per_s, 'accepted')}"
+            f"requests/s   {_of(per_s, 'requests')}   {answers['2xx']}   {answers['4xx']}   {answers['5xx']}"
             f"   refused {_of(per_s, 'refused')}   origin errors {_of(per_s, 'origin_errors')}"
+            f"   {answers['cut']}   {answers['3xx']}   accepts {_of(per_s, 'accepted')}"
         ),
         FrameLine(
-            f"items/s      {_of(items, 'items_received')}   {inputs}   refused {_of(items, 'items_refused')}"
-            f"   twice {_of(items, 'items_duplicate')}   turned away {_of(items, 'items_turned_away')}"
+            f"items/s      {_of(items, 'items_received')}   refused {_of(items, 'items_refused')}"
+            f"   turned away {_of(items, 'items_turned_away')}   {inputs}   twice {_of(items, 'items_duplicate')}"
         ),
         FrameLine(
             f"deliveries/s {_of(per_s, 'deliveries')}   filtered {_of(per_s, 'filtered')}"
@@ -143,26 +163,45 @@ def _latencies(total: Document) -> list[FrameLine]:
     return lines
 
 
-def _processes(document: Document) -> list[FrameLine]:
-    titles = "pid", "cpu", "memory", "clients", "streams", "polls", "req/s", "deliv/s", "loop p99", "restarts"
-    lines = [FrameLine(f"{'process':<11}{'state':<9}" + "".join(f"{title:>10}" for title in titles), Style.HEAD)]
+def _shorten(tables: list[list[FrameLine]], height: int) -> None:
+    """Cut tables to `height` lines together, the longest ones first. Rows in trouble go last."""
+    sizes = [len(table) for table in tables]
+    while sum(sizes) > height and max(sizes) > TABLE_MIN_COUNT:
+        sizes[sizes.index(max(sizes))] -= 1
+    for table, size in zip(tables, sizes, strict=True):
+        if size == len(table):
+            continue
+        head, *rows = table
+        rows.sort(key=lambda row: row.style is not Style.ALERT)
+        table[:] = [head, *rows[: size - 2], FrameLine(f"... and {len(rows) - size + 2} more")]
+
+
+def _processes(document: Document, width: int) -> list[FrameLine]:
+    columns = dict(PROCESS_COLUMNS)
+    for title in PROCESS_COLUMNS_SPARE:
+        if 20 + sum(columns.values()) > width:
+            del columns[title]
+    titles = "".join(f"{title:>{size}}" for title, size in columns.items())
+    lines = [FrameLine(f"{'process':<11}{'state':<9}{titles}", Style.HEAD)]
     for process in (document["hub"], *document["workers"]):
         is_late = process["heartbeat_age_s"] > HEARTBEAT_LATE_S
         state = (
             f"hung {process['heartbeat_age_s']:.0f} s" if is_late and process["state"] == "ready" else process["state"]
         )
         style = Style.PLAIN if state == "ready" else Style.ALERT
-        cells = "".join(f"{cell:>10}" for cell in _process_cells(process))
+        cells = "".join(
+            f"{cell:>{columns[title]}}" for title, cell in _process_cells(process).items() if title in columns
+        )
         lines.append(FrameLine(f"{process['name']:<11}{state:<9}{cells}", style))
     return lines
 
 
-def _process_cells(process: Document) -> Sequence[str]:
+def _process_cells(process: Document) -> dict[str, str]:
     now, per_s, cpu = process["now"], process["per_s"], process["cpu_cores"]
     gauges = [f"{now[name]:,}" if name in now else "" for name in ("connections", "held_streams", "held_responses")]
     rates = [rate(per_s[name]) if name in per_s else "" for name in ("requests", "deliveries")]
     loop = process["latency"].get("loop")
-    return [
+    cells = [
         str(process["pid"]),
         "-" if cpu is None else f"{cpu * 100:.0f}%",
         f"{now.get('rss_bytes', 0) / 2**20:,.0f} MiB",
@@ -171,6 +210,7 @@ def _process_cells(process: Document) -> Sequence[str]:
         "-" if loop is None else duration(loop["p99_s"]),
         str(process["counts"]["restarts"]),
     ]
+    return dict(zip(PROCESS_COLUMNS, cells, strict=True))
 
 
 def _routes(routes: Sequence[Document]) -> list[FrameLine]:
@@ -183,7 +223,7 @@ def _routes(routes: Sequence[Document]) -> list[FrameLine]:
         lines.append(
             FrameLine(f"{route['connections']:>12,}{_of(per_s, 'requests'):>10}{_of(per_s, 'sent'):>12}   {name}")
         )
-    return [*lines, FrameLine("")]
+    return lines
 
 
 def _channels(channels: Sequence[Document]) -> list[FrameLine]:
