@@ -4,6 +4,7 @@ import contextlib
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from types import TracebackType
 
 from tests.integration.readiness import is_readable
@@ -105,3 +106,15 @@ def fetch(port: int, target: str = "/", *headers: str, host: str = "localhost", 
     with RawClient(port) as client:
         client.get(target, "Connection: close", *headers, host=host)
         return client.receive_all(timeout_s)
+
+
+@contextlib.contextmanager
+def open_streams(port: int, count: int) -> Iterator[list[RawClient]]:
+    """Open so many streams at `/stream`, which begin with ``[open]``. With a few, each worker most likely has some."""
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(RawClient(port)) for _ in range(count)]
+        for client in clients:
+            client.get("/stream", version="1.0")
+        for client in clients:
+            client.receive_until(b"[open]\n")
+        yield clients

@@ -16,7 +16,7 @@ from tests.integration.deadline import wait_until
 from tests.integration.origin import ScriptedOrigin, answer
 from tests.integration.ports import free_ports
 from tests.integration.process_view import is_gone, private_memory_bytes
-from tests.integration.raw_client import RawClient
+from tests.integration.raw_client import RawClient, open_streams
 from tests.integration.server import Server, ServerPlan, post
 
 pytestmark = pytest.mark.gripproxy_only
@@ -78,12 +78,7 @@ def site(start_server: Callable[[ServerPlan], Server]) -> Iterator[Site]:
 @pytest.fixture
 def clients(site: Site) -> Iterator[list[RawClient]]:
     """Clients with open streams, most likely some in each worker."""
-    with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(RawClient(site.server.http_port)) for _ in range(CLIENTS_COUNT)]
-        for client in clients:
-            client.get("/stream", version="1.0")
-        for client in clients:
-            client.receive_until(b"[open]\n")
+    with open_streams(site.server.http_port, CLIENTS_COUNT) as clients:
         yield clients
 
 

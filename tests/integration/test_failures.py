@@ -15,7 +15,7 @@ from zmq.utils.monitor import recv_monitor_message
 from tests.integration.deadline import wait_until
 from tests.integration.origin import ScriptedOrigin, answer
 from tests.integration.process_view import established, has_peer, is_gone
-from tests.integration.raw_client import RawClient, fetch
+from tests.integration.raw_client import RawClient, fetch, open_streams
 from tests.integration.server import Server, ServerPlan
 from tests.integration.subscription_watch import SubscriptionWatch
 
@@ -40,12 +40,7 @@ def server(start_server: Callable[[ServerPlan], Server]) -> Iterator[Server]:
 @pytest.fixture
 def clients(server: Server) -> Iterator[list[RawClient]]:
     """Clients with open streams, some in each worker."""
-    with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(RawClient(server.http_port)) for _ in range(CLIENTS_COUNT)]
-        for client in clients:
-            client.get("/stream", version="1.0")
-        for client in clients:
-            client.receive_until(b"[open]\n")
+    with open_streams(server.http_port, CLIENTS_COUNT) as clients:
         yield clients
 
 
