@@ -196,7 +196,7 @@ def test_signing_key_forms() -> None:
     assert value(Kind.SIGNING_KEY, f"file:{__file__}") == f"file:{__file__}"
     with pytest.raises(ValueError, match="is not valid base64"):
         value(Kind.SIGNING_KEY, "base64:!")
-    with pytest.raises(ValueError, match="cannot read the key file ./nowhere"):
+    with pytest.raises(ValueError, match="cannot read the key file ./nowhere: no such file"):
         value(Kind.SIGNING_KEY, "file:nowhere")
 
 

@@ -151,7 +151,8 @@ def _signing_key(_: Key, text: str, surroundings: Surroundings) -> str:
 def _key_file(text: str, surroundings: Surroundings) -> str:
     path = os.path.join(surroundings.directory, text.removeprefix("file:"))
     if not os.access(path, os.R_OK):
-        raise ValueError(f"cannot read the key file {path}")
+        reason = "permission denied" if os.path.exists(path) else "no such file"
+        raise ValueError(f"cannot read the key file {path}: {reason}")
     return f"file:{path}"
 
 
