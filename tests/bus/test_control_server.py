@@ -174,6 +174,35 @@ def test_connections_past_the_limit_wait_their_turn(bench: BusBench, monkeypatch
     assert [request.body for request in site.requests] == [b"x", b"abc"]
 
 
+def test_who_says_nothing_leaves_his_place_to_others(bench: BusBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strangers need no key to connect: a few of them must not keep publishers out. Nor are publishers given up."""
+    monkeypatch.setattr(control_server, "CONNECTIONS_MAX_COUNT", 3)
+    monkeypatch.setattr(control_server, "SILENCE_S", 0.0)
+    monkeypatch.setattr(control_server, "ROOM_S", 0.001)
+    site = Site(bench)
+    slow = site.connect()
+    slow.send(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
+    received = bytearray()
+
+    def is_continued() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            received.extend(slow.recv(1000))
+        return received == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+    bench.run_until(is_continued)
+    silent, half = site.connect(), site.connect()
+    half.send(b"POST /publish/ HTTP/1.1\r\nContent-Length: 3\r\n")
+    others = [site.connect() for _ in range(4)]
+    for other in others:
+        other.send(PUBLISH)
+    for client in (silent, half):
+        assert site.read_to_end(client).startswith(b"HTTP/1.1 408 ")
+    for other in others:
+        assert site.read_to_end(other).endswith(b"seen\n")
+    slow.send(b"x")
+    assert site.read_to_end(slow).endswith(b"seen\n")
+
+
 def test_listen_error_names_setting_address_and_reason(bench: BusBench) -> None:
     """The one line that the supervisor prints has to be enough to mend it."""
     with pytest.raises(ConfigError, match=r"push_in_http_addr 192\.0\.2\.1:1: cannot assign requested address"):

@@ -1,8 +1,8 @@
 """The small HTTP server of the hub: one request per connection, one answer, then it closes.
 
 It serves the control port and the metrics page. A connection holds resources for at most `REQUEST_TIMEOUT_S`,
-whatever its client does; one whose answer comes later or goes on leaves its place to others while there are places
-of that kind.
+whatever its client does, and when others wait for a place one that says nothing for much less. One whose answer comes
+later or goes on leaves its place to others while there are places of that kind.
 """
 
 import asyncio
@@ -36,6 +36,8 @@ BACKLOG_COUNT = 128
 WAITERS_MAX_COUNT = 1_000  # whose answers come later; more keep their places among the 128
 STREAMS_MAX_COUNT = 32  # whose answers go on; more are refused
 REQUEST_TIMEOUT_S = 30.0  # from the first byte possible to the last byte of the answer
+SILENCE_S = 2.0  # to the end of a request's head, while no place is free: anybody may connect, and then say nothing
+ROOM_S = 0.5  # between two looks for such connections
 ANSWER_TIMEOUT_S = 300.0  # for an answer that comes later, should its handler set no limit
 # After a refusal the rest of the request is read and thrown away for so long: closing with unread bytes makes the
 # kernel reset the connection, and the reset can overtake the answer.
@@ -72,15 +74,18 @@ class ControlServer:
         self._counts = dict.fromkeys(Place, 0)
         self._is_accepting = False
         self._tasks: set[asyncio.Task[object]] = set()
-        self._connections: set[_ControlConnection] = set()
+        self._connections: dict[_ControlConnection, float] = {}  # when each came
         self._pause: asyncio.TimerHandle | None = None
+        self._room: asyncio.TimerHandle | None = None
+        self._silent: set[_ControlConnection] = set()  # at the last look
         self._set_accepting(True)
 
     def close(self) -> None:
         """Stop listening and cut off what is open."""
         self._set_accepting(False)
-        if self._pause is not None:
-            self._pause.cancel()
+        for timer in (self._pause, self._room):
+            if timer is not None:
+                timer.cancel()
         self._listener.close()
         for task in self._tasks:
             task.cancel()
@@ -88,10 +93,10 @@ class ControlServer:
             connection.abort()
 
     def opened(self, connection: "_ControlConnection") -> None:
-        self._connections.add(connection)
+        self._connections[connection] = self.loop.time()
 
     def closed(self, connection: "_ControlConnection", place: Place) -> None:
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         self._release(place)
 
     def move(self, place: Place) -> bool:
@@ -126,9 +131,27 @@ class ControlServer:
             self._counts[Place.ASKING] += 1
             if self._counts[Place.ASKING] >= CONNECTIONS_MAX_COUNT:
                 self._set_accepting(False)
+                if self._room is None:
+                    self._room = self.loop.call_later(ROOM_S, self._make_room)
             task = self.loop.create_task(self._adopt(client))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def _make_room(self) -> None:
+        """Give up those who have been silent for long, if others wait.
+
+        Only who is silent at two looks: at the first one, what he had sent may not have been read yet.
+        """
+        self._room = None
+        before, self._silent = self._silent, set()
+        if self._counts[Place.ASKING] < CONNECTIONS_MAX_COUNT:
+            return
+        self._silent = {connection for connection in self._connections if connection.is_silent}
+        came_before = self.loop.time() - SILENCE_S
+        for connection in self._silent & before:
+            if self._connections[connection] <= came_before:
+                connection.give_up()
+        self._room = self.loop.call_later(ROOM_S, self._make_room)
 
     async def _adopt(self, client: socket.socket) -> None:
         try:
@@ -221,6 +244,15 @@ class _ControlConnection(asyncio.Protocol):
         if self._stream is not None:
             self._stream.on_gone()
         self._server.closed(self, self._place)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether not even its request's head has come."""
+        return not self._is_asked and self._reader.head is None
+
+    def give_up(self) -> None:
+        """End it at once."""
+        self._answer(TIMED_OUT, is_read=True)
 
     def abort(self) -> None:
         if self._transport is not None:
