@@ -5,9 +5,10 @@ under the names of `Field` in lower case; and ``latency``, by the names of `Hist
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gripproxy.bus.metrics_table import FAMILIES, Family, Kind, Scope
 from gripproxy.protocol.telemetry import Traffic
 from gripproxy.scoreboard import BOUNDS_S, HUB_ROW, Field, Histogram, ProcessState, read_histogram
 
@@ -24,48 +25,16 @@ LOOK_GAP_S = 0.2  # a look that follows sooner is not kept: it would say nothing
 _HIDDEN = frozenset(
     (Field.STATE, Field.PID, Field.HEARTBEAT_MS, Field.WATCHED, Field.PACED_SLOT, Field.PACED_COUNT, Field.FIELD_COUNT)
 )
-_GAUGES = frozenset(
-    (
-        Field.CONNECTIONS,
-        Field.HELD_STREAMS,
-        Field.HELD_RESPONSES,
-        Field.CHANNELS,
-        Field.ITEMS_PARKED,
-        Field.PENDING,
-        Field.EXCHANGES,
-        Field.RSS_BYTES,
-    )
-)
-_OF_BOTH = frozenset(
-    (
-        Field.RESTARTS,
-        Field.ITEMS_RECEIVED,
-        Field.INTERNAL_ERRORS,
-        Field.RSS_BYTES,
-        Field.TELEMETRY_DROPPED,
-        Field.LOG_DROPPED,
-    )
-)
-_OF_HUB = frozenset(
-    (
-        Field.ITEMS_REFUSED,
-        Field.ITEMS_DUPLICATE,
-        Field.ITEMS_SENT,
-        Field.ITEMS_PARKED,
-        Field.ITEMS_LATE,
-        Field.ITEMS_LOST,
-        Field.ITEMS_UNREAD,
-        Field.ITEMS_UNORDERED,
-        Field.ZHTTP_REFUSED,
-        Field.ZHTTP_INVALID,
-        Field.ITEMS_PULL,
-        Field.ITEMS_SUB,
-        Field.ITEMS_HTTP,
-        Field.ITEMS_COMMAND,
-        Field.ITEMS_TURNED_AWAY,
-        Field.UNAUTHORIZED,
-    )
-)
+
+
+def _columns_of(is_meant: Callable[[Family], bool]) -> set[int]:
+    """Give the columns of such families: what each is and who has it, the table of metrics says."""
+    return {column for family in FAMILIES if is_meant(family) for _, column in family.samples}
+
+
+_GAUGES = _columns_of(lambda family: family.kind is Kind.GAUGE) | {Field.CONNECTIONS}  # there only by state
+_OF_BOTH = _columns_of(lambda family: family.scope is Scope.ALL) | {Field.ITEMS_RECEIVED}  # there by two names
+_OF_HUB = _columns_of(lambda family: family.scope is Scope.HUB)
 HUB_FIELDS = tuple(member for member in Field if member in _OF_HUB | _OF_BOTH)
 WORKER_FIELDS = tuple(member for member in Field if member not in _OF_HUB | _HIDDEN)
 _ROUTE_COUNTS = (Traffic.REQUESTS, Traffic.SENT, Traffic.RESPONSES_SENT)
