@@ -1,6 +1,6 @@
 """What a worker tells the hub, read from the hub's end of the socket."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,6 +49,15 @@ class Log:
     def flush(self) -> None: ...
 
 
+class Clock:
+    """A loop whose time is that of a test."""
+
+    def __init__(self, time: Callable[[], float]) -> None:
+        self.time = time
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> None: ...
+
+
 class Watched:
     """A worker that is watched. `records` is what it has told so far."""
 
@@ -92,7 +101,7 @@ class Watched:
 
 @pytest.fixture
 def watched(short_path: Path) -> Iterator[Watched]:
-    watched = Watched(short_path, set_real_ip_from=("127.0.0.1",))
+    watched = Watched(short_path, set_real_ip_from=("127.0.0.1",), accept_x_forwarded_protocol=True)
     yield watched
     watched.close()
 
@@ -107,19 +116,41 @@ def test_nothing_is_told_while_nobody_looks(watched: Watched) -> None:
 
 
 def test_connections_come_and_go(watched: Watched) -> None:
-    """Also the address that a proxy in front gives; one that was held is announced again."""
+    """Also the address that a proxy in front gives."""
     watched.watch(Watch.CONNS)
     client = watched.bench.client(b"GET /stream?channel=a HTTP/1.1\r\nX-Forwarded-For: 7.7.7.7, 8.8.8.8\r\n\r\n")
     (conn,) = watched.told(ConnRecord)
     fd = only_fd(watched.bench)
     assert conn == ConnRecord(watched.telemetry.id_of(fd), "http", "8.8.8.8", False, "")
     assert conn.id.startswith(f"3-{fd:x}-")
-    for _ in range(fd + 1):  # some of the descriptors in each
-        watched.telemetry.tick()
-    assert watched.told(ConnRecord, 2)[1] == conn
     client.close()
     assert watched.told(ConnEndRecord) == [ConnEndRecord(conn.id, "")]
     assert watched.telemetry.id_of(fd) == conn.id, "the line that says why it ended needs it"
+
+
+HTTPS_STREAM = b"GET /stream?channel=a HTTP/1.1\r\nX-Forwarded-Proto: https\r\n\r\n"
+
+
+def test_connections_are_told_again(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All to who begins to look, then each within its time to live, and no oftener than that needs."""
+    held(watched.bench, STREAM)
+    held(watched.bench, HTTPS_STREAM)
+    watched.watch(Watch.CONNS)
+    first = watched.told(ConnRecord, 2)
+    assert [record.is_tls for record in first] == [False, True]
+    now = watched.bench.loop.time()
+    monkeypatch.setattr(watched.telemetry, "_loop", Clock(lambda: now))
+    watched.telemetry.tick()
+    for _ in range(20):
+        watched.telemetry.tick()
+    assert watched.told(ConnRecord) == first, "none is due"
+    for _ in range(61):
+        now += 1.0
+        watched.telemetry.tick()
+    again = watched.told(ConnRecord, 4)[2:]
+    assert len(again) == 2
+    assert sorted(record.id for record in again) == sorted(record.id for record in first)
+    assert sorted(record.is_tls for record in again) == [False, True]
 
 
 def test_request_ids_tell_live_connections(watched: Watched) -> None:

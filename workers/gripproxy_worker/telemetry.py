@@ -19,7 +19,6 @@ from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.core import Core
 from gripproxy.engine.observer import Answer
 from gripproxy.engine.subscriptions import Channel
-from gripproxy.engine.timer_wheel import TICK_S
 from gripproxy.engine.traffic import RouteTraffic
 from gripproxy.event_log import EventLog
 from gripproxy.protocol.front_proxies import FrontProxies
@@ -58,7 +57,7 @@ _CONNS, _SUBS, _ACTIVITY, _EVENTS = map(int, (Watch.CONNS, Watch.SUBS, Watch.ACT
 
 
 class Telemetry:
-    """Observes the engine; `tick` is to be called every `TICK_S`."""
+    """Observes the engine; `tick` is to be called several times in a second."""
 
     def __init__(
         self,
@@ -93,7 +92,13 @@ class Telemetry:
         self._traffic_at = 0.0
         self._subs: Iterator[str] | None = None  # channels still to be told to who has just begun to look
         self._is_subs_first = False
-        self._next_conn = 0  # the next to be told again
+        # Connections that are told again: the next one, how many are due by now, and whether all are, as somebody has
+        # just begun to look.
+        self._next_conn = 0
+        self._conns_due_count = 0.0
+        self._conns_at = 0.0
+        self._is_conns_first = False
+        self._claimed_https: set[int] = set()  # connections that a proxy in front says are by TLS
 
     def connect(self, zmq_context: AnyContext) -> None:
         """Tell the hub from now on.
@@ -127,6 +132,8 @@ class Telemetry:
             self.meter.began(conn_id, request)
         if self._settings.set_real_ip_from:
             self._note_address(conn_id, request)
+        if request.is_https and conn_id not in self._sockets.tls:
+            self._claimed_https.add(conn_id)
         if self.watched & _CONNS:
             self._tell(self._conn_record(conn_id, request.is_https, request.traffic.route, request.client_ip))
         elif self.watched & _ACTIVITY:
@@ -172,6 +179,7 @@ class Telemetry:
 
     def on_end(self, conn_id: int, traffic: RouteTraffic) -> None:
         self._addresses.pop(conn_id, None)
+        self._claimed_https.discard(conn_id)
         if self.meter is not None:
             self.meter.ended(conn_id, traffic)
         if self.watched & _CONNS:
@@ -300,7 +308,7 @@ class Telemetry:
         elif not watched & _SUBS:
             accounts.changed = self._subs = None
         if began & _CONNS:
-            self._next_conn = 0
+            self._next_conn, self._is_conns_first = 0, True
 
     def _tell_traffic(self) -> None:
         self._traffic_at = self._loop.time()
@@ -332,9 +340,12 @@ class Telemetry:
         self._is_subs_first = False
 
     def _tell_conns_again(self) -> None:
-        """Tell some of the connections, so that each has its turn in time."""
-        period_s = max(1.0, self._settings.stats_connection_ttl * CONN_REFRESH_SHARE)
-        count = min(CONNS_MAX_COUNT, 1 + int(len(self._serials) * TICK_S / period_s * 1.5))  # a tick may be late
+        """Tell some of the connections: each in time, and all to who has just begun to look."""
+        now, period_s = self._loop.time(), self._settings.stats_connection_ttl * CONN_REFRESH_SHARE / 1.5
+        self._conns_due_count += len(self._serials) * min(1.0, (now - self._conns_at) / period_s)
+        self._conns_at = now
+        count = CONNS_MAX_COUNT if self._is_conns_first else min(CONNS_MAX_COUNT, int(self._conns_due_count))
+        self._conns_due_count = max(0.0, self._conns_due_count - count)
         holds, exchanges = self._core.holds.holds, self._core.exchanges
         for conn_id in range(self._next_conn, min(self._next_conn + count, len(self._serials))):
             if not self._serials[conn_id]:
@@ -344,11 +355,11 @@ class Telemetry:
             if hold is None and exchange is None:
                 continue
             traffic = hold.traffic if hold is not None else exchange.request.traffic  # type: ignore[union-attr]
-            is_https = conn_id in self._sockets.tls
+            is_https = conn_id in self._sockets.tls or conn_id in self._claimed_https
             self._tell(self._conn_record(conn_id, is_https, traffic.route, client_ip_of(conn_id)))
         self._next_conn += count
         if self._next_conn >= len(self._serials):
-            self._next_conn = 0
+            self._next_conn, self._is_conns_first = 0, False
 
     # To the hub.
 
