@@ -157,6 +157,13 @@ def test_only_objects_and_arrays_are_patched(base: bytes) -> None:
     assert error_of(base) == "the held response is neither a JSON object nor an array"
 
 
+def test_null_equals_null() -> None:
+    """To the reference it equals nothing."""
+    base = b'{"a":[null]}'
+    assert patched(base, {"op": "test", "path": "/a", "value": [None]}) == base
+    assert patched(base, {"op": "test", "path": "/a/0", "value": None}) == base
+
+
 def test_the_result_is_an_object_or_an_array() -> None:
     """As the base is; in between it may be anything."""
     scalar = {"op": "add", "path": "/", "value": 1}
