@@ -15,10 +15,10 @@ from benchmarks.benchmark import CaseBenchmark
 from benchmarks.books import Books
 from benchmarks.deliveries import Deliveries
 from benchmarks.errors import BenchmarkError
+from benchmarks.gripproxy_processes import ItemCpu
 from benchmarks.hold_client import Counter, HoldTarget
 from benchmarks.hold_swarm import HoldSwarm
 from benchmarks.item_publisher import ZmqPublisher
-from benchmarks.publish_rate import ProcessCpu
 from benchmarks.report import Column
 from benchmarks.servers.pushpin import GripproxyServer
 from benchmarks.servers.server import Server
@@ -112,7 +112,7 @@ def measure(server: Server, sizes: Sizes, case: str, watch: Watch) -> dict[str, 
         swarm.open(size.subscribers, watch)
         time.sleep(sizes.settle_s)
         before, memory = Books.read(server.metrics_port), [server.tree.memory().data_bytes]
-        deliveries, cpu, start = Deliveries(swarm), ProcessCpu(server), time.monotonic()
+        deliveries, cpu, start = Deliveries(swarm), ItemCpu(server), time.monotonic()
         with PublisherSwarm(f"tcp://127.0.0.1:{server.pull_port}", size, one_in) as publishers:
             while time.monotonic() < start + size.load_s:
                 time.sleep(LOOK_S)

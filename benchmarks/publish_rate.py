@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from benchmarks.benchmark import CaseBenchmark
 from benchmarks.deliveries import Deliveries
 from benchmarks.errors import BenchmarkError
-from benchmarks.growth.usage import title_of
+from benchmarks.gripproxy_processes import ItemCpu
 from benchmarks.hold_client import Counter, HoldTarget
 from benchmarks.hold_swarm import HoldSwarm
 from benchmarks.item_pacer import ItemPacer
 from benchmarks.item_publisher import ItemPublisher
 from benchmarks.item_pump import ItemPump
-from benchmarks.process_tree import ProcessTree
 from benchmarks.report import Column
 from benchmarks.servers.server import Server
 from benchmarks.sizes import Sizes
@@ -84,7 +83,7 @@ def _pump(server: Server, pump: ItemPump, items_per_delivery: float, sizes: Size
     """Publish for some rounds; give the best round's rate, and the CPU time of all of them."""
     seconds = sizes.publish_rate.load_s / ROUNDS_COUNT
     pump.publish(1 << 62, min(WARM_S, seconds), watch)
-    cpu, received_before, rates = ProcessCpu(server), pump.received, []
+    cpu, received_before, rates = ItemCpu(server), pump.received, []
     for _ in range(ROUNDS_COUNT):
         before, received = time.monotonic(), pump.received
         pump.publish(1 << 62, seconds, watch)
@@ -114,31 +113,6 @@ def _pace(
         "late_ms": pacer.lateness.read().percentile_ms(99),
         "missing": deliveries.missing,
     }
-
-
-class ProcessCpu:
-    """What a server's processes use from now on: all together and, of gripproxy, the hub and the least busy worker."""
-
-    def __init__(self, server: Server) -> None:
-        self._tree = server.tree
-        titled = [(pid, title_of(pid)) for pid in self._tree.pids()]
-        self._hubs = [ProcessTree(pid) for pid, title in titled if title == "gripproxy: hub"]
-        self._workers = [ProcessTree(pid) for pid, title in titled if title.startswith("gripproxy: worker")]
-        self._before = self._read()
-
-    def per_item_us(self, items: float) -> dict[str, float]:
-        """Give the CPU time since then, divided by the items."""
-        total, hubs, workers = self._read()
-        total_before, hubs_before, workers_before = self._before
-        values = {"cpu_us": total - total_before}
-        if self._workers:
-            values["hub_us"] = hubs - hubs_before
-            values["worker_us"] = min(now - before for now, before in zip(workers, workers_before, strict=True))
-        return {key: value / items * 1e6 for key, value in values.items()}
-
-    def _read(self) -> tuple[float, float, list[float]]:
-        hubs = sum(process.cpu_s() for process in self._hubs)
-        return self._tree.cpu_s(), hubs, [process.cpu_s() for process in self._workers]
 
 
 PUBLISH_RATE = CaseBenchmark(

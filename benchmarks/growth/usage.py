@@ -1,8 +1,8 @@
 """What gripproxy's processes use, apart for the hub and the workers, and the difference between two readings."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
+from benchmarks.gripproxy_processes import hubs_and_workers
 from benchmarks.process_tree import ProcessTree
 
 
@@ -35,19 +35,17 @@ class Usage:
 class UsageReader:
     """Knows which process of the tree is what, by the titles that they give themselves."""
 
-    __slots__ = ("_hub", "_tree", "_workers")
+    __slots__ = ("_hubs", "_tree", "_workers")
 
     def __init__(self, tree: ProcessTree) -> None:
         self._tree = tree
-        titled = [(pid, title_of(pid)) for pid in tree.pids()]
-        self._hub = [ProcessTree(pid) for pid, title in titled if title == "gripproxy: hub"]
-        self._workers = [ProcessTree(pid) for pid, title in titled if title.startswith("gripproxy: worker")]
+        self._hubs, self._workers = hubs_and_workers(tree)
 
     def cpu(self) -> Usage:
         """Read CPU only, which takes no time even with many processes."""
         return Usage(
             self._tree.cpu_s(),
-            sum(process.cpu_s() for process in self._hub),
+            sum(process.cpu_s() for process in self._hubs),
             sum(process.cpu_s() for process in self._workers),
         )
 
@@ -60,14 +58,6 @@ class UsageReader:
             cpu.hub_cpu_s,
             cpu.workers_cpu_s,
             self._tree.memory().data_bytes,
-            sum(process.memory().data_bytes for process in self._hub),
+            sum(process.memory().data_bytes for process in self._hubs),
             sum(memory.pss_bytes for memory in workers) / max(1, len(workers)),
         )
-
-
-def title_of(pid: int) -> str:
-    """Read the title that a process gave itself; empty when it is gone."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 ").decode(errors="replace")
-    except OSError:
-        return ""

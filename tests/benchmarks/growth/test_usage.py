@@ -1,8 +1,6 @@
-"""Differences between readings, and which process is which."""
+"""Differences between readings."""
 
-import os
-
-from benchmarks.growth.usage import Usage, title_of
+from benchmarks.growth.usage import Usage
 
 
 def test_difference_of_two_readings_is_what_was_used_between() -> None:
@@ -10,9 +8,3 @@ def test_difference_of_two_readings_is_what_was_used_between() -> None:
     before = Usage(1.0, 0.25, 0.5, 1000, 100, 7.0)
     after = Usage(3.0, 0.75, 2.0, 1500, 150, 8.0)
     assert after.minus(before) == Usage(2.0, 0.5, 1.5, 500, 50, 8.0)
-
-
-def test_title_of_a_process_that_is_gone_is_empty() -> None:
-    """A server that ends while it is looked at must end the reading as a failure of its own, not as a crash of ours."""
-    assert title_of(os.getpid())
-    assert title_of(2**22 + 1) == ""
