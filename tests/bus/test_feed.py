@@ -202,10 +202,10 @@ def test_receipts_are_for_those_who_ask(bench: BusBench) -> None:
     seen: list[tuple[str, int | None]] = []
 
     def on_item(channel: str, payload: Payload, receipt: Receipt | None) -> None:
-        seen.append((channel, None if receipt is None else receipt.sequence))
+        seen.append((channel, None if receipt is None else receipt.number))
 
     def on_unwanted(receipt: Receipt) -> None:
-        seen.append(("unwanted", receipt.sequence))
+        seen.append(("unwanted", receipt.number))
 
     reader = Reader({"c"}, LastIds(), on_item, [].append, on_unwanted)
 

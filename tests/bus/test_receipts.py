@@ -14,14 +14,14 @@ class Desk:
         self.published: list[Inquiry] = []
         self.receipts.on_published.append(self.published.append)
 
-    def send(self, sequence: int, channel: str = "c") -> Inquiry:
+    def send(self, number: int, channel: str = "c") -> Inquiry:
         inquiry = self.receipts.inquire(channel, "7", "http")
-        inquiry.on_sent(sequence)
+        inquiry.on_sent(number)
         return inquiry
 
-    def answer(self, worker_index: int, sequence: int, *counts: int) -> None:
+    def answer(self, worker_index: int, number: int, *counts: int) -> None:
         """Give receivers by kind, and how many of them got it, should not have it, lost it."""
-        self.receipts.take(ReceiptRecord(worker_index, sequence, *(*counts, 0, 0, 0, 0, 0, 0)[:6]))
+        self.receipts.take(ReceiptRecord(worker_index, number, *(*counts, 0, 0, 0, 0, 0, 0)[:6]))
 
 
 def test_answers_of_all_workers_are_added() -> None:
@@ -81,7 +81,7 @@ def test_lost_answer_is_waited_for_only_so_long() -> None:
 def test_open_questions_are_bounded() -> None:
     """A worker that never answers must not fill the hub's memory."""
     desk = Desk(0)
-    inquiries = [desk.send(sequence) for sequence in range(receipts_module.OPEN_MAX_COUNT + 2)]
+    inquiries = [desk.send(number) for number in range(receipts_module.OPEN_MAX_COUNT + 2)]
     assert len(desk.receipts) == receipts_module.OPEN_MAX_COUNT
     assert [inquiry.outcome for inquiry in inquiries[:3]] == [
         ItemOutcome.UNKNOWN,

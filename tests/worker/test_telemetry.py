@@ -219,8 +219,8 @@ def test_subscribers_are_told_at_first_and_when_they_change(watched: Watched, mo
     assert watched.told(SubsRecord, 6)[5].is_first
 
 
-def publish(watched: Watched, item: PublishItem, sequence: int) -> None:
-    watched.bench.driver.on_item(item.channel, pack_item(item), Receipt(sequence))
+def publish(watched: Watched, item: PublishItem, number: int) -> None:
+    watched.bench.driver.on_item(item.channel, pack_item(item), Receipt(number))
 
 
 def test_receipts_are_told_when_nothing_is_under_way(watched: Watched) -> None:
@@ -244,10 +244,10 @@ def test_open_receipts_are_bounded(watched: Watched, monkeypatch: pytest.MonkeyP
     for receipt in (unfinished, later):
         receipt.open_count = 1
         watched.telemetry.expect(receipt)
-    assert [record.sequence for record in watched.told(ReceiptRecord)] == [1]
+    assert [record.number for record in watched.told(ReceiptRecord)] == [1]
     later.open_count = 0
     watched.telemetry.tick()
-    assert [record.sequence for record in watched.told(ReceiptRecord, 2)] == [1, 2]
+    assert [record.number for record in watched.told(ReceiptRecord, 2)] == [1, 2]
 
 
 def test_bytes_are_counted_while_somebody_looks(watched: Watched) -> None:

@@ -153,7 +153,7 @@ class Telemetry:
             self._addresses.get(conn_id, request.client_ip),
             head.method.decode("latin-1"),
             _url(request),
-            request.route.id,
+            request.traffic.route,
             "" if target is None else target.label,
             answer.status,
             outcome,
@@ -175,7 +175,7 @@ class Telemetry:
         if not (self.event_log.wants(HoldRecord.kind) or self.watched & _EVENTS):
             return
         names = [channel.name for channel in channels]
-        self._note(HoldRecord(time.time(), self.id_of(conn_id), _url(request), request.route.id, mode, names, is_retry))
+        self._note(HoldRecord(time.time(), self.id_of(conn_id), _url(request), request.traffic.route, mode, names, is_retry))
 
     def on_end(self, conn_id: int, traffic: RouteTraffic) -> None:
         self._addresses.pop(conn_id, None)
@@ -256,7 +256,7 @@ class Telemetry:
         self._tell(
             ReceiptRecord(
                 self._worker_index,
-                receipt.sequence,
+                receipt.number,
                 receipt.responses,
                 receipt.streams,
                 receipt.messages,

@@ -179,9 +179,9 @@ class Outlet:
         for item in items:
             inquiry = item.inquiry
             size_bytes, is_asked = len(item.payload[0]), inquiry is not None
-            sequence = self.publish_packed(item.channel, item.payload, size_bytes, item.noted_id, is_asked)
+            number = self.publish_packed(item.channel, item.payload, size_bytes, item.noted_id, is_asked)
             if inquiry is not None:
-                inquiry.on_sent(sequence)
+                inquiry.on_sent(number)
 
     def begin_batch(self) -> None:
         """Announce that items follow, and after them `end_batch`: they need not wait for the loop to turn."""

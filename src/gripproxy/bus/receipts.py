@@ -70,10 +70,10 @@ class Inquiry:
     def receivers(self) -> int:
         return self.responses + self.streams + self.messages
 
-    def on_sent(self, sequence: int) -> None:
+    def on_sent(self, number: int) -> None:
         """Wait for the workers: the item is on its way, with this number."""
         self.outcome = ItemOutcome.SENT
-        self._receipts.expect(sequence, self)
+        self._receipts.expect(number, self)
 
     def close(self, outcome: ItemOutcome) -> None:
         """Take note of the end."""
@@ -100,7 +100,7 @@ class Receipts:
         """Make a question about an item of an input: pull, sub, http or command."""
         return Inquiry(self, channel, item_id, source)
 
-    def expect(self, sequence: int, inquiry: Inquiry) -> None:
+    def expect(self, number: int, inquiry: Inquiry) -> None:
         """Wait for the answers of the workers that are on the bus now."""
         for worker_index in self._workers():
             inquiry.waits_for |= 1 << worker_index
@@ -108,13 +108,13 @@ class Receipts:
             self._close(inquiry)
             return
         inquiry.asked_at = time.monotonic()
-        self._open[sequence] = inquiry
+        self._open[number] = inquiry
         if len(self._open) > OPEN_MAX_COUNT:
             self._give_up(next(iter(self._open)))
 
     def take(self, record: ReceiptRecord) -> None:
         """Add one worker's answer; what nobody asked for, or asks for no more, is void."""
-        inquiry = self._open.get(record.sequence)
+        inquiry = self._open.get(record.number)
         bit = 1 << record.worker_index
         if inquiry is None or not inquiry.waits_for & bit:
             return
@@ -124,31 +124,31 @@ class Receipts:
         inquiry.delivered += record.delivered
         inquiry.filtered += record.filtered
         inquiry.dropped += record.dropped
-        self._settle(record.sequence, inquiry, bit)
+        self._settle(record.number, inquiry, bit)
 
     def on_worker_gone(self, worker_index: int) -> None:
         """Wait for this one no more."""
         bit = 1 << worker_index
-        for sequence, inquiry in [entry for entry in self._open.items() if entry[1].waits_for & bit]:
+        for number, inquiry in [entry for entry in self._open.items() if entry[1].waits_for & bit]:
             inquiry.is_incomplete = True
-            self._settle(sequence, inquiry, bit)
+            self._settle(number, inquiry, bit)
 
     def expire(self, now: float) -> None:
         """Close what was asked too long ago. To be called about every second with the monotonic time."""
         while self._open:
-            sequence = next(iter(self._open))
-            if now - self._open[sequence].asked_at < OPEN_MAX_S:
+            number = next(iter(self._open))
+            if now - self._open[number].asked_at < OPEN_MAX_S:
                 return
-            self._give_up(sequence)
+            self._give_up(number)
 
-    def _settle(self, sequence: int, inquiry: Inquiry, bit: int) -> None:
+    def _settle(self, number: int, inquiry: Inquiry, bit: int) -> None:
         inquiry.waits_for &= ~bit
         if not inquiry.waits_for:
-            del self._open[sequence]
+            del self._open[number]
             self._close(inquiry)
 
-    def _give_up(self, sequence: int) -> None:
-        inquiry = self._open.pop(sequence)
+    def _give_up(self, number: int) -> None:
+        inquiry = self._open.pop(number)
         inquiry.is_incomplete = True
         self._close(inquiry)
 

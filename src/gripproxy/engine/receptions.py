@@ -12,7 +12,7 @@ from gripproxy.protocol.receipt import Receipt
 from gripproxy.protocol.telemetry import Traffic
 
 SENT, RESPONSES_SENT, BLOCKS_SENT = int(Traffic.SENT), int(Traffic.RESPONSES_SENT), int(Traffic.BLOCKS_SENT)
-NOBODY_ASKED = -1  # the sequence of a receipt that is not told
+NOBODY_ASKED = -1  # the number of a receipt that is not told
 
 
 class Receptions:

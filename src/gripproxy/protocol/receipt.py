@@ -9,7 +9,7 @@ def receipt_number(epoch: int, sequence: int) -> int:
 
 
 class Receipt:
-    """Counts of an item's receivers. `sequence` is its `receipt_number`.
+    """Counts of an item's receivers. `number` is its `receipt_number`.
 
     Those whose bytes wait for a slow client count as delivered. `open_count` fan-outs of it are unfinished.
     `response_blocks` and `stream_blocks` are the item's size for a receiver, if blocks are counted.
@@ -20,16 +20,16 @@ class Receipt:
         "dropped",
         "filtered",
         "messages",
+        "number",
         "open_count",
         "response_blocks",
         "responses",
-        "sequence",
         "stream_blocks",
         "streams",
     )
 
-    def __init__(self, sequence: int) -> None:
-        self.sequence = sequence
+    def __init__(self, number: int) -> None:
+        self.number = number
         self.responses = 0
         self.streams = 0
         self.messages = 0

@@ -154,7 +154,7 @@ class TrafficRecord:
 
 @dataclass(slots=True)
 class ReceiptRecord:
-    """What became of one item in a worker. `sequence` is the item's number on the bus.
+    """What became of one item in a worker. `number` is its `receipt_number`.
 
     Of the receivers found, `delivered` got it, or it waits for them to read it, `filtered` should not have it,
     `dropped` should. A worker tells it once, when nothing is under way any more.
@@ -162,7 +162,7 @@ class ReceiptRecord:
 
     kind: ClassVar[int] = 7
     worker_index: int
-    sequence: int
+    number: int
     responses: int
     streams: int
     messages: int
