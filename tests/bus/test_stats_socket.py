@@ -6,8 +6,10 @@ import stat
 import pytest
 import zmq
 
+from gripproxy.bus import stats_socket
 from gripproxy.bus.stats_socket import StatsSocket
 from gripproxy.errors import ConfigError
+from gripproxy.protocol.stats_packet import KINDS
 from tests.bus.bench import BusBench
 
 
@@ -61,6 +63,29 @@ def test_topic_may_be_a_part_of_a_packet_or_more_than_its_type(bench: BusBench, 
     stats = StatsBench(bench)
     stats.monitor(topic)
     stats.wait_wanted(*kinds)
+
+
+def test_each_topic_is_looked_at_once(bench: BusBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One monitor with very many must not hold up the hub at every change."""
+    looks: list[bytes] = []
+    fits = stats_socket._fits
+
+    def count_look(topic: bytes, kind: str) -> bool:
+        looks.append(topic)
+        return fits(topic, kind)
+
+    monkeypatch.setattr(stats_socket, "_fits", count_look)
+    stats = StatsBench(bench)
+    monitor = stats.monitor(*[b"sub T%d" % number for number in range(300)])
+    stats.wait_wanted("sub")
+    bench.run_until(lambda: len(stats.socket._topics) == 300)
+    monitor.setsockopt(zmq.SUBSCRIBE, b"conn ")
+    stats.wait_wanted("sub", "conn")
+    assert len(looks) == 301 * len(KINDS)
+    monitor.setsockopt(zmq.SUBSCRIBE, b"other")
+    monitor.setsockopt(zmq.UNSUBSCRIBE, b"conn ")
+    stats.wait_wanted("sub")
+    assert len(stats.socket._topics) == 300
 
 
 def test_packets_reach_those_who_are_subscribed(bench: BusBench) -> None:

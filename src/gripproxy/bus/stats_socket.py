@@ -32,7 +32,8 @@ class StatsSocket:
     ) -> None:
         self.wanted: frozenset[str] = frozenset()
         self._on_change = on_change
-        self._topics: set[bytes] = set()
+        self._topics: set[bytes] = set()  # those that packets can begin with
+        self._counts = dict.fromkeys(KINDS, 0)  # of these topics: one monitor may have very many
         xpub = zmq_context.socket(zmq.XPUB)
         xpub.setsockopt(zmq.SNDHWM, PACKETS_HWM)
         xpub.setsockopt(zmq.MAXMSGSIZE, TOPIC_MAX_BYTES)
@@ -61,13 +62,23 @@ class StatsSocket:
 
     def _take(self, message: bytes) -> None:
         """Take the first subscription to a topic, or the end of the last; all else that anybody sends says nothing."""
+        topic = message[1:]
         if message[:1] == bytes([_SUBSCRIBE]):
-            self._topics.add(message[1:])
-        elif message[:1] == bytes([_UNSUBSCRIBE]):
-            self._topics.discard(message[1:])
+            if topic not in self._topics and self._count(topic, 1):
+                self._topics.add(topic)
+        elif message[:1] == bytes([_UNSUBSCRIBE]) and topic in self._topics:
+            self._topics.remove(topic)
+            self._count(topic, -1)
+
+    def _count(self, topic: bytes, difference: int) -> bool:
+        """Count a topic for the kinds of packets that may begin with it; say whether there are any."""
+        kinds = [kind for kind in KINDS if _fits(topic, kind)]
+        for kind in kinds:
+            self._counts[kind] += difference
+        return bool(kinds)
 
     def _settle(self) -> None:
-        wanted = frozenset(kind for kind in KINDS if any(_fits(topic, kind) for topic in self._topics))
+        wanted = frozenset(kind for kind, count in self._counts.items() if count)
         if wanted != self.wanted:
             self.wanted = wanted
             self._on_change()
