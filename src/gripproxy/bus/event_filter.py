@@ -1,7 +1,7 @@
 """What a listener wants to hear of, from the query of ``GET /events``. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gripproxy.bus.control_request import ControlRequestError
 from gripproxy.protocol.event_line import Event
@@ -25,6 +25,13 @@ class EventFilter:
     channels: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
     kinds: tuple[type[Event], ...] = ()
+    # For a quick look: every item of the host is compared with every listener's channels.
+    _names: frozenset[str] = field(init=False, repr=False, compare=False)
+    _beginnings: tuple[str, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._names = frozenset(self.channels)
+        self._beginnings = tuple({name.removesuffix("*") for name in self.channels if name.endswith("*")})
 
     @property
     def possible_kinds(self) -> set[type[Event]]:
@@ -52,13 +59,12 @@ class EventFilter:
             return True
         if isinstance(event, RequestRecord):
             return False
-        names = [event.channel] if isinstance(event, PublishRecord) else event.channels
-        return any(self._is_wanted(name) for name in names)
+        if isinstance(event, PublishRecord):
+            return self._is_wanted(event.channel)
+        return any(map(self._is_wanted, event.channels))
 
     def _is_wanted(self, name: str) -> bool:
-        return any(
-            name == wanted or (wanted.endswith("*") and name.startswith(wanted[:-1])) for wanted in self.channels
-        )
+        return name in self._names or name.startswith(self._beginnings)
 
 
 def decode_event_filter(parameters: Mapping[str, Sequence[str]]) -> EventFilter:
