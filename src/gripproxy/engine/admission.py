@@ -27,7 +27,8 @@ def admit(event: RequestArrived, rules: ProxyRules) -> tuple[ClientRequest, Refu
     """Find a request's route; or answer it, where there is none or it must not go there."""
     head, settings, claims = event.head, rules.settings, rules.requests.claims
     if head.upgrade is not None and head.upgrade.lower() == b"websocket":
-        request = ClientRequest(head, event.client_ip, event.is_https, NO_ROUTE, is_debug=False)
+        common = rules.accounts.traffic.of("")
+        request = ClientRequest(head, event.client_ip, event.is_https, NO_ROUTE, is_debug=False, traffic=common)
         return request, _refuse(event, 501, "WebSocket is not supported by this version.", request)
     is_https = event.is_https or claims.is_marked_https(head, event.client_ip)
     route_id = claims.wanted_route(head)
@@ -36,8 +37,10 @@ def admit(event: RequestArrived, rules: ProxyRules) -> tuple[ClientRequest, Refu
     is_cross_origin = settled.aco or settings.auto_cross_origin
     is_debug = settings.debug or settled.debug
     is_trusted = claims.is_trusted(head)
-    request = ClientRequest(head, event.client_ip, is_https, settled, is_debug, is_cross_origin, is_trusted)
-    request.traffic = rules.accounts.traffic.of(settled.id if settled.is_id_explicit else "")
+    traffic = rules.accounts.traffic.of(settled.id if settled.is_id_explicit else "")
+    request = ClientRequest(
+        head, event.client_ip, is_https, settled, is_debug, is_cross_origin, is_trusted, traffic=traffic
+    )
     if is_cross_origin:
         try:
             request.jsonp = decode_jsonp(head, settled.jsonp)
