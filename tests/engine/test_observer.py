@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 
 from gripproxy.engine.client_request import ClientRequest
+from gripproxy.engine.effects import AskLink, Log
 from gripproxy.engine.events import OriginFailure
 from gripproxy.engine.observer import Answer
 from gripproxy.engine.subscriptions import Channel
 from gripproxy.engine.traffic import RouteTraffic
+from gripproxy.protocol.link_url import LinkUrl
 from gripproxy.protocol.publish_format import Action
 from gripproxy.protocol.telemetry import Outcome, Traffic
-from tests.engine.conversation import STREAM, Conversation, answer, content, request
+from tests.engine.conversation import LINK, STREAM, Conversation, answer, content, request
 
 
 class Notes:
@@ -28,6 +30,9 @@ class Notes:
         self, conn_id: int, request: ClientRequest, mode: str, channels: Sequence[Channel], is_retry: bool
     ) -> None:
         self.seen.append(("hold", conn_id, mode, [channel.name for channel in channels], is_retry))
+
+    def on_link(self, conn_id: int, request: ClientRequest, url: LinkUrl, outcome: Outcome, answer: Answer) -> None:
+        self.seen.append(("link", conn_id, str(url), outcome, answer.status, answer.body_bytes))
 
     def on_end(self, conn_id: int, traffic: RouteTraffic) -> None:
         self.seen.append(("end", conn_id, traffic.route))
@@ -74,6 +79,28 @@ def test_long_poll_that_is_asked_again_stays_one_connection() -> None:
     assert kinds == [("request", b"/"), *held, ("hold", True), ("answer", True), ("end", "")]
     assert talk.core.accounts.traffic.of("").values[Traffic.ACTIVITY] == 2
     assert talk.core.accounts.traffic.of("").values[Traffic.REQUESTS] == 1
+
+
+def hinted(talk: Conversation, channel: str = "news") -> int:
+    """Let the held stream ask for its next part; give the link's id."""
+    asked = [*talk.publish(content(b"", channel, Action.HINT)), *talk.updates()]
+    (link_id,) = [effect.link_id for effect in asked if isinstance(effect, AskLink)]
+    return link_id
+
+
+def test_next_part_is_told_as_one_of_the_streams_that_get_it() -> None:
+    """Once it is whole, or failed; and a hold only if the channels are others."""
+    talk, notes = observed()
+    talk.gets_held(4, [*STREAM, LINK], b"hi\n")
+    notes.seen.clear()
+    talk.links_to(hinted(talk), [*STREAM, LINK], b"12345")
+    assert [(each[0], *each[3:]) for each in notes.seen] == [("link", Outcome.ANSWERED, 200, 5)]
+    talk.links_to(hinted(talk), [(b"Grip-Hold", b"stream"), (b"Grip-Channel", b"others"), LINK])
+    assert notes.seen[-1] == ("hold", 4, "stream", ["others"], True)
+    notes.seen.clear()
+    effects = talk.link_answers(hinted(talk, "others"), [(b"Grip-Hold", b"nonsense")])
+    assert [(each[0], *each[3:]) for each in notes.seen[:1]] == [("link", Outcome.ANSWERED, 200, 0)]
+    assert [effect.about for effect in effects if isinstance(effect, Log)] == [4]
 
 
 def test_request_that_fails_is_told_and_over() -> None:

@@ -30,7 +30,16 @@ OWN_ENDING = re.compile(r"( id=[0-9a-f]+-[0-9a-f]+-[0-9a-f]+( time=[0-9]+\.[0-9]
 def origin() -> Iterator[ScriptedOrigin]:
     scripted = ScriptedOrigin()
     scripted.play(
-        {"/": answer(body=b"hello\n"), "/stream": STREAM, "/poll": POLL, "/slow": (WAIT, CLOSE), "/away": (CLOSE,)}
+        {
+            "/": answer(body=b"hello\n"),
+            "/stream": STREAM,
+            "/poll": POLL,
+            "/slow": (WAIT, CLOSE),
+            "/away": (CLOSE,),
+            "/link": answer("200 OK", "Grip-Link: </next>; rel=next", body=b"one\n"),
+            "/next": answer("200 OK", "Grip-Hold: stream", "Grip-Channel: links", body=b"more\n"),
+            "/lost": answer("200 OK", "Grip-Link: </gone>; rel=next", body=b"one\n"),
+        }
     )
     scripted.start()
     yield scripted
@@ -79,6 +88,12 @@ def test_events_are_worded_as_the_reference_words_them(start_server: StartServer
             {"channel": "room", "id": "k", "formats": {"http-stream": {"content": "x"}, "http-response": {"body": "y"}}}
         )
         wait_for_event(server, "publish channel=room receivers=2")
+    with RawClient(server.http_port) as linked, RawClient(server.http_port) as lost:
+        linked.get("/link")
+        wait_for_event(server, f"GET {base}/next route=r1 code=200 5")
+        wait_for_event(server, f"subscribe {base}/link channel=links")
+        lost.get("/lost")
+        wait_for_event(server, f"GET {base}/gone route=r1 error")
     fetch(server.http_port, "/away")
     wait_for_event(server, f"GET {base}/away -> {target} from=127.0.0.1 route=r1 code=502 32")
     fetch(server.http_port, "/none")

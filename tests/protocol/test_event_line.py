@@ -106,3 +106,12 @@ def test_publish_names_all_receivers() -> None:
         "streams": 2,
         "messages": 3,
     }
+
+
+def test_request_of_our_own_has_no_client() -> None:
+    """It is in the log as the reference has it, and a program can tell it from a client's."""
+    record = request(client_ip="", is_link=True)
+    assert FULL.texts(record) == ["GET http://a/b?key=*** code=200 12 id=0-1f-a time=0.0012"]
+    assert FULL.values(record)["is_link"] is True
+    assert "client_ip" not in FULL.values(record)
+    assert "is_link" not in FULL.values(request())

@@ -23,6 +23,7 @@ from gripproxy.engine.traffic import RouteTraffic
 from gripproxy.event_log import EventLog
 from gripproxy.protocol.front_proxies import FrontProxies
 from gripproxy.protocol.header_params import header_value
+from gripproxy.protocol.link_url import LinkUrl
 from gripproxy.protocol.receipt import Receipt
 from gripproxy.protocol.telemetry import (
     AudienceRecord,
@@ -175,7 +176,18 @@ class Telemetry:
         if not (self.event_log.wants(HoldRecord.kind) or self.watched & _EVENTS):
             return
         names = [channel.name for channel in channels]
-        self._note(HoldRecord(time.time(), self.id_of(conn_id), _url(request), request.traffic.route, mode, names, is_retry))
+        self._note(
+            HoldRecord(time.time(), self.id_of(conn_id), _url(request), request.traffic.route, mode, names, is_retry)
+        )
+
+    def on_link(self, conn_id: int, request: ClientRequest, url: LinkUrl, outcome: Outcome, answer: Answer) -> None:
+        if self.event_log.wants(RequestRecord.kind) or self.watched & _EVENTS:
+            duration_s, route = self._loop.time() - answer.began_at, request.traffic.route
+            name, status, size = self.id_of(conn_id), answer.status, answer.body_bytes
+            record = RequestRecord(
+                time.time(), name, "", "GET", str(url), route, "", status, outcome, size, duration_s, is_link=True
+            )
+            self._note(record)
 
     def on_end(self, conn_id: int, traffic: RouteTraffic) -> None:
         self._addresses.pop(conn_id, None)

@@ -129,7 +129,8 @@ class HoldTable:
         stream.channels = channels
         self._note_change(channels)
         self._note_change(former)
-        self.accounts.observer.on_hold(stream.conn_id, stream.request, "stream", channels, is_retry=bool(former))
+        if set(channels) != set(former):
+            self.accounts.observer.on_hold(stream.conn_id, stream.request, "stream", channels, is_retry=bool(former))
         for channel in former:
             if channel not in channels:
                 channel.remove_tracked(stream.conn_id)

@@ -6,11 +6,13 @@ from enum import IntEnum
 from functools import partial
 from typing import Any, Protocol
 
+from gripproxy.engine.accounts import Accounts
 from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.effects import LOG_WARNING, DropLink, Effect, Forward, Log
 from gripproxy.engine.events import LinkAnswered, LinkBodyCame, LinkDone, LinkFailed, OriginFailure
 from gripproxy.engine.holds import StreamState, TrackedStream
 from gripproxy.engine.link_requests import LinkRequests, way_to
+from gripproxy.engine.observer import Answer
 from gripproxy.engine.timer_wheel import Slot, TimerWheel
 from gripproxy.errors import FilterError, OriginError
 from gripproxy.protocol.filters import ResponseFilter, response_filter
@@ -18,6 +20,7 @@ from gripproxy.protocol.http1 import encode_chunk
 from gripproxy.protocol.instruct import HoldMode, Instruct, decode_instruct
 from gripproxy.protocol.link_url import LinkUrl
 from gripproxy.protocol.route_target import Target
+from gripproxy.protocol.telemetry import Outcome
 
 RETRIES_MAX_COUNT = 5  # after 1, 2, 4, 8 and 16 seconds and up to one more, same as Pushpin
 STREAMS_MAX_COUNT = 100  # that share one request: each part of its body is written to all of them in one turn
@@ -49,6 +52,7 @@ class Fetch:
     streams: dict[int, TrackedStream] = field(default_factory=dict)
     state: FetchState = ASKING
     link_id: int = 0  # of the present attempt
+    answer: Answer = field(default_factory=lambda: Answer(0.0))  # so far, of the present attempt
     targets_tried: int = 0
     retries_count: int = 0
     has_forwarded: bool = False
@@ -76,9 +80,15 @@ class Links:
     """
 
     def __init__(
-        self, requests: LinkRequests, owner: LinkOwner, wheel: TimerWheel, jitter: Callable[[], float]
+        self,
+        requests: LinkRequests,
+        owner: LinkOwner,
+        wheel: TimerWheel,
+        jitter: Callable[[], float],
+        accounts: Accounts,
     ) -> None:
         self._requests = requests
+        self._accounts = accounts
         self._owner = owner
         self._wheel = wheel
         self._jitter = jitter
@@ -156,6 +166,7 @@ class Links:
 
     def _ask(self, fetch: Fetch, now: float) -> list[Effect]:
         fetch.state = ASKING
+        fetch.answer = Answer(now)
         target = fetch.targets[fetch.targets_tried]
         fetch.targets_tried += 1
         if target.is_test:  # it has no links of its own
@@ -168,6 +179,7 @@ class Links:
 
     def _on_answered(self, fetch: Fetch, event: LinkAnswered, now: float) -> list[Effect]:
         head = event.head
+        fetch.answer.status = head.status
         if not 200 <= head.status < 300:
             self._requests.forget(event.link_id)
             return [DropLink(event.link_id), *self._retry(fetch, f"status {head.status}", now)]
@@ -184,6 +196,7 @@ class Links:
         return []
 
     def _on_body(self, fetch: Fetch, part: bytes, now: float) -> list[Effect]:
+        fetch.answer.body_bytes += len(part)
         if fetch.filter is not None:
             try:
                 part = fetch.filter.feed(part)
@@ -209,6 +222,7 @@ class Links:
 
     def _on_done(self, fetch: Fetch, now: float) -> list[Effect]:
         assert fetch.instruct is not None
+        self._note(fetch, Outcome.ANSWERED)
         effects: list[Effect] = []
         if fetch.filter is not None:
             try:
@@ -222,11 +236,12 @@ class Links:
     def _on_failed(self, fetch: Fetch, event: LinkFailed, now: float) -> list[Effect]:
         is_unreachable = event.failure is OriginFailure.CONNECT
         if is_unreachable and fetch.targets_tried < len(fetch.targets):
-            return [Log(LOG_WARNING, f"next link {fetch.url}: {event.detail}"), *self._ask(fetch, now)]
+            return [_warning(fetch, event.detail), *self._ask(fetch, now)]
         return self._retry(fetch, event.detail, now)
 
     def _retry(self, fetch: Fetch, reason: str, now: float) -> list[Effect]:
-        log = Log(LOG_WARNING, f"next link {fetch.url}: {reason}", is_origin_error=True)
+        self._note(fetch, Outcome.FAILED)
+        log = _warning(fetch, reason, is_origin_error=True)
         if fetch.has_forwarded or fetch.retries_count >= RETRIES_MAX_COUNT:
             return [log, *self._end_all(fetch, NOT_RETRIEVED, now)]
         fetch.state = PAUSING
@@ -239,8 +254,14 @@ class Links:
     def _refuse(self, fetch: Fetch, text: str, now: float) -> list[Effect]:
         """Give up an answer that is no next part; to ask again would bring the same."""
         self._requests.forget(fetch.link_id)
-        log = Log(LOG_WARNING, f"next link {fetch.url}: {text}", is_origin_error=True)
+        self._note(fetch, Outcome.ANSWERED)
+        log = _warning(fetch, text, is_origin_error=True)
         return [DropLink(fetch.link_id), log, *self._end_all(fetch, text, now)]
+
+    def _note(self, fetch: Fetch, outcome: Outcome) -> None:
+        """Tell what came of a request, as one of the first of its streams."""
+        conn_id = next(iter(fetch.streams))
+        self._accounts.observer.on_link(conn_id, fetch.request, fetch.url, outcome, fetch.answer)
 
     def _end_all(self, fetch: Fetch, text: str, now: float) -> list[Effect]:
         effects: list[Effect] = []
@@ -266,3 +287,7 @@ class Links:
         self._take_streams(fetch)
         self._wheel.cancel(fetch)
         return [DropLink(fetch.link_id)] if self._requests.forget(fetch.link_id) else []
+
+
+def _warning(fetch: Fetch, text: str, is_origin_error: bool = False) -> Log:
+    return Log(LOG_WARNING, f"next link {fetch.url}: {text}", is_origin_error, about=next(iter(fetch.streams)))

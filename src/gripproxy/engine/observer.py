@@ -7,6 +7,7 @@ from typing import Protocol
 from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.subscriptions import Channel
 from gripproxy.engine.traffic import RouteTraffic
+from gripproxy.protocol.link_url import LinkUrl
 from gripproxy.protocol.telemetry import Outcome
 
 
@@ -45,6 +46,10 @@ class Observer(Protocol):
         """A hold began, or got other channels."""
         ...
 
+    def on_link(self, conn_id: int, request: ClientRequest, url: LinkUrl, outcome: Outcome, answer: "Answer") -> None:
+        """A request for a held stream's next part was answered, or failed. Others may have shared it."""
+        ...
+
     def on_end(self, conn_id: int, traffic: RouteTraffic) -> None:
         """A connection, as statistics count them, is over."""
         ...
@@ -58,4 +63,5 @@ class Nobody:
     def on_hold(
         self, conn_id: int, request: ClientRequest, mode: str, channels: Sequence[Channel], is_retry: bool
     ) -> None: ...
+    def on_link(self, conn_id: int, request: ClientRequest, url: LinkUrl, outcome: Outcome, answer: Answer) -> None: ...
     def on_end(self, conn_id: int, traffic: RouteTraffic) -> None: ...

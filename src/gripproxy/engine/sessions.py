@@ -47,7 +47,7 @@ class Sessions:
         batch_max_count: int,
     ) -> None:
         self.requests = LinkRequests(requests)
-        self._links = Links(self.requests, self, holds.wheel, jitter)
+        self._links = Links(self.requests, self, holds.wheel, jitter, holds.accounts)
         self.offers = ItemOffers(holds, self.requests, self)
         self._holds = holds
         self._last_ids = last_ids

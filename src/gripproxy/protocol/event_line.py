@@ -56,7 +56,7 @@ class EventLines:
         return [
             f"{record.method} {hide_secrets(record.url)}"
             f"{f' -> {record.target}' if record.target else ''}"
-            f"{f' from={record.client_ip}' if self._has_address else ''}"
+            f"{f' from={record.client_ip}' if self._has_address and record.client_ip else ''}"
             f"{f' ref={hide_secrets(record.referer)}' if record.referer else ''}"
             f"{f' route={record.route}' if record.route else ''}"
             f"{ending}{' retry' if record.is_retry else ''}"
@@ -79,7 +79,9 @@ class EventLines:
             "duration_s": round(record.duration_s, 6),
             "is_retry": record.is_retry,
         }
-        if self._has_address:
+        if record.is_link:
+            values["is_link"] = True
+        if self._has_address and record.client_ip:
             values["client_ip"] = record.client_ip
         if self._has_user_agent:
             values["user_agent"] = record.user_agent

@@ -54,7 +54,8 @@ class RequestRecord:
     """A request that was answered, held, or given up. `at` is when it ended, in seconds since 1970.
 
     `id` is the request's in all records and log lines. `target` is empty if no origin was asked; `body_bytes` went to
-    the client. `last_ids` are what its Grip-Last headers say.
+    the client. `last_ids` are what its Grip-Last headers say. With `is_link` it is one of our own, for a held stream's
+    next part, and so without a client and its address.
     """
 
     kind: ClassVar[int] = 0
@@ -73,6 +74,7 @@ class RequestRecord:
     referer: str = ""
     user_agent: str = ""
     last_ids: list[list[str]] = field(default_factory=list)
+    is_link: bool = False
 
 
 @dataclass(slots=True)
