@@ -178,7 +178,7 @@ def test_requests_and_holds_are_logged_and_told(watched: Watched) -> None:
     )
     (request,) = watched.told(RequestRecord)
     assert (request.method, request.url, request.status, request.outcome) == ("GET", "http://h.test/?y=1", 200, 0)
-    assert (request.target, request.body_bytes) == ("test", len(TEST_ANSWER))
+    assert (request.target, request.route, request.body_bytes) == ("test", "", len(TEST_ANSWER))
     assert (request.client_ip, request.user_agent, request.referer) == ("127.0.0.1", "ua", "re")
     assert request.last_ids == [["a", "5"]] and 0 <= request.duration_s < 10
     plain.send(LONG_POLL)
