@@ -34,13 +34,15 @@ def test_workers_that_are_named_answer(bench: BusBench) -> None:
     asker = Asker(bench)
     asker.ask("0-5-a", "1-6-b", "0-7-c", "0-5-a", "7-1-1", "", "x", "-1-2", "²-1-1")
     bench.run_until(lambda: bool(asker.asked[0] and asker.asked[1]))
-    assert asker.asked[0] == asker.asked[1] == [(0, ["0-5-a", "0-7-c", "1-6-b"])]
-    asker.check.on_record(LiveConnsRecord(1, 0, ["1-6-b"]))
-    asker.check.on_record(LiveConnsRecord(1, 0, ["1-6-b"]))
+    query = asker.asked[0][0][0]
+    assert asker.asked[0] == asker.asked[1] == [(query, ["0-5-a", "0-7-c", "1-6-b"])]
+    asker.check.on_record(LiveConnsRecord(1, query, ["1-6-b"]))
+    asker.check.on_record(LiveConnsRecord(1, query, ["1-6-b"]))
+    asker.check.on_record(LiveConnsRecord(0, query - 1, ["0-5-a"]))  # to another hub's question
     assert asker.answers == []
-    asker.check.on_record(LiveConnsRecord(0, 0, ["0-7-c"]))
+    asker.check.on_record(LiveConnsRecord(0, query, ["0-7-c"]))
     assert asker.answers == [["1-6-b", "0-7-c"]]
-    asker.check.on_record(LiveConnsRecord(0, 0, ["0-7-c"]))
+    asker.check.on_record(LiveConnsRecord(0, query, ["0-7-c"]))
     assert len(asker.answers) == 1
 
 
@@ -59,10 +61,12 @@ def test_worker_that_does_not_answer_is_not_waited_for_for_ever(
     monkeypatch.setattr(conn_check, "TIMEOUT_S", 0.05)
     asker = Asker(bench)
     asker.ask("0-5-a", "1-6-b")
-    asker.check.on_record(LiveConnsRecord(1, 0, ["1-6-b"]))
+    bench.run_until(lambda: bool(asker.asked[0] or asker.answers))
+    query = asker.asked[0][0][0]
+    asker.check.on_record(LiveConnsRecord(1, query, ["1-6-b"]))
     bench.run_until(lambda: bool(asker.answers))
     assert asker.answers == [None]
-    asker.check.on_record(LiveConnsRecord(0, 0, ["0-5-a"]))
+    asker.check.on_record(LiveConnsRecord(0, query, ["0-5-a"]))
     assert asker.answers == [None]
 
 

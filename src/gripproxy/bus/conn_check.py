@@ -1,6 +1,7 @@
 """Asks the workers which ids are connections of theirs, and puts their answers together."""
 
 import asyncio
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ class ConnCheck:
         self._loop = loop
         self._outlet = outlet
         self._is_serving = is_serving
-        self._next_query = 0
+        self._next_query = secrets.randbits(32)  # no late answer to a killed hub's question is one to ours
         self._questions: dict[int, _Question] = {}
 
     def ask(self, conn_ids: Sequence[str], on_answer: OnAnswer) -> None:
