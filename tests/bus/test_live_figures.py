@@ -125,6 +125,16 @@ def test_route_that_is_new_counts_from_nothing() -> None:
     assert route["per_s"]["requests"] == 4.0
 
 
+def test_rates_of_routes_are_of_some_seconds() -> None:
+    """Workers tell of them once a second, so in one second there may be none or two of that."""
+    board, looks = Scoreboard(1), Looks()
+    for second, requests_count in enumerate([0, 10, 20, 30, 40, 60]):
+        looks.add(look_at(board, 10.0 + second, r=route_row(requests=requests_count)))
+    figures = described(looks, look_at(board, 16.0, r=route_row(requests=60)))
+    assert figures["routes"][0]["per_s"]["requests"] == 10.0
+    assert (figures["window_s"], figures["routes_window_s"]) == (1.0, 5.0)
+
+
 def test_latencies_leave_out_what_was_before() -> None:
     """Yesterday's slow origin is not today's."""
     board, looks = Scoreboard(1), Looks()

@@ -16,6 +16,7 @@ Figures = dict[str, object]
 
 QUANTILES = {"p50_s": 0.5, "p90_s": 0.9, "p99_s": 0.99}
 RATE_S = 1.0  # rates are of the last second, or of the time since the last look if that was longer ago
+ROUTES_S = 5.0  # of routes: workers tell of them once a second, so that one second may have none or two of that
 LATENCY_S = 10.0  # of a second there may be few
 KEPT_S = 12.0
 KEPT_MAX_COUNT = 60  # looks, with several who look
@@ -89,6 +90,7 @@ class Looks:
 def describe(looks: Looks, look: Look) -> Figures:
     """Give hub, workers, all workers in one, and routes, as `look` saw them."""
     for_rates, for_latency = looks.before(look.at, RATE_S), looks.before(look.at, LATENCY_S)
+    for_routes = looks.before(look.at, ROUTES_S)
     pairs = (for_rates, for_latency)
     workers = [
         {
@@ -109,7 +111,8 @@ def describe(looks: Looks, look: Look) -> Figures:
         },
         "total": _numbers(all_workers, _WORKERS, look, *pairs),
         "workers": workers,
-        "routes": [_route(route, look, for_rates) for route in sorted(look.traffic)],
+        "routes_window_s": _window_s(look, for_routes),
+        "routes": [_route(route, look, for_routes) for route in sorted(look.traffic)],
     }
 
 
