@@ -82,7 +82,8 @@ def test_reply_that_comes_later_finds_its_client(client: Client) -> None:
     client.ask(method="conncheck", id="slow", args={"ids": ["0-1-1", "0-2-2"]})
     client.ask(method="recover", id="fast")
     assert client.reply() == DONE | {"id": b"fast"}
-    client.check.on_record(LiveConnsRecord(0, 0, ["0-2-2"]))
+    [query] = client.check._questions
+    client.check.on_record(LiveConnsRecord(0, query, ["0-2-2"]))
     assert client.reply() == {"success": True, "value": [b"0-2-2"], "id": b"slow"}
     client.ask(method="recover", id="next")
     assert client.reply() == DONE | {"id": b"next"}

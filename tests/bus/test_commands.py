@@ -109,7 +109,8 @@ def test_conncheck_over_http_waits_for_the_workers(desk: Desk) -> None:
     """The answer comes when they have answered."""
     answer = desk.start(b"POST", b"/conncheck", b'{"ids":["0-1-1","0-2-2","5-1-1"]}')
     assert not answer.done()
-    desk.check.on_record(LiveConnsRecord(0, 0, ["0-2-2"]))
+    [query] = desk.check._questions
+    desk.check.on_record(LiveConnsRecord(0, query, ["0-2-2"]))
     assert orjson.loads(answer.result().body) == {"success": True, "value": ["0-2-2"]}
     assert desk.ask(b"POST", b"/conncheck", b'{"ids":[]}') == (200, {"success": True, "value": []})
     refusal = {"success": False, "condition": "bad-request", "value": 'The body must be {"ids":[ID,...]}.'}
@@ -127,7 +128,8 @@ def test_client_that_left_before_the_answer_is_not_answered(desk: Desk) -> None:
     """The control server cancels what it waits for."""
     answer = desk.start(b"POST", b"/conncheck", b'{"ids":["0-1-1"]}')
     answer.cancel()
-    desk.check.on_record(LiveConnsRecord(0, 0, ["0-1-1"]))
+    [query] = desk.check._questions
+    desk.check.on_record(LiveConnsRecord(0, query, ["0-1-1"]))
     assert answer.cancelled()
 
 
