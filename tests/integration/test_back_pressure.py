@@ -209,7 +209,7 @@ def test_killed_client_is_in_the_books(site: Site, clients: list[RawClient], pus
     site.server.publish_stream("news", "end\n")
     for client in others:
         client.receive_until(b"end\n", timeout_s=30.0)
-    assert site.books().total("deliveries_pending") > 0
+    wait_until(lambda: site.books().total("deliveries_pending") > 0, "what waits for it is counted")
     idle.close()
     books = site.settle(61)
     assert books.total("receptions_total") == 61 * CLIENTS_COUNT
