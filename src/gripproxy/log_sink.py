@@ -35,6 +35,7 @@ class LogSink:
 
     def __init__(self, fd: int = 2, path: str | None = None) -> None:
         self.path = path
+        self.on_dropped: Callable[[int], None] = lambda count: None  # lines are written again, after so many dropped
         self.dropped_count = 0  # lines, in this process; it only grows
         self._lines: list[bytes] = []  # that came since the last flush
         self._batches: deque[bytes] = deque()  # older ones, in the order in which they are to be written
@@ -72,9 +73,6 @@ class LogSink:
             self._write_batches(self._write)
         if not self._batches and self._told_count != self.dropped_count:
             self._tell()
-
-    def on_dropped(self, count: int) -> None:
-        """Hear that lines are written again, after `count` were dropped. For the owner to replace."""
 
     def drain(self) -> None:
         """Write what waits, and wait for a slow reader a little: the process is about to end."""

@@ -101,7 +101,7 @@ class SinkHandler(logging.Handler):
         super().__init__()
         self.line_formatter = formatter
         self.sink = sink
-        sink.on_dropped = self._on_dropped  # type: ignore[method-assign]
+        sink.on_dropped = self._on_dropped
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

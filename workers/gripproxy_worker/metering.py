@@ -149,15 +149,8 @@ class Meter:
         return holds[conn_id] if conn_id < len(holds) else None
 
     def _values(self, conn_id: int) -> list[int]:
-        core = self._core
-        hold = core.holds.holds[conn_id] if conn_id < len(core.holds.holds) else None
-        if hold is not None:
-            return hold.traffic.values
-        exchange = core.exchanges.get(conn_id)
-        if exchange is not None:
-            return exchange.request.traffic.values
-        traffic = self._ended.get(conn_id)
-        return core.accounts.traffic.of("").values if traffic is None else traffic.values
+        traffic = self._core.traffic_of(conn_id) or self._ended.get(conn_id)
+        return (traffic or self._core.accounts.traffic.of("")).values
 
 
 def _response_size(head: ResponseHead) -> int:

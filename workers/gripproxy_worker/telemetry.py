@@ -358,15 +358,12 @@ class Telemetry:
         self._conns_at = now
         count = CONNS_MAX_COUNT if self._is_conns_first else min(CONNS_MAX_COUNT, int(self._conns_due_count))
         self._conns_due_count = max(0.0, self._conns_due_count - count)
-        holds, exchanges = self._core.holds.holds, self._core.exchanges
         for conn_id in range(self._next_conn, min(self._next_conn + count, len(self._serials))):
             if not self._serials[conn_id]:
                 continue
-            hold = holds[conn_id] if conn_id < len(holds) else None
-            exchange = exchanges.get(conn_id)
-            if hold is None and exchange is None:
+            traffic = self._core.traffic_of(conn_id)
+            if traffic is None:
                 continue
-            traffic = hold.traffic if hold is not None else exchange.request.traffic  # type: ignore[union-attr]
             is_https = conn_id in self._sockets.tls or conn_id in self._claimed_https
             self._tell(self._conn_record(conn_id, is_https, traffic.route, client_ip_of(conn_id)))
         self._next_conn += count

@@ -32,6 +32,7 @@ from gripproxy.engine.holds import ResponseHold
 from gripproxy.engine.observer import Answer
 from gripproxy.engine.rate_budget import Alone, RateBoard, RateBudget
 from gripproxy.engine.sessions import Sessions
+from gripproxy.engine.traffic import RouteTraffic
 from gripproxy.engine.updates import BATCH_MAX_COUNT
 from gripproxy.errors import InternalError
 from gripproxy.protocol.last_ids import LastIds
@@ -88,6 +89,14 @@ class Core:
             InternalError: the event does not fit the state of its connection.
         """
         return _ON[type(event)](self, event, now)
+
+    def traffic_of(self, conn_id: int) -> RouteTraffic | None:
+        """Give the traffic of a request's, or a hold's, route; None if the connection has neither."""
+        hold = self.holds.holds[conn_id] if conn_id < len(self.holds.holds) else None
+        if hold is not None:
+            return hold.traffic
+        exchange = self.exchanges.get(conn_id)
+        return None if exchange is None else exchange.request.traffic
 
     def replace_routes(self, routes: RouteTable) -> None:
         """Use other routes from the next request on; requests on their way and holds keep theirs."""
