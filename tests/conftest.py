@@ -36,11 +36,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # Real servers, browsers and publishers on a busy machine: what fails twice is broken, what fails once is listed
-    # as RERUN at the end of the run and is to be looked at.
+    # Real sockets, servers, browsers and publishers on a busy machine: what fails each time is broken, what fails once
+    # is listed as RERUN at the end of the run and is to be looked at.
     for item in items:
-        if {"integration", "conformance", "benchmarks"}.intersection(item.path.parts):
-            item.add_marker(pytest.mark.flaky(reruns=1))
+        is_whole = {"integration", "conformance", "benchmarks"}.intersection(item.path.parts)
+        item.add_marker(pytest.mark.flaky(reruns=2 if is_whole else 1))
     if config.getoption("--server") == GRIPPROXY.program:
         return
     for item in items:

@@ -1,6 +1,8 @@
 """Lag of the loop and memory, as a process writes them to its row."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ import uvloop
 
 from gripproxy.scoreboard import BOUNDS_S, Field, Histogram, Scoreboard, read_histogram
 from gripproxy.vital_signs import PROBE_S, PROBES_MAX_COUNT, VitalSigns, observe_lag, read_rss_bytes
+from tests.integration.server import source_env
 
 LIMIT_S = 20.0
 
@@ -95,12 +98,15 @@ def test_memory_is_told(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def test_memory_grows_with_what_is_used() -> None:
-    """And what is touched counts at once."""
-    before = read_rss_bytes()
-    ballast = b"\x01" * 50_000_000
-    after = read_rss_bytes()
-    assert before is not None and after is not None
-    assert after - before > len(ballast) * 0.9
+    """In a process of its own: in this one other tests' memory may be given back between the two looks."""
+    script = (
+        "from gripproxy.vital_signs import read_rss_bytes\n"
+        "before = read_rss_bytes()\n"
+        "ballast = b'\\x01' * 100_000_000\n"
+        "print(read_rss_bytes() - before)\n"
+    )
+    output = subprocess.run([sys.executable, "-c", script], env=source_env(), capture_output=True, check=True).stdout
+    assert int(output) > 50_000_000  # the kernel's figure lags by some megabytes where there are many CPUs
 
 
 def test_a_system_without_proc_has_no_figure(tmp_path: Path) -> None:
