@@ -17,6 +17,14 @@ class ClientError(GripProxyError):
         self.log_text = message if log_text is None else log_text
 
 
+class WebSocketError(GripProxyError):
+    """A peer broke the WebSocket protocol: it gets a close frame with `code` (RFC 6455 section 7.4.1)."""
+
+    def __init__(self, message: str, code: int = 1002) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class OriginError(GripProxyError):
     """The origin's answer breaks HTTP or GRIP: 502 to the client."""
 

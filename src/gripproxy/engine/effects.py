@@ -10,11 +10,15 @@ from gripproxy.engine.traffic import RouteTraffic
 from gripproxy.protocol.http1 import BodyFraming, RequestHead
 from gripproxy.protocol.receipt import Receipt
 from gripproxy.protocol.route_target import Target
+from gripproxy.protocol.websocket_frame import Frame
 
 
 @dataclass(slots=True)
 class AskOrigin:
-    """Send `head` and the client's body to `target`. `framing` is the body's; it follows as it arrives."""
+    """Send `head` and the client's body to `target`. `framing` is the body's; it follows as it arrives.
+
+    With `is_websocket` it is a handshake: if the answer is 101, the connection waits for `OpenSocket`.
+    """
 
     conn_id: int
     target: Target
@@ -22,6 +26,7 @@ class AskOrigin:
     head: bytes
     is_head: bool
     framing: BodyFraming
+    is_websocket: bool = False
 
 
 @dataclass(slots=True)
@@ -112,6 +117,83 @@ class Unpark:
     conn_id: int
     head: RequestHead
     body: bytes
+
+
+@dataclass(slots=True)
+class OpenSocket:
+    """Write `payload`, the head of the 101; from now on the client speaks WebSocket, and is an fd and a record.
+
+    With `has_origin` so does the origin's connection whose answer was 101; otherwise the client has none of its own.
+    `is_deflating` and `is_origin_deflating`: permessage-deflate was agreed with the client, with the origin.
+    `message_max_bytes`: of a client's message, inflated; 0: no limit.
+    """
+
+    conn_id: int
+    payload: bytes
+    has_origin: bool
+    is_deflating: bool = False
+    is_origin_deflating: bool = False
+    message_max_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Write:
+    """Write `payload`, whole frames, to one WebSocket client. Nothing of it is dropped: its origin waits for it."""
+
+    conn_id: int
+    payload: bytes
+
+
+@dataclass(slots=True)
+class ToOrigin:
+    """Send these to a client's WebSocket origin. While it takes no more, the client is not read."""
+
+    conn_id: int
+    frames: list[Frame]
+
+
+@dataclass(slots=True)
+class EndSocket:
+    """Write `payload`, a close frame or nothing, to a WebSocket client and then close gently.
+
+    It is forgotten: no event follows. So is its origin's connection, if it still has one, which is closed at once.
+    """
+
+    conn_id: int
+    payload: bytes
+
+
+@dataclass(slots=True)
+class CloseOrigin:
+    """A client is to have no origin any more: send it this close frame, and close when it answers, or after a while.
+
+    No event of it follows.
+    """
+
+    conn_id: int
+    frame: Frame
+
+
+@dataclass(slots=True)
+class DropOrigin:
+    """Close the connection of a client's WebSocket origin at once, without a close frame. No event of it follows."""
+
+    conn_id: int
+
+
+@dataclass(slots=True)
+class PauseClient:
+    """Read no more of this WebSocket client; or read on, with `is_paused` off."""
+
+    conn_id: int
+    is_paused: bool
+
+
+@dataclass(slots=True)
+class AwaitReader:
+    """Come back with `ReaderCaughtUp` when this WebSocket client has little left to read, which may be so already."""
+
+    conn_id: int
 
 
 @dataclass(slots=True)
@@ -228,6 +310,14 @@ Effect = (
     | Deliver
     | Finish
     | Cut
+    | OpenSocket
+    | Write
+    | ToOrigin
+    | EndSocket
+    | CloseOrigin
+    | DropOrigin
+    | PauseClient
+    | AwaitReader
     | AskLink
     | DropLink
     | Forward

@@ -6,8 +6,10 @@ A `conn_id` is a small whole number, dense and reused after the connection is go
 from dataclasses import dataclass
 from enum import IntEnum
 
+from gripproxy.errors import WebSocketError
 from gripproxy.protocol.http1 import RequestHead, ResponseHead
 from gripproxy.protocol.publish_item import PublishItem
+from gripproxy.protocol.websocket_frame import Frame
 
 
 class OriginFailure(IntEnum):
@@ -128,6 +130,39 @@ class LinkFailed:
 
 
 @dataclass(slots=True)
+class FramesCame:
+    """A WebSocket client sent these. With `error` it broke the protocol behind them: nothing more of it is read."""
+
+    conn_id: int
+    frames: list[Frame]
+    error: WebSocketError | None = None
+
+
+@dataclass(slots=True)
+class OriginFramesCame:
+    """A client's WebSocket origin sent these; `error` as in `FramesCame`."""
+
+    conn_id: int
+    frames: list[Frame]
+    error: WebSocketError | None = None
+
+
+@dataclass(slots=True)
+class OriginSocketGone:
+    """The connection of a client's WebSocket origin is gone, without a close frame. `detail` says why, for the log."""
+
+    conn_id: int
+    detail: str
+
+
+@dataclass(slots=True)
+class ReaderCaughtUp:
+    """A WebSocket client has read nearly all that it was sent: what `AwaitReader` asked for."""
+
+    conn_id: int
+
+
+@dataclass(slots=True)
 class ChannelsStale:
     """Items may have passed holds on these channels by (None: on any channel): they should ask their origin again."""
 
@@ -167,6 +202,10 @@ Event = (
     | LinkBodyCame
     | LinkDone
     | LinkFailed
+    | FramesCame
+    | OriginFramesCame
+    | OriginSocketGone
+    | ReaderCaughtUp
     | ChannelsStale
     | UpdatesDue
     | PacingDue

@@ -16,7 +16,8 @@ class Channel:
 
     `chunked` and `raw` are streams of HTTP/1.1 and HTTP/1.0 clients, which get the same content in other bytes;
     `responses` are long-polls. `tracked` are holds of either kind that need a look of their own at each item: they
-    are in none of the others. `sent_at` is when the streams last got an item, in monotonic seconds.
+    are in none of the others. `sockets` and `deflating` are WebSocket clients, without and with compression; `choosy`
+    are those that have filters, which are in neither of the two. `sent_at` is when the streams last got an item, in monotonic seconds.
     """
 
     name: str
@@ -24,6 +25,9 @@ class Channel:
     raw: ConnIds | None = None
     responses: ConnIds | None = None
     tracked: ConnIds | None = None
+    sockets: ConnIds | None = None
+    deflating: ConnIds | None = None
+    choosy: ConnIds | None = None
     sent_at: float = 0.0
     alone: "tuple[Channel, ...]" = ()  # (self,), shared by every hold that has just this channel
     slot: Slot | None = None  # the timer wheel's, while the channel lingers without subscribers

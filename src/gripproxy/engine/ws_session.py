@@ -1,0 +1,134 @@
+"""A WebSocket client and what the engine keeps of it. Small on purpose, like all holds: there are a million of them."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from gripproxy.engine.effects import Write
+from gripproxy.engine.subscriptions import Channel
+from gripproxy.engine.timer_wheel import Slot
+from gripproxy.engine.traffic import RouteTraffic
+from gripproxy.protocol.link_url import LinkUrl
+from gripproxy.protocol.permessage_deflate import deflate
+from gripproxy.protocol.route import Route
+from gripproxy.protocol.route_target import Target
+from gripproxy.protocol.websocket_frame import BINARY, TEXT, encode_frame
+
+if TYPE_CHECKING:
+    from gripproxy.engine.ws_keep_alive import WsKeepAlive, WsTimed
+    from gripproxy.engine.ws_over_http import EventsOrigin
+
+
+class WsState(IntEnum):
+    """How far a WebSocket connection is towards its end."""
+
+    OPEN = 0
+    DETACHED = 1  # it has no origin any more, and lives on by what is published
+    CLIENT_CLOSING = 2  # the client has closed, and gets the origin's answer to that
+    ORIGIN_CLOSING = 3  # the origin has closed, and gets the client's answer to that
+    ENDING = 4  # the client was sent a close that no origin waits for: its answer is the end
+
+
+OPEN, DETACHED, CLIENT_CLOSING, ORIGIN_CLOSING, ENDING = WsState
+
+
+class Incoming(IntEnum):
+    """What becomes of the message that the origin is sending: of the pieces behind its first one."""
+
+    NONE = 0  # none has begun
+    RELAYED = 1  # to the client: nothing else may come between
+    DROPPED = 2
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class WsShape:
+    """What all WebSocket clients that are alike share.
+
+    `message_prefix` is None where the origin did not agree to GRIP. `url` is what was asked for; `common_head` are
+    the header lines of the handshake that requests to the origin repeat, each with its CRLF, as far as they are the
+    same for many clients (over HTTP only; empty otherwise).
+    """
+
+    route: Route
+    target: Target
+    traffic: RouteTraffic
+    url: LinkUrl
+    is_debug: bool
+    is_deflating: bool
+    message_prefix: bytes | None
+    common_head: bytes = b""
+    path: bytes = b""  # of requests to the origin, over HTTP only
+
+
+class WsShapes:
+    """One `WsShape` for all equal ones, as long as a session uses it."""
+
+    def __init__(self) -> None:
+        self._shapes: WeakValueDictionary[tuple[object, ...], WsShape] = WeakValueDictionary()
+
+    def shared(self, shape: WsShape) -> WsShape:
+        """Give the shape that is equal to this one, which it is itself if it is the first."""
+        key = (
+            *(id(shape.route), id(shape.target), shape.traffic.route, str(shape.url), shape.is_debug),
+            *(shape.is_deflating, shape.message_prefix, shape.common_head, shape.path),
+        )
+        return self._shapes.setdefault(key, shape)
+
+
+@dataclass(slots=True, eq=False)
+class WsExtra:
+    """What only some sessions have.
+
+    `filters` are those of channels that have any, by name; `meta` is what filters know of the client. `implicit` are
+    channels that the route's target subscribes by itself. `keep_alive` and `delayed` are deadlines of their own.
+    """
+
+    filters: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    meta: dict[str, str] = field(default_factory=dict)
+    implicit: frozenset[str] = frozenset()
+    delayed: "WsTimed | None" = None
+
+
+@dataclass(slots=True, eq=False)
+class WsSession:
+    """A WebSocket client, from its 101 to its end.
+
+    `slot` is of its keep-alive, or of the deadline for the end of a closing. `origin` is what it needs over HTTP; a
+    WebSocket origin is the worker's.
+    """
+
+    conn_id: int
+    shape: WsShape
+    channels: tuple[Channel, ...] = ()
+    slot: Slot | None = None
+    state: WsState = OPEN
+    incoming: Incoming = Incoming.NONE
+    origin: "EventsOrigin | None" = None
+    keep_alive: "WsKeepAlive | None" = None
+    extra: WsExtra | None = None
+
+    @property
+    def traffic(self) -> RouteTraffic:
+        """Its route's."""
+        return self.shape.traffic
+
+    def rare(self) -> WsExtra:
+        """Give `extra`, made if it is not there yet."""
+        if self.extra is None:
+            self.extra = WsExtra()
+        return self.extra
+
+    def write(self, opcode: int, payload: bytes, is_final: bool = True) -> Write:
+        """Make the effect that sends the client a frame."""
+        return Write(self.conn_id, encode_for_client(self.shape.is_deflating, opcode, payload, is_final))
+
+
+def encode_for_client(is_deflating: bool, opcode: int, payload: bytes, is_final: bool = True) -> bytes:
+    """Encode a frame to a client with whom compression was agreed, or not.
+
+    Only whole messages are compressed: RFC 7692 section 6 leaves that to the sender.
+    """
+    if is_deflating and is_final and opcode in (TEXT, BINARY):
+        return encode_frame(opcode, deflate(payload), is_compressed=True)
+    return encode_frame(opcode, payload, is_final)
