@@ -122,9 +122,10 @@ RUNNER_KEYS = [
     _used("runner", "client_header_timeout", Kind.NUMBER, "60", "60", "seconds", low=0.01, high=86_400),
     _used("runner", "client_body_timeout", Kind.NUMBER, "60", "60", "seconds", low=0.01, high=86_400),
     _used("runner", "client_max_body_size", Kind.INTEGER, "0", "0", "bytes", high=2**60),
+    _used("runner", "client_max_message_size", Kind.INTEGER, "0", "0", "bytes", high=2**60),
     _used("runner", "keepalive_timeout", Kind.NUMBER, "1800", "1800", "seconds", low=0.01, high=86_400),
     _used("runner", "send_timeout", Kind.NUMBER, "1800", "1800", "seconds", low=0.01, high=86_400),
-    _unsupported("runner", "allow_compression", "false", kind=Kind.BOOLEAN),
+    _used("runner", "allow_compression", Kind.BOOLEAN, "false", "false"),
     *_unused("runner", "services logdir mongrel2_bin m2sh_bin zurl_bin condure_bin"),
 ]
 

@@ -79,10 +79,12 @@ class Settings:
     log_format: str = "text"  # gripproxy's own key: or "json"
     client_buffer_size: int = 8192  # a request head must fit in it
     client_maxconn: int = 50_000  # over all workers
+    allow_compression: bool = False  # of WebSocket messages
     # gripproxy's own keys
     client_header_timeout: float = 60.0  # from a request head's first byte to its last
     client_body_timeout: float = 60.0  # between bytes of a request body
     client_max_body_size: int = 0  # of a request; 0: unlimited
+    client_max_message_size: int = 0  # of a WebSocket client, inflated; 0: unlimited
     keepalive_timeout: float = 1800.0  # for a request to begin
     send_timeout: float = 1800.0  # for a client to read any of what waits for it
 

@@ -109,8 +109,9 @@ def test_properties_without_effect_are_remarked() -> None:
         "client_cert has no effect without ssl",
     ]
     assert target_remarks(target("a:1,ssl,insecure,client_cert=c,untrusted")) == []
-    assert target_remarks(target("a:1,over_http")) == [
-        "over_http and one_event are about WebSockets, which this version does not support"
+    assert not target_remarks(target("a:1,over_http,one_event"))
+    assert target_remarks(target("a:1,one_event")) == [
+        "one_event has no effect without over_http"
     ]
 
 

@@ -115,8 +115,8 @@ def target_remarks(target: Target) -> list[str]:
     if not target.is_ssl:
         names = ("insecure", "trust_connect_host", "client_cert")
         remarks += [f"{name} has no effect without ssl" for name in names if getattr(target, name)]
-    if target.over_http or target.one_event:
-        remarks.append("over_http and one_event are about WebSockets, which this version does not support")
+    if target.one_event and not target.over_http:
+        remarks.append("one_event has no effect without over_http")
     return remarks
 
 
