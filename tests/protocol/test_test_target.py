@@ -1,10 +1,14 @@
 """The built-in responder."""
 
+import json
+
 import pytest
 
-from gripproxy.protocol.test_target import BODY_MAX_BYTES, answer
+from gripproxy.protocol.test_target import BODY_MAX_BYTES, answer, answer_frames, answer_handshake
+from gripproxy.protocol.websocket_frame import BINARY, CLOSE, CONTINUATION, PING, PONG, Frame, Opcode
 
 TEXT = (b"Content-Type", b"text/plain")
+OP_TEXT = Opcode.TEXT
 
 
 @pytest.mark.parametrize("target", [b"/", b"", b"/?channel=a"])
@@ -57,3 +61,36 @@ def test_channel_cannot_smuggle_a_header() -> None:
     status, _, headers, _ = answer(b"/stream?channel=a%0d%0aSet-Cookie:%20x")
     assert status == 400
     assert headers == [TEXT]
+
+
+def test_websocket_subscribes_to_the_channels_asked_for() -> None:
+    """As an origin would: with control messages, which the proxy reads."""
+    made, frames = answer_handshake(b"/v1/ws?channel=a%22b&channel=c", b"/v1", is_grip=True)
+    assert made == (101, b"Switching Protocols", [(b"Sec-WebSocket-Extensions", b"grip")], b"")
+    assert [frame.payload[:2] for frame in frames] == [b"c:", b"c:"]
+    assert [json.loads(frame.payload[2:]) for frame in frames] == [
+        {"type": "subscribe", "channel": 'a"b'},
+        {"type": "subscribe", "channel": "c"},
+    ]
+    assert len(answer_handshake(b"/ws", b"", is_grip=True)[1]) == 1
+
+
+def test_websocket_without_grip_is_a_plain_echo() -> None:
+    """A control message would be shown to the client."""
+    assert answer_handshake(b"/ws", b"", is_grip=False) == ((101, b"Switching Protocols", [], b""), [])
+
+
+def test_websocket_elsewhere_is_not_found() -> None:
+    """Nor is a plain request for it: it has nothing to say to that."""
+    refusal = (404, b"Not Found", [TEXT], b"no such test resource\n")
+    assert answer_handshake(b"/stream", b"", is_grip=True) == (refusal, [])
+    assert answer(b"/ws") == refusal
+
+
+def test_websocket_echoes() -> None:
+    """Fragments stay fragments; only the first one gets the prefix of messages for the client."""
+    came = [Frame(OP_TEXT, b"a", is_final=False), Frame(CONTINUATION, b"b"), Frame(BINARY, b""), Frame(PING, b"p")]
+    came += [Frame(PONG, b"x"), Frame(CLOSE, b"\x03\xe8")]
+    sent = [Frame(OP_TEXT, b"m:a", is_final=False), Frame(CONTINUATION, b"b"), Frame(BINARY, b"m:"), Frame(PONG, b"p")]
+    assert answer_frames(came, is_grip=True) == [*sent, Frame(CLOSE, b"\x03\xe8")]
+    assert answer_frames(came[:3], is_grip=False) == came[:3]

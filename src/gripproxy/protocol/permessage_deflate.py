@@ -47,35 +47,42 @@ class Inflater:
         self._room_bytes = self._max_bytes
 
     def feed(self, part: bytes, is_end: bool) -> bytes:
-        """Decompress the next part of a message, which `is_end` if it is the last. After an error it is of no use.
+        """Decompress the next part of a message, which `is_end` if it is the last. After an error the next one begins.
 
         A stream may end with a final block, and another one follow in the same message (RFC 7692 section 7.2.3.5).
 
         Raises:
             WebSocketError: 1009 where the message is too large, 1007 where it is not deflated data.
         """
-        data = part + _TAIL if is_end else part
+        try:
+            content = self._feed(part + _TAIL if is_end else part)
+        except WebSocketError:
+            self._begin()
+            raise
+        if is_end:
+            self._begin()
+        return content
+
+    def _feed(self, data: bytes) -> bytes:
         made = []
         while data:
             if self._stream is None:
                 self._streams_count += 1
                 if self._streams_count > STREAMS_MAX_COUNT:
-                    raise WebSocketError("too many final blocks in a deflated message", 1007)
+                    raise WebSocketError("Deflated message has too many final blocks", 1007)
                 self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
             try:
                 content = self._stream.decompress(data, self._room_bytes + 1)
             except zlib.error:
-                raise WebSocketError("the message is not deflated data", 1007) from None
+                raise WebSocketError("Message is not deflated data", 1007) from None
             self._room_bytes -= len(content)
             if self._room_bytes < 0:
-                raise WebSocketError(f"the message inflates to more than {self._max_bytes} bytes", 1009)
+                raise WebSocketError(f"Message is too long: it inflates to more than {self._max_bytes} bytes", 1009)
             made.append(content)
             data = b""
             if self._stream.eof:
                 data = self._stream.unused_data
                 self._stream = None
-        if is_end:
-            self._begin()
         return b"".join(made)
 
 

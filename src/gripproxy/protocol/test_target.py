@@ -62,7 +62,10 @@ def answer_handshake(target: bytes, path_beg: bytes, is_grip: bool) -> tuple[Ans
 
 
 def answer_frames(frames: list[Frame], is_grip: bool) -> list[Frame]:
-    """Give what such an origin sends back, once it has agreed to GRIP or not: all that it gets, and pongs for pings."""
+    """Give what such an origin sends back, once it has agreed to GRIP or not: data and the close as they came.
+
+    Unlike Pushpin's, which sends pings back as pings and pongs as pongs, it answers pings.
+    """
     prefix = b"m:" if is_grip else b""
     answers = []
     for frame in frames:

@@ -102,10 +102,10 @@ def origin_headers(headers: Headers, nonce: bytes, is_grip: bool, is_deflating: 
     """
     key = b64encode(nonce)
     made = [header for header in headers if header[0].lower().replace(b"_", b"-") not in _ASKED_ANEW]
-    made += [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")]
-    made += [(b"Sec-WebSocket-Version", b"13"), (b"Sec-WebSocket-Key", key)]
     if is_grip:
         made.append((b"Sec-WebSocket-Extensions", b"grip"))
+    made += [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")]
+    made += [(b"Sec-WebSocket-Version", b"13"), (b"Sec-WebSocket-Key", key)]
     if is_deflating:
         made.append((b"Sec-WebSocket-Extensions", OFFER))
     return made, key
