@@ -146,9 +146,16 @@ class FrameReader:
         """Nothing is under way: a new reader, or `read_whole`, would read what comes next just as well."""
         return not (self._rest or self._head or self._opcode is not None or self._is_closed or self.error)
 
+    @property
+    def missing_bytes(self) -> int:
+        """What is missing of the frame that is arriving; 0 between frames, and in the middle of a head."""
+        return self._missing_bytes
+
     def feed(self, data: bytes) -> list[Frame]:
         """Read what has come."""
         frames: list[Frame] = []
+        if self.error is not None:
+            return frames
         try:
             self._feed(data, frames)
         except WebSocketError as error:
