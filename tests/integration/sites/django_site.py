@@ -1,4 +1,4 @@
-"""A Django site with django-grip and django-eventstream: events with and without storage, a long-poll, a stream.
+"""A Django site with django-grip and django-eventstream: events with and without storage, holds, a WebSocket.
 
 Run by gunicorn in one process, so that what is forbidden is known to all its threads. GRIP_URL and DATABASE come from
 the environment.
@@ -30,8 +30,8 @@ from django.core.wsgi import get_wsgi_application  # noqa: E402
 from django_eventstream import send_event  # noqa: E402
 from django_eventstream.channelmanager import DefaultChannelManager  # noqa: E402
 from django_eventstream.eventstream import channel_permission_changed  # noqa: E402
-from django_grip import publish, set_hold_longpoll, set_hold_stream  # noqa: E402
-from gripcontrol import Channel, HttpResponseFormat, HttpStreamFormat  # noqa: E402
+from django_grip import publish, set_hold_longpoll, set_hold_stream, websocket_only  # noqa: E402
+from gripcontrol import Channel, HttpResponseFormat, HttpStreamFormat, WebSocketMessageFormat  # noqa: E402
 
 forbidden: set[str] = set()
 
@@ -95,7 +95,45 @@ def publish_item(request: HttpRequest) -> HttpResponse:
     return HttpResponse("published\n")
 
 
+@websocket_only  # type: ignore[untyped-decorator]
+def echo(request: HttpRequest) -> HttpResponse | None:
+    """Echo under the name given at the start, which the proxy keeps: this site remembers nothing of a connection."""
+    context = request.wscontext
+    if context.is_opening():
+        if request.GET["user"] == "stranger":
+            return HttpResponse("strangers stay outside\n", status=403, content_type="text/plain")
+        context.accept()
+        context.subscribe(request.GET["channel"])
+        context.meta["User"] = request.GET["user"]
+    while context.can_recv():
+        message = context.recv()
+        if message is None:
+            context.close(context.close_code)
+            break
+        if message == "forget me":
+            del context.meta["user"]
+            context.send("forgotten")
+        elif isinstance(message, bytes):
+            context.send_binary(message)
+        else:
+            context.send(f"{context.meta.get('user', 'nobody')}: {message}")
+    return None
+
+
+def shout(request: HttpRequest) -> HttpResponse:
+    """Publish to WebSockets: text, the same as bytes, or a close."""
+    text, code = request.GET.get("text"), request.GET.get("code")
+    if text is None:
+        formats = WebSocketMessageFormat(action="close", code=int(code), reason=request.GET["reason"])
+    else:
+        formats = WebSocketMessageFormat(text, binary="binary" in request.GET)
+    publish(request.GET["channel"], formats, blocking=True)
+    return HttpResponse("published\n")
+
+
 urlpatterns = [
+    path("echo", echo),
+    path("shout", shout),
     path("hello", hello),
     path("events/", include("django_eventstream.urls")),
     path("send", send),

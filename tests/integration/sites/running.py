@@ -1,5 +1,6 @@
-"""Starts the sites: gunicorn for those in Python, node for the one in JavaScript."""
+"""Starts the sites: gunicorn for Django and WSGI, node for the one in JavaScript, `websockets` by itself."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ START_TIMEOUT_S = 30.0  # of three sites and a proxy at once, on a machine of tw
 
 
 class Sites:
-    """Django, WSGI and Express, each on a port of its own; they sign and publish by one key and one control port."""
+    """The sites, each on a port of its own; they check signatures and publish by one key and one control port."""
 
     def __init__(self, directory: Path, control_port: int, key: str) -> None:
         self.directory = directory
@@ -27,34 +28,60 @@ class Sites:
             "DATABASE": str(directory / "django.sqlite3"),
             "PYTHONPATH": str(SOURCE_ROOT),
         }
-        self.django_port, self.wsgi_port, self.express_port = free_ports(3)
-        self._processes: list[Process] = []
+        self.django_port, self.wsgi_port, self.express_port, self.websockets_port = free_ports(4)
+        self._processes: dict[int, Process] = {}  # by port
 
     def start(self) -> None:
         """Start them and wait until they listen."""
         require("node", "npm")
         install_express()
-        self._run_gunicorn("django_site", self.django_port)
-        self._run_gunicorn("wsgi_site", self.wsgi_port)
-        self._run("express_site", ["node", str(EXPRESS_FOLDER / "site.js")], {"PORT": str(self.express_port)})
-        for port in (self.django_port, self.wsgi_port, self.express_port):
-            wait_until(lambda port=port: self._is_listening(port), "a site listens", START_TIMEOUT_S)  # type: ignore[misc]
+        ports = (self.django_port, self.wsgi_port, self.express_port, self.websockets_port)
+        for port in ports:
+            self._run(port)
+        for port in ports:
+            self._wait_for(port)
+
+    def restart(self, port: int) -> None:
+        """Start a site again that has been ended."""
+        self._run(port)
+        self._wait_for(port)
+
+    def end(self, port: int) -> None:
+        """End one site as its host does: politely."""
+        self._processes.pop(port).stop()
+
+    def kill(self, port: int) -> None:
+        """End one site at once, and wait until all its connections are closed: its workers die a little later."""
+        self._processes[port].signal(signal.SIGKILL)
+        self.end(port)
+        wait_until(lambda: not can_connect(port), f"nobody listens on port {port}")
+
+    def _run(self, port: int) -> None:
+        gunicorn = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "8"]
+        gunicorn.append("--no-control-socket")
+        name, argv = {
+            self.django_port: ("django_site", [*gunicorn, "tests.integration.sites.django_site"]),
+            self.wsgi_port: ("wsgi_site", [*gunicorn, "tests.integration.sites.wsgi_site"]),
+            self.express_port: ("express_site", ["node", str(EXPRESS_FOLDER / "site.js")]),
+            self.websockets_port: (
+                "websockets_site",
+                [sys.executable, "-m", "tests.integration.sites.websockets_site"],
+            ),
+        }[port]
+        env = self.env | {"PORT": str(port)}
+        self._processes[port] = Process(name, argv, self.directory / f"{name}.output", env)
+
+    def _wait_for(self, port: int) -> None:
+        wait_until(lambda: self._is_listening(port), f"the site on port {port} listens", START_TIMEOUT_S)
 
     def _is_listening(self, port: int) -> bool:
-        for process in self._processes:
-            assert process.is_running(), f"{process.name} ended at start:\n{process.output()}"
+        process = self._processes[port]
+        assert process.is_running(), f"{process.name} ended at start:\n{process.output()}"
         return can_connect(port) and fetch(port, "/hello").startswith(b"HTTP/1.1 200 ")
-
-    def _run_gunicorn(self, name: str, port: int) -> None:
-        argv = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "8"]
-        self._run(name, [*argv, "--no-control-socket", f"tests.integration.sites.{name}"], {})
-
-    def _run(self, name: str, argv: list[str], env: dict[str, str]) -> None:
-        self._processes.append(Process(name, argv, self.directory / f"{name}.output", self.env | env))
 
     def stop(self) -> None:
         """End them."""
-        for process in self._processes:
+        for process in self._processes.values():
             process.stop()
         self._processes.clear()
 

@@ -1,6 +1,7 @@
 """A plain WSGI application with gripcontrol, without any framework. GRIP_URL and GRIP_KEY come from the environment."""
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from urllib.parse import parse_qs
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -11,8 +12,13 @@ from gripcontrol import (
     HttpResponseFormat,
     HttpStreamFormat,
     Response,
+    WebSocketContext,
+    WebSocketEvent,
+    WebSocketMessageFormat,
     create_grip_channel_header,
     create_hold_response,
+    decode_websocket_events,
+    encode_websocket_events,
     parse_grip_uri,
     validate_sig,
 )
@@ -21,7 +27,9 @@ from pubcontrol import Item
 PUBLISHER = GripPubControl(parse_grip_uri(os.environ["GRIP_URL"]))
 KEY = os.environ["GRIP_KEY"].encode()
 
-Answer = tuple[list[tuple[str, str]], str]
+Answer = tuple[list[tuple[str, str]], str | bytes]
+
+seen_events: defaultdict[str, list[str]] = defaultdict(list)  # by channel; one process serves all requests
 
 
 def hello(environ: WSGIEnvironment, channel: str) -> Answer:
@@ -61,13 +69,74 @@ def publish(environ: WSGIEnvironment, channel: str) -> Answer:
     """Publish through gripcontrol."""
     query = parse_qs(environ["QUERY_STRING"])
     text, item_id, prev_id = (query.get(key, [None])[0] for key in ("text", "id", "prev"))
-    formats = [HttpResponseFormat(code=203, body=f"{text}\n"), HttpStreamFormat(f"{text}\n".encode())]
+    formats = [
+        HttpResponseFormat(code=203, body=f"{text}\n"),
+        HttpStreamFormat(f"{text}\n".encode()),
+        WebSocketMessageFormat(text),
+    ]
     PUBLISHER.publish(channel, Item(formats, id=item_id, prev_id=prev_id), blocking=True)
     return [], "published\n"
 
 
+def socket(environ: WSGIEnvironment, channel: str) -> Answer:
+    """Serve a WebSocket by the events in the body, and do as the client says."""
+    events = decode_websocket_events(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+    connection_id = environ["HTTP_CONNECTION_ID"]
+    seen_events[channel] += [f"{connection_id} {event.type}" for event in events]
+    context = WebSocketContext(connection_id, {}, events)
+    if context.is_opening():
+        context.accept()
+        context.subscribe(channel)
+    while context.can_recv():
+        try:
+            message = context.recv()
+        except OSError:  # the client is lost
+            break
+        if message is None:
+            context.close(context.close_code)
+            break
+        obey(context, message)
+    return socket_answer(context)
+
+
+def obey(context: WebSocketContext, message: str | bytes) -> None:
+    """Do what a client's message says; anything else is echoed."""
+    if isinstance(message, bytes):
+        context.send_binary(message)
+        return
+    word, _, rest = message.partition(" ")
+    if word == "leave":
+        context.unsubscribe(rest)
+    elif word == "detach":
+        context.detach()
+    elif word == "close":
+        context.close(int(rest) if rest else None)
+    elif word == "control":
+        context.send_control(rest)
+    else:
+        context.send(f"echo {message}")
+
+
+def socket_answer(context: WebSocketContext) -> Answer:
+    """Encode what the context has gathered: gripcontrol leaves this to the framework's own package."""
+    headers = [("Content-Type", "application/websocket-events")]
+    events = list(context.out_events)
+    if context.accepted:
+        headers.append(("Sec-WebSocket-Extensions", "grip"))
+        events.insert(0, WebSocketEvent("OPEN"))
+    if context.closed:
+        events.append(WebSocketEvent("CLOSE", context.out_close_code.to_bytes(2, "big")))
+    return headers, encode_websocket_events(events)
+
+
+def seen(environ: WSGIEnvironment, channel: str) -> Answer:
+    """Tell the events that have come for a channel, a line each with the connection's id."""
+    del environ
+    return [], "".join(f"{event}\n" for event in seen_events[channel])
+
+
 PATHS: dict[str, Callable[[WSGIEnvironment, str], Answer]] = {
-    f"/{handler.__name__}": handler for handler in (hello, poll, stream, linked, publish)
+    f"/{handler.__name__}": handler for handler in (hello, poll, stream, linked, publish, socket, seen)
 }
 
 
@@ -77,5 +146,7 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
     headers, body = PATHS[environ["PATH_INFO"]](environ, channel)
     if not any(name == "Content-Type" for name, _ in headers):
         headers.append(("Content-Type", "text/plain"))
+    data = body.encode() if isinstance(body, str) else body
+    headers.append(("Content-Length", str(len(data))))
     start_response("200 OK", headers)
-    return [body.encode()]
+    return [data]
