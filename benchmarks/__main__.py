@@ -17,6 +17,9 @@ from benchmarks.publish_rate import PUBLISH_RATE
 from benchmarks.sizes import SIZES
 from benchmarks.slow_readers import SLOW_READERS
 from benchmarks.waves import WAVES
+from benchmarks.ws_broadcast import WS_BROADCAST
+from benchmarks.ws_idle import WS_IDLE
+from benchmarks.ws_messages import WS_MESSAGES
 
 BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
@@ -31,6 +34,9 @@ BENCHMARKS: dict[str, Benchmark] = {
         SLOW_READERS,
         HOSTILE,
         WAVES,
+        WS_IDLE,
+        WS_BROADCAST,
+        WS_MESSAGES,
     )
 }
 

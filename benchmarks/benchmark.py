@@ -11,7 +11,8 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.report import OURS, Column, Figure, Report
 from benchmarks.servers.nginx import NchanServer, Origin, PlainNginx
 from benchmarks.servers.pushpin import GripproxyServer, PushpinServer
-from benchmarks.servers.server import Server
+from benchmarks.servers.server import Server, ServerOptions
+from benchmarks.servers.socket_origin import SocketOrigin
 from benchmarks.servers.write_loop import WriteLoopServer
 from benchmarks.sizes import Sizes
 from benchmarks.watch import Watch
@@ -19,6 +20,7 @@ from benchmarks.watch import Watch
 SERVERS: dict[str, type[Server]] = {
     kind.name: kind for kind in (WriteLoopServer, GripproxyServer, PushpinServer, NchanServer, PlainNginx)
 }
+PLAIN_HTTP = ServerOptions()
 RIVALS = ("pushpin", "nchan", "nginx")
 
 
@@ -52,6 +54,7 @@ class CaseBenchmark(Benchmark):
 
     cases: Callable[[Sizes], tuple[str, ...]]
     measure: Callable[[Server, Sizes, str, Watch], dict[str, float]]
+    options: ServerOptions = PLAIN_HTTP
 
     def figures(self, servers: list[str], sizes: Sizes) -> list[Figure]:
         """Give each case a new server of each kind."""
@@ -60,7 +63,7 @@ class CaseBenchmark(Benchmark):
     def _figure(self, name: str, sizes: Sizes, case: str) -> Figure:
         watch = Watch(f"{self.name}, {case}, {name}", sizes.limit_s)
         try:
-            with running(name, watch) as server:
+            with running(name, watch, self.options) as server:
                 return Figure(name, case, self.measure(server, sizes, case, watch))
         except BenchmarkError as error:
             watch.say(f"failed: {error}")
@@ -68,8 +71,8 @@ class CaseBenchmark(Benchmark):
 
 
 @contextmanager
-def running(name: str, watch: Watch) -> Iterator[Server]:
-    """Start a server of this name, and the origin if it asks one, and end both.
+def running(name: str, watch: Watch, options: ServerOptions = PLAIN_HTTP) -> Iterator[Server]:
+    """Start a server of this name, and the origins if it asks one, and end all.
 
     Raises:
         BenchmarkError: it does not start.
@@ -77,13 +80,19 @@ def running(name: str, watch: Watch) -> Iterator[Server]:
     kind = SERVERS[name]
     with tempfile.TemporaryDirectory(prefix="gripproxy-bench-") as directory:
         origin = Origin(Path(directory) / "origin", 0)
+        socket_origin = SocketOrigin(Path(directory) / "socket-origin", 0)
         server = kind(Path(directory) / "server", origin.http_port)
+        server.options = options
         try:
             if kind.has_origin:
                 origin.start()
+            if kind.has_origin and options.has_sockets:
+                socket_origin.start()
+                server.socket_origin_port = socket_origin.http_port
             server.start()
             watch.say("started")
             yield server
         finally:
             server.stop()
+            socket_origin.stop()
             origin.stop()

@@ -1,9 +1,10 @@
-"""One client process: opens streams, keeps them open and counts what arrives, with as little CPU as it can."""
+"""One client process: opens streams or WebSockets, keeps them open and counts what arrives, with little CPU."""
 
 import mmap
 import os
 import select
 import socket
+import ssl
 import struct
 import sys
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from multiprocessing.connection import Connection
 
 from benchmarks.item_mark import MARK
 from benchmarks.latency_histogram import LatencyRecorder
+from benchmarks.socket_frames import ACCEPTED, handshake_request
 
 IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: the port is chosen at connect, so each address gives its full range
 CONNECTIONS_PER_ADDRESS_COUNT = 20_000  # the kernel's default client port range has 28,000
@@ -19,6 +21,7 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: no TIME_WAIT
 READ_BYTES = 4096
 ETHERNET_SEGMENT_BYTES = 1448
 EVENTS_MAX_COUNT = 1024
+TLS_LIMIT_S = 20.0  # for one handshake and the answer behind it
 ROW = struct.Struct("4Q")
 
 
@@ -43,6 +46,19 @@ class HoldTarget:
     # With this receive buffer, nothing is read behind the response head; what comes fills the kernel's queues. Its
     # sending queue has room for 20 segments, which would be over a megabyte with those of loopback.
     unread_receive_bytes: int | None = None
+    is_websocket: bool = False
+    # One after the other is connected, and then only kept: what comes is not decrypted, so nothing can be counted.
+    is_tls: bool = False
+
+    def request(self, index: int) -> bytes:
+        """Give what connection `index` asks."""
+        path = self.path.format(f"c{self.first_channel + index % self.channel_count}")
+        return handshake_request(path) if self.is_websocket else stream_request(path)
+
+    @property
+    def answer(self) -> bytes:
+        """How the answer begins when the connection is held."""
+        return ACCEPTED if self.is_websocket else b"HTTP/1.1 200 "
 
 
 class HoldClient:
@@ -117,20 +133,24 @@ class HoldClient:
             index = self._next_index
             self._next_index += 1
             try:
-                fd = self._connect(index)
+                fd, head = self._connect(index)
             except OSError:
                 self._counts[Counter.FAILED] += 1
                 continue
             self._opening[fd] = b""
             self._epoll.register(fd, select.EPOLLIN)
+            if head:
+                self._read_head(fd, head)
+                self._publish_counts()
         if self._counts[Counter.FAILED] != failed_before:
             self._publish_counts()
 
-    def _connect(self, index: int) -> int:
-        target = self._target
-        path = target.path.format(f"c{target.first_channel + index % target.channel_count}")
+    def _connect(self, index: int) -> tuple[int, bytes]:
+        target, address, request = self._target, source_address(index), self._target.request(index)
         port = target.ports[index % len(target.ports)]
-        return connect(source_address(index), port, stream_request(path), target.unread_receive_bytes)
+        if target.is_tls:
+            return connect_tls(address, port, request)
+        return connect(address, port, request, target.unread_receive_bytes), b""
 
     def _read_head(self, fd: int, data: bytes) -> None:
         head = self._opening[fd] + data
@@ -138,7 +158,7 @@ class HoldClient:
             self._opening[fd] = head
             return
         del self._opening[fd]
-        if head.startswith(b"HTTP/1.1 200 "):
+        if head.startswith(self._target.answer):
             self._counts[Counter.HELD] += 1
             if self._target.unread_receive_bytes is not None:
                 self._epoll.modify(fd, 0)  # but for a reset, which is always reported
@@ -177,6 +197,29 @@ def connect(address: str, port: int, request: bytes = b"", unread_receive_bytes:
             connecting.send(request)
         connecting.setblocking(False)
         return connecting.detach()
+
+
+def connect_tls(address: str, port: int, request: bytes) -> tuple[int, bytes]:
+    """Connect by TLS and send the request; gives the fd without its TLS, and the head of the answer."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connecting:
+        connecting.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connecting.settimeout(TLS_LIMIT_S)
+        connecting.bind((address, 0))
+        connecting.connect(("127.0.0.1", port))
+        with context.wrap_socket(connecting) as stream:
+            stream.sendall(request)
+            head = b""
+            while b"\r\n\r\n" not in head:
+                data = stream.recv(READ_BYTES)
+                if not data:
+                    raise ConnectionError(f"closed behind {head!r}")
+                head += data
+            stream.setblocking(False)
+            return stream.detach(), head
 
 
 def source_address(index: int) -> str:

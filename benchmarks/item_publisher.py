@@ -32,13 +32,15 @@ class ZmqPublisher:
     `close` drops what could not be sent within `linger_ms`.
     """
 
-    def __init__(self, spec: str, channel_count: int, size_bytes: int, linger_ms: int = 0) -> None:
+    def __init__(
+        self, spec: str, channel_count: int, size_bytes: int, linger_ms: int = 0, is_websocket: bool = False
+    ) -> None:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.PUSH)
         self._socket.setsockopt(zmq.SNDTIMEO, SEND_LIMIT_MS)
         self._socket.setsockopt(zmq.LINGER, linger_ms)
         self._socket.connect(spec)
-        formats = {"http-stream": {"content": sse_template(size_bytes)}}
+        formats = item_formats(sse_template(size_bytes), item_template(size_bytes), is_websocket)
         self._frames = [
             b"J" + json.dumps({"channel": f"c{index}", "formats": formats}).encode() for index in range(channel_count)
         ]
@@ -62,6 +64,11 @@ class ZmqPublisher:
         """See ItemPublisher."""
         self._socket.close()
         self._context.term()
+
+
+def item_formats(event: str, text: str, is_websocket: bool) -> dict[str, dict[str, str]]:
+    """Give the one format of an item: an SSE event, or the bare text for WebSockets."""
+    return {"ws-message": {"content": text}} if is_websocket else {"http-stream": {"content": event}}
 
 
 class HttpPipePublisher:

@@ -104,6 +104,34 @@ class WavesSize:
 
 
 @dataclass(frozen=True, slots=True)
+class WsIdleSize:
+    """The slope of memory is taken between two numbers; fewer where a WebSocket takes more files or memory."""
+
+    low_count: int
+    high_count: int
+    other_low_count: int
+    other_high_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class WsBroadcastSize:
+    """So many WebSockets and as many streams get `items` each in turn, `rounds` times."""
+
+    connections: int
+    rounds: int
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
+class WsMessagesSize:
+    """WebSockets that send so many messages at once and wait for their echoes, each number a case of its own."""
+
+    connections: int
+    load_s: float
+    bursts: tuple[int, ...] = (1, 16)
+
+
+@dataclass(frozen=True, slots=True)
 class Sizes:
     """What each benchmark gets, under its name, and what they have in common."""
 
@@ -117,6 +145,9 @@ class Sizes:
     slow_readers: SlowReadersSize
     hostile: HostileSize
     waves: WavesSize
+    ws_idle: WsIdleSize
+    ws_broadcast: WsBroadcastSize
+    ws_messages: WsMessagesSize
     client_processes: int = 1
     # Before each reading: work put off until after a response, and memory that only a request needs, are done with.
     settle_s: float = 1.0
@@ -141,6 +172,9 @@ SIZES = {
         slow_readers=SlowReadersSize(20, other_readers=5, same_readers=5, fill_items=30, load_s=0.3),
         hostile=HostileSize(slow=30, pipelines=2, malformed=100, load_s=0.3),
         waves=WavesSize(40, waves=3, rival_waves=2),
+        ws_idle=WsIdleSize(20, 60, 10, 30),
+        ws_broadcast=WsBroadcastSize(40, rounds=2, items=3),
+        ws_messages=WsMessagesSize(4, load_s=0.3, bursts=(1, 4)),
         settle_s=0.1,
         limit_s=30.0,
     ),
@@ -155,6 +189,9 @@ SIZES = {
         slow_readers=SlowReadersSize(2000, other_readers=100, same_readers=20, fill_items=300, load_s=5.0),
         hostile=HostileSize(slow=1000, pipelines=4, malformed=10_000, load_s=5.0),
         waves=WavesSize(3000, waves=5, rival_waves=2),
+        ws_idle=WsIdleSize(1000, 5000, 500, 2000),
+        ws_broadcast=WsBroadcastSize(2000, rounds=4, items=10),
+        ws_messages=WsMessagesSize(32, load_s=4.0),
         limit_s=60.0,
     ),
     "full": Sizes(
@@ -168,6 +205,9 @@ SIZES = {
         slow_readers=SlowReadersSize(10_000, other_readers=100, same_readers=20, fill_items=400, load_s=20.0),
         hostile=HostileSize(slow=10_000, pipelines=10, malformed=100_000, load_s=15.0),
         waves=WavesSize(15_000, waves=20, rival_waves=3),
+        ws_idle=WsIdleSize(2000, 15_000, 1000, 5000),
+        ws_broadcast=WsBroadcastSize(10_000, rounds=10, items=10),
+        ws_messages=WsMessagesSize(64, load_s=10.0),
         settle_s=2.0,
     ),
 }

@@ -127,8 +127,9 @@ class NchanServer(NginxServer):
         return "nchan_shared_memory_size 512M;"
 
     def server_block(self) -> str:
-        """One location to hold, one to publish."""
+        """Two locations to hold, one to publish."""
         return """
+location = /socket { nchan_subscriber websocket; nchan_channel_id $arg_c; }
 location = /hold { nchan_subscriber eventsource; nchan_channel_id $arg_c; }
 location = /publish { nchan_publisher; nchan_channel_id $arg_c; }
 """
@@ -137,6 +138,10 @@ location = /publish { nchan_publisher; nchan_channel_id $arg_c; }
         """Held by nchan itself."""
         return "/hold?c={}"
 
-    def publisher(self, channel_count: int, size_bytes: int = ITEM_BYTES) -> ItemPublisher:
+    def socket_path(self, is_over_http: bool) -> str:
+        """Held by nchan itself, without an origin of either kind."""
+        return "/socket?c={}"
+
+    def publisher(self, channel_count: int, size_bytes: int = ITEM_BYTES, is_websocket: bool = False) -> ItemPublisher:
         """POST on one kept-alive connection."""
         return HttpPipePublisher(self.http_port, "/publish?c={}", channel_count, size_bytes)

@@ -9,8 +9,10 @@ from benchmarks.item_mark import ITEM_BYTES
 from benchmarks.item_publisher import ItemPublisher, ZmqPublisher
 from benchmarks.machine import REPOSITORY
 from benchmarks.metrics_page import read_metric
+from benchmarks.servers.certificate import make_certificate
 from benchmarks.servers.server import CONNECTIONS_MAX_COUNT, Server, free_port
 
+OVER_HTTP, OVER_WEBSOCKET = "/over-http", "/over-websocket"
 _SHIPPED_INTERNAL = Path("/usr/lib/pushpin/internal.conf")
 
 
@@ -32,6 +34,8 @@ class GripServer(Server):
         rundir = self.directory / "run"
         rundir.mkdir()
         path = self.directory / "pushpin.conf"
+        if self.options.has_tls:
+            make_certificate(self.directory / "runner" / "certs", f"default_{self.tls_port}")
         path.write_text(f"""[global]
 {include}
 rundir={rundir}
@@ -40,10 +44,11 @@ ipc_prefix=b-
 [runner]
 services=condure,zurl,pushpin-proxy,pushpin-handler
 http_port={self.http_port}
+{self.runner_lines()}
 logdir={self.directory}
 log_level=1
 client_buffer_size=8192
-client_maxconn={CONNECTIONS_MAX_COUNT}
+client_maxconn={self.connections_max}
 
 [proxy]
 routesfile=routes
@@ -58,8 +63,16 @@ id_cache_ttl=60
 connection_subscription_max=20
 subscription_linger=60
 """)
-        (self.directory / "routes").write_text(f"* 127.0.0.1:{self.origin_port}\n")
+        routes = [f"* 127.0.0.1:{self.origin_port}"]
+        if self.socket_origin_port is not None:
+            origin = f"127.0.0.1:{self.socket_origin_port}"
+            routes += [f"*,path_beg={OVER_HTTP} {origin},over_http", f"*,path_beg={OVER_WEBSOCKET} {origin}"]
+        (self.directory / "routes").write_text("".join(f"{route}\n" for route in routes))
         return path
+
+    def runner_lines(self) -> str:
+        """Give what else stands in [runner]."""
+        return f"https_ports={self.tls_port}" if self.options.has_tls else ""
 
     def ready_path(self) -> str:
         """Ready once it holds: Pushpin answers plain requests before its handler is there."""
@@ -73,9 +86,13 @@ subscription_linger=60
         """Answered by the origin."""
         return "/plain"
 
-    def publisher(self, channel_count: int, size_bytes: int = ITEM_BYTES) -> ItemPublisher:
+    def socket_path(self, is_over_http: bool) -> str:
+        """Held because the origin says so, in a request or on its WebSocket."""
+        return f"{OVER_HTTP if is_over_http else OVER_WEBSOCKET}?c={{}}"
+
+    def publisher(self, channel_count: int, size_bytes: int = ITEM_BYTES, is_websocket: bool = False) -> ItemPublisher:
         """PUSH items as JSON."""
-        return ZmqPublisher(f"tcp://127.0.0.1:{self.pull_port}", channel_count, size_bytes)
+        return ZmqPublisher(f"tcp://127.0.0.1:{self.pull_port}", channel_count, size_bytes, is_websocket=is_websocket)
 
 
 class PushpinServer(GripServer):
@@ -104,12 +121,22 @@ class GripproxyServer(GripServer):
         super().__init__(directory, origin_port)
         self.metrics_port = free_port()
 
+    @property
+    def connections_max(self) -> int:
+        """A worker is a process."""
+        return CONNECTIONS_MAX_COUNT * (self.options.workers or 1)
+
     def write_config(self, include: str) -> Path:
         """Add the metrics page to the last section, [handler]."""
         path = super().write_config(include)
         with path.open("a") as file:
             file.write(f"prometheus_port=127.0.0.1:{self.metrics_port}\n")
         return path
+
+    def runner_lines(self) -> str:
+        """Add the number of workers, if it is given."""
+        workers = self.options.workers
+        return super().runner_lines() + ("" if workers is None else f"\nworkers={workers}")
 
     def dropped_count(self) -> int | None:
         """Sum over the workers."""

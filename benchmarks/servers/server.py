@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
@@ -19,6 +20,15 @@ STOP_LIMIT_S = 6.0  # Pushpin kills its children after 4 s
 CONNECTIONS_MAX_COUNT = 18_000  # what fits in a process that may open 20,000 files
 
 
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """What a benchmark needs beside plain HTTP, of servers that have it."""
+
+    has_sockets: bool = False  # WebSockets, and an origin for them
+    has_tls: bool = False
+    workers: int | None = None  # of gripproxy; None is its default, one per core
+
+
 class Server(ABC):
     """One server program. Subclasses write its configuration and say where its paths are."""
 
@@ -29,6 +39,9 @@ class Server(ABC):
         self.directory = directory
         self.origin_port = origin_port
         self.http_port = free_port()
+        self.tls_port = free_port()
+        self.options = ServerOptions()
+        self.socket_origin_port: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
@@ -47,17 +60,32 @@ class Server(ABC):
         """Name the path that is held, with ``{}`` where the channel goes."""
         raise BenchmarkError(f"{self.name} holds no connections")
 
+    def socket_path(self, is_over_http: bool) -> str:
+        """Name the path of WebSockets that are held, with ``{}`` where the channel goes.
+
+        The origin is asked over HTTP, or by a WebSocket.
+        """
+        raise BenchmarkError(f"{self.name} has no WebSockets")
+
     def plain_path(self) -> str:
         """Name the path that is answered at once."""
         raise BenchmarkError(f"{self.name} proxies nothing")
 
-    def publisher(self, channel_count: int, size_bytes: int = ITEM_BYTES) -> ItemPublisher:
-        """Open the way in for items with a text of `size_bytes` to the channels c0, c1, ... of this server."""
+    def publisher(self, channel_count: int, size_bytes: int = ITEM_BYTES, is_websocket: bool = False) -> ItemPublisher:
+        """Open the way in for items with a text of `size_bytes` to the channels c0, c1, ... of this server.
+
+        They are for streams, or for WebSockets.
+        """
         raise BenchmarkError(f"{self.name} has no publisher")
 
     def dropped_count(self) -> int | None:
         """Give the deliveries that the server says it dropped for slow clients; None when it does not say."""
         return None
+
+    @property
+    def connections_max(self) -> int:
+        """How many connections it can hold."""
+        return CONNECTIONS_MAX_COUNT
 
     @property
     def tree(self) -> ProcessTree:

@@ -41,7 +41,7 @@ class WriteLoopServer(Server):
         """Every request is held."""
         return "/hold?c={}"
 
-    def publisher(self, channel_count: int, size_bytes: int = ITEM_BYTES) -> ItemPublisher:
+    def publisher(self, channel_count: int, size_bytes: int = ITEM_BYTES, is_websocket: bool = False) -> ItemPublisher:
         """A line per item."""
         return LinePublisher(self.line_port)
 
