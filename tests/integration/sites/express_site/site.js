@@ -76,6 +76,8 @@ app.get('/say', async (req, res) => {
   res.type('text/plain').end('published\n');
 });
 
+app.get('/page', (req, res) => res.sendFile(new URL('page.html', import.meta.url).pathname));
+
 const server = app.listen(Number(process.env.PORT), '127.0.0.1');
 
 // A WebSocket server beside it, by ws: takes part in GRIP with a prefix of its own, echoes in the same kind.

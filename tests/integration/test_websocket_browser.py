@@ -1,0 +1,153 @@
+"""A real browser's WebSocket, through gripproxy and through Pushpin, to a site over HTTP and to WebSocket origins."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from selenium.webdriver import Chrome
+
+from tests.conftest import new_server
+from tests.integration.browser import chromium, complaints, text_of
+from tests.integration.deadline import wait_until
+from tests.integration.raw_client import fetch
+from tests.integration.server import GRIPPROXY, PUSHPIN, Server, ServerPlan
+from tests.integration.sites.running import Sites
+
+KEY = "changeme-and-make-it-thirty-two-bytes-long"
+RECONNECT_TIMEOUT_S = 40.0  # browsers wait longer and longer before they connect again to where nobody was
+
+
+@dataclass(slots=True)
+class Page:
+    """The page that opens a WebSocket, shows what comes on it and opens it again."""
+
+    browser: Chrome
+    server: Server
+    sites: Sites
+
+    def open(self, socket: str, *parameters: str) -> None:
+        query = "&".join([f"socket={quote(socket, safe='')}", *parameters])
+        self.browser.get(f"http://localhost:{self.server.http_port}/page?{query}")
+        self.wait_for("opened ")
+
+    def say(self, message: str) -> None:
+        """Send a text message."""
+        self.browser.execute_script("socket.send(arguments[0])", message)
+
+    def log(self) -> list[str]:
+        return text_of(self.browser, "log").splitlines()
+
+    def wait_for(self, start: str, count: int = 1, timeout_s: float = 20.0) -> None:
+        """Wait for lines that begin so."""
+        wait_until(lambda: self.count(start) >= count, f"{count} x {start!r}; the page has {self.log()}", timeout_s)
+
+    def count(self, start: str) -> int:
+        return sum(line.startswith(start) for line in self.log())
+
+    def wait_for_close(self, text: str) -> None:
+        """Wait until the page says how its WebSocket was closed."""
+        wait_until(lambda: text_of(self.browser, "state") == text, f"the page says {text!r}")
+
+    def publish(self, text: str, room: str) -> None:
+        """Publish until it is on the page: a subscription is in place some time after its site asked for it."""
+
+        def is_shown() -> bool:
+            fetch(self.server.http_port, f"/say?channel={room}&text={quote(text)}")
+            return text in self.log()
+
+        wait_until(is_shown, f"{text!r} is on the page")
+
+
+@pytest.fixture(scope="module", params=[GRIPPROXY, PUSHPIN], ids=lambda kind: kind.program)
+def page(request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A browser, a server, and the sites behind it."""
+    directory = Path(tempfile.mkdtemp(prefix="gp-b-", dir="/tmp"))
+    sections = {"proxy": {"sig_key": KEY}, "runner": {"allow_compression": "true"}}
+    server = new_server(ServerPlan(kind=request.param, sections=sections), directory / "s")
+    sites = Sites(directory, server.control_port, KEY)
+    server.plan.routes = [
+        f"localhost 127.0.0.1:{sites.express_port},over_http",
+        f"localhost,path_beg=/socket 127.0.0.1:{sites.express_port}",
+        f"localhost,path_beg=/origin 127.0.0.1:{sites.websockets_port}",
+    ]
+    try:
+        sites.start()
+        server.start()
+        with chromium(directory / "profile") as browser:
+            yield Page(browser, server, sites)
+    finally:
+        server.stop()
+        sites.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def test_chat_over_http(page: Page) -> None:
+    """A browser in a chat whose site is plain Express: it is greeted, named, heard, published to and thrown out."""
+    page.open("/chat/blue", "once")
+    page.wait_for("welcome to blue")
+    page.say("/name Zoë")
+    page.wait_for("hello Zoë")
+    page.publish("for everybody ✓", "blue")
+    page.say("hi <b>all</b>")
+    page.wait_for("Zoë: hi <b>all</b>")
+    fetch(page.server.http_port, "/kick?channel=blue")
+    page.wait_for_close("closed 4001 - clean")
+    assert complaints(page.browser) == []
+
+
+def test_site_over_http_restarts_unnoticed(page: Page) -> None:
+    """The site is away and comes back: the browser stays connected, and what it said meanwhile arrives."""
+    page.open("/chat/green")
+    page.wait_for("welcome to green")
+    page.publish("before", "green")
+    page.sites.kill(page.sites.express_port)
+    page.say("/name meanwhile")
+    page.sites.restart(page.sites.express_port)
+    page.wait_for("hello meanwhile")
+    page.publish("after", "green")
+    assert page.count("opened ") == 1
+
+
+def test_echo_by_a_websocket_origin(page: Page) -> None:
+    """Text, bytes, a close with a reason: as if the browser were connected to the origin itself."""
+    page.open("/origin", "once", "protocol=chat.v1", "protocol=chat.v2")
+    has_compression = page.server.plan.kind is GRIPPROXY  # Debian's Pushpin knows none
+    assert page.log() == [f"opened chat.v1 {'permessage-deflate' if has_compression else '-'}"]
+    page.say("hello")
+    page.wait_for("hello")
+    page.browser.execute_script("socket.send(new Uint8Array([0, 255, 128]))")
+    page.wait_for("bytes 0 255 128")
+    page.browser.execute_script("socket.close(4007, 'so long')")
+    page.wait_for_close("closed 4007 so long clean")
+    assert complaints(page.browser) == []
+
+
+def test_origin_publishes_to_browsers(page: Page) -> None:
+    """A WebSocket origin subscribes its client; whoever publishes reaches the browser."""
+    page.open("/socket?channel=red")
+    page.publish("published", "red")
+
+
+def test_browser_comes_back_to_a_restarted_origin(page: Page) -> None:
+    """A WebSocket origin that dies takes its connections along; the page opens its own again once it is back."""
+    page.open("/origin")
+    page.sites.kill(page.sites.websockets_port)
+    page.wait_for_close("closed 1006 - unclean")
+    page.sites.restart(page.sites.websockets_port)
+    page.wait_for("opened ", 2, RECONNECT_TIMEOUT_S)
+    page.say("again")
+    page.wait_for("again")
+
+
+def test_browser_comes_back_to_a_restarted_proxy(page: Page) -> None:
+    """The proxy itself is restarted: the page opens its WebSocket again and is in its room again."""
+    page.open("/chat/white")
+    page.wait_for("welcome to white")
+    page.server.stop()
+    page.server.start()
+    page.wait_for("welcome to white", 2, RECONNECT_TIMEOUT_S)
+    page.publish("welcome back", "white")
