@@ -6,6 +6,7 @@ What nobody looks at is not even made: `Field.WATCHED` of the hub's row says wha
 import asyncio
 import contextlib
 import os
+import secrets
 import time
 from array import array
 from collections import deque
@@ -20,7 +21,9 @@ from gripproxy.engine.core import Core
 from gripproxy.engine.observer import Answer
 from gripproxy.engine.subscriptions import Channel
 from gripproxy.engine.traffic import RouteTraffic
+from gripproxy.engine.ws_session import WsSession
 from gripproxy.event_log import EventLog
+from gripproxy.protocol.connection_id import ConnectionIds
 from gripproxy.protocol.front_proxies import FrontProxies
 from gripproxy.protocol.header_params import header_value
 from gripproxy.protocol.link_url import LinkUrl
@@ -54,6 +57,8 @@ CONN_REFRESH_SHARE = 0.75  # of their packets' time to live, within which all ar
 TRAFFIC_S = 1.0
 ACTIVITY_S = 0.05  # from the first record to its message
 
+_IS_SOCKET = 1 << 63  # in a serial: the connection is a WebSocket's
+
 _CONNS, _SUBS, _ACTIVITY, _EVENTS = map(int, (Watch.CONNS, Watch.SUBS, Watch.ACTIVITY, Watch.EVENTS))
 
 
@@ -84,6 +89,7 @@ class Telemetry:
         # Numbers of requests by connection, for their ids. An earlier process of this worker had others.
         self._serials = array("Q")
         self._next_serial = int(time.time() * 1000) * 64
+        self._connection_ids = ConnectionIds(worker_index, secrets.randbits(40))
         self._ended = -1, 0  # the last request that ended: connection and serial
         self._addresses: dict[int, str] = {}  # of clients whose logical address is not their socket's
         self._records: list[Record] = []
@@ -127,7 +133,7 @@ class Telemetry:
         serials = self._serials
         if conn_id >= len(serials):
             serials.frombytes(bytes(8 * (conn_id + 1 - len(serials))))
-        serials[conn_id] = self._next_serial
+        serials[conn_id] = self._next_serial | (_IS_SOCKET if request.is_websocket else 0)
         self._next_serial += 1
         if self.meter is not None:
             self.meter.began(conn_id, request)
@@ -171,14 +177,27 @@ class Telemetry:
         self, conn_id: int, request: ClientRequest, mode: str, channels: Sequence[Channel], is_retry: bool
     ) -> None:
         self._row[Field.HOLDS_STREAM if mode == "stream" else Field.HOLDS_RESPONSE] += 1
+        self._note_hold(conn_id, _url(request), request.traffic.route, mode, channels, is_retry)
+
+    def _note_hold(
+        self, conn_id: int, url: str, route: str, mode: str, channels: Sequence[Channel], is_retry: bool = False
+    ) -> None:
         if self.watched & _SUBS:
             self._tell_soon()
-        if not (self.event_log.wants(HoldRecord.kind) or self.watched & _EVENTS):
-            return
-        names = [channel.name for channel in channels]
-        self._note(
-            HoldRecord(time.time(), self.id_of(conn_id), _url(request), request.traffic.route, mode, names, is_retry)
-        )
+        if self.event_log.wants(HoldRecord.kind) or self.watched & _EVENTS:
+            names = [channel.name for channel in channels]
+            self._note(HoldRecord(time.time(), self.id_of(conn_id), url, route, mode, names, is_retry))
+
+    def on_socket(self, session: WsSession) -> None:
+        self._row[Field.HOLDS_SOCKET] += 1
+
+    def on_subscribe(self, session: WsSession, channel: Channel) -> None:
+        shape = session.shape
+        url = f"{'wss' if shape.url.is_https else 'ws'}://{shape.url.host}{shape.url.target}"
+        self._note_hold(session.conn_id, url, shape.traffic.route, "ws", (channel,))
+
+    def connection_id(self, conn_id: int) -> bytes:
+        return self._connection_ids.encode(conn_id, self._serials[conn_id] & ~_IS_SOCKET).encode()
 
     def on_link(self, conn_id: int, request: ClientRequest, url: LinkUrl, outcome: Outcome, answer: Answer) -> None:
         if self.event_log.wants(RequestRecord.kind) or self.watched & _EVENTS:
@@ -214,6 +233,8 @@ class Telemetry:
         serial = self._serials[conn_id]
         if not serial and self._ended[0] == conn_id:  # a line about how it ended
             serial = self._ended[1]
+        if serial & _IS_SOCKET:
+            return self._connection_ids.encode(conn_id, serial ^ _IS_SOCKET)
         return f"{self._worker_index}-{conn_id:x}-{serial:x}"
 
     def live(self, query: int, ids: Sequence[str]) -> None:
@@ -230,6 +251,8 @@ class Telemetry:
         self._tell(AudienceRecord(self._worker_index, counts))
 
     def _is_live(self, request_id: str) -> bool:
+        if self.socket_of(request_id) is not None:
+            return True
         try:
             worker_index, conn_id, serial = request_id.split("-")
             index = int(conn_id, 16)
@@ -237,6 +260,15 @@ class Telemetry:
             return is_known and serial != "0" and f"{self._serials[index]:x}" == serial
         except ValueError:
             return False
+
+    def socket_of(self, connection_id: str) -> int | None:
+        """Give the number of the WebSocket connection that has this id; None if there is none, or none any more."""
+        decoded = self._connection_ids.decode(connection_id)
+        if decoded is None:
+            return None
+        conn_id, serial = decoded
+        is_alive = conn_id < len(self._serials) and self._serials[conn_id] == serial | _IS_SOCKET
+        return conn_id if is_alive else None
 
     def _note_address(self, conn_id: int, request: ClientRequest) -> None:
         """Remember what address a proxy in front gives for its client: the last that is no proxy's of ours."""
@@ -251,7 +283,8 @@ class Telemetry:
                     return
 
     def _conn_record(self, conn_id: int, is_https: bool, route: str, client_ip: str) -> ConnRecord:
-        return ConnRecord(self.id_of(conn_id), "http", self._addresses.get(conn_id, client_ip), is_https, route)
+        kind = "ws" if self._serials[conn_id] & _IS_SOCKET else "http"
+        return ConnRecord(self.id_of(conn_id), kind, self._addresses.get(conn_id, client_ip), is_https, route)
 
     # Receipts.
 
@@ -345,9 +378,10 @@ class Telemetry:
         counts: list[list[str | int]] = []
         for name in names:
             channel = channels.get(name)
-            streams_count, responses_count = (0, 0) if channel is None else channel.counts
+            streams_count, responses_count, sockets_count = (0, 0, 0) if channel is None else channel.counts
             counts.append(["stream", name, streams_count])
             counts.append(["response", name, responses_count])
+            counts.append(["ws", name, sockets_count])
         self._tell(SubsRecord(self._worker_index, self._is_subs_first, is_all, counts))
         self._is_subs_first = False
 

@@ -12,7 +12,7 @@ class End(IntEnum):
     FILTERED = 1  # kept back by the hold's filters, or nothing for it to do
     UNFIT = 2  # did not fit the hold's filters, or other ones were assumed
     REFETCHED = 3  # not sent, as the origin is asked for what is missing
-    CROWDED = 4  # too many waited for the hold's next part, or for a filter's answer
+    CROWDED = 4  # too many waited for the hold's next part, or for a filter's answer; or its origin had the word
     GONE = 5  # the hold was over before the item had its turn
     OVER_RATE = 6  # over `message_hwm`
 
@@ -39,12 +39,13 @@ class Books:
         self.ends = [0] * len(End)
         return taken
 
-    def found(self, responses: int, streams: int, receipt: Receipt | None) -> None:
+    def found(self, responses: int, streams: int, messages: int, receipt: Receipt | None) -> None:
         """Count receivers whose turn has come."""
-        self.receptions += responses + streams
+        self.receptions += responses + streams + messages
         if receipt is not None:
             receipt.responses += responses
             receipt.streams += streams
+            receipt.messages += messages
 
     def end(self, end: End, count: int, receipt: Receipt | None) -> None:
         """Count receptions that ended."""

@@ -175,13 +175,6 @@ class CloseOrigin:
 
 
 @dataclass(slots=True)
-class DropOrigin:
-    """Close the connection of a client's WebSocket origin at once, without a close frame. No event of it follows."""
-
-    conn_id: int
-
-
-@dataclass(slots=True)
 class PauseClient:
     """Read no more of this WebSocket client; or read on, with `is_paused` off."""
 
@@ -283,7 +276,7 @@ class FannedOut:
     began_at: float
 
 
-LOG_WARNING = 1
+LOG_WARNING, LOG_INFO, LOG_DEBUG = 1, 2, 3
 
 
 @dataclass(slots=True)
@@ -315,7 +308,6 @@ Effect = (
     | ToOrigin
     | EndSocket
     | CloseOrigin
-    | DropOrigin
     | PauseClient
     | AwaitReader
     | AskLink

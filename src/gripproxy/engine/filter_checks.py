@@ -11,6 +11,7 @@ from gripproxy.engine.events import LinkAnswered, LinkBodyCame, LinkDone, Origin
 from gripproxy.engine.holds import QUEUE_MAX_COUNT, ResponseHold, TrackedStream
 from gripproxy.engine.link_requests import LinkRequests, way_to
 from gripproxy.engine.timer_wheel import TICK_S, Slot, TimerWheel
+from gripproxy.engine.ws_session import WsSession
 from gripproxy.errors import FilterError
 from gripproxy.protocol.http1 import Headers
 from gripproxy.protocol.network_filter import (
@@ -26,17 +27,22 @@ from gripproxy.protocol.route_target import Target
 
 WAITING_MAX_COUNT = 1_000  # requests that the rate holds back: 10 s; then items are dropped
 
+CheckedHold = TrackedStream | ResponseHold | WsSession
 # What becomes of an item that was asked about: its content, or None; or the error.
 OnVerdict = Callable[["Check", bytes | None, FilterError | None, float], list[Effect]]
 
 
 @dataclass(slots=True, eq=False)
 class Check:
-    """One item that a hold waits for. `queue` are the items after it."""
+    """One item that a hold waits for. `queue` are the items after it.
 
-    hold: TrackedStream | ResponseHold
+    `on_verdict` is called when it is known what the hold gets. The check is over by then.
+    """
+
+    hold: CheckedHold
     item: PublishItem
     run: FilterRun
+    on_verdict: "OnVerdict"
     queue: deque[PublishItem] = field(default_factory=deque)
     asked: FilterRequest | None = None
     path: bytes = b""
@@ -50,16 +56,11 @@ class Check:
 
 
 class FilterChecks:
-    """All of them in one worker, by connection id: at most one for each hold.
+    """All of them in one worker, by connection id: at most one for each hold."""
 
-    Args:
-        on_verdict: called when it is known what a hold gets. The check is over by then.
-    """
-
-    def __init__(self, requests: LinkRequests, wheel: TimerWheel, on_verdict: OnVerdict) -> None:
+    def __init__(self, requests: LinkRequests, wheel: TimerWheel) -> None:
         self._requests = requests
         self._wheel = wheel
-        self._on_verdict = on_verdict
         self._checks: dict[int, Check] = {}
         self._waiting: deque[Check] = deque()  # for their turn, as only so many ask in a second
         self._left_count = REQUESTS_MAX_RATE
@@ -68,9 +69,11 @@ class FilterChecks:
     def __contains__(self, conn_id: int) -> bool:
         return conn_id in self._checks
 
-    def start(self, hold: TrackedStream | ResponseHold, item: PublishItem, run: FilterRun, now: float) -> list[Effect]:
+    def start(
+        self, hold: CheckedHold, item: PublishItem, run: FilterRun, on_verdict: OnVerdict, now: float
+    ) -> list[Effect]:
         """Let an item wait for its filters."""
-        check = self._checks[hold.conn_id] = Check(hold, item, run)
+        check = self._checks[hold.conn_id] = Check(hold, item, run, on_verdict)
         return self._advance(check, now)
 
     def queue(self, conn_id: int, item: PublishItem) -> bool:
@@ -169,7 +172,7 @@ class FilterChecks:
 
     def _end(self, check: Check, content: bytes | None, error: FilterError | None, now: float) -> list[Effect]:
         self._checks.pop(check.hold.conn_id, None)
-        return self._on_verdict(check, content, error, now)
+        return check.on_verdict(check, content, error, now)
 
     def _drop(self, check: Check) -> list[Effect]:
         if check.link_id:

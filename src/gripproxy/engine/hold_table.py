@@ -4,31 +4,25 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, Protocol
 
 from gripproxy.engine.accounts import Accounts
-from gripproxy.engine.books import DELIVERED, FILTERED, UNFIT
 from gripproxy.engine.client_request import ClientRequest
-from gripproxy.engine.delivery import Payloads, answer_responses, end_streams, refuse_responses
 from gripproxy.engine.effects import CloseChannel, Deliver, Effect, Finish, OpenChannel, Park
-from gripproxy.engine.fan_out import PATCH_BYTES, SLICE_MAX_BYTES, FanOuts
+from gripproxy.engine.fan_out import FanOuts
 from gripproxy.engine.holds import RECEIVING, Hold, ResponseHold, StreamHold, StreamShape, StreamShapes, TrackedStream
+from gripproxy.engine.http_delivery import HttpDelivery
 from gripproxy.engine.pacing import Pacing
 from gripproxy.engine.rate_budget import RateBudget
 from gripproxy.engine.receptions import Receptions
 from gripproxy.engine.subscriptions import Channel, Subscriptions
 from gripproxy.engine.timer_wheel import TimerWheel
-from gripproxy.engine.tracking import mismatch_text
-from gripproxy.protocol.http1 import encode_chunk
+from gripproxy.engine.ws_session import WsSession
+from gripproxy.protocol.filters import NETWORK_FILTERS
 from gripproxy.protocol.instruct import Instruct, KeepAlive
-from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpStreamFormat
+from gripproxy.protocol.publish_format import HttpStreamFormat, WsMessageFormat
 from gripproxy.protocol.publish_item import PublishItem
-from gripproxy.protocol.receipt import Receipt
 from gripproxy.protocol.telemetry import Traffic
 
 ACTIVITY = int(Traffic.ACTIVITY)
-# How many are served before the worker does other work: up to six milliseconds each.
-STREAMS_MAX_COUNT = 600  # a write
-SMALL_BYTES = SLICE_MAX_BYTES // STREAMS_MAX_COUNT
-ANSWERS_MAX_COUNT = 100  # a write, and the connection goes on
-DUE_MAX_COUNT = 250  # some of both
+DUE_MAX_COUNT = 250  # served before the worker does other work, up to six milliseconds
 
 
 class Follower(Protocol):
@@ -51,15 +45,41 @@ class Follower(Protocol):
         ...
 
 
+class SocketFollower(Protocol):
+    """Who looks after WebSocket clients: `WebSockets`."""
+
+    def on_release(self, session: WsSession, now: float) -> list[Effect]:
+        """Clear up after a client that is gone."""
+        ...
+
+
+class SocketDelivery(Protocol):
+    """Who sends items to WebSocket clients: `WsDelivery`."""
+
+    def publish(self, channel: Channel, item: PublishItem, published: WsMessageFormat, now: float) -> list[Effect]:
+        """Send an item to the channel's WebSocket clients."""
+        ...
+
+    def forget(self, session: WsSession) -> list[Effect]:
+        """Send a client nothing of what waits for it."""
+        ...
+
+
+DueHandler = Callable[[Any, float], list[Effect]]  # the record, now
+
+
 class HoldTable:
     """Holds by connection id, their channels and their deadlines.
 
     `linger_s`: how long a channel counts as subscribed after its last long-poll ended: that client is about to
     come back.
     `jitter`: gives a random number in [0, 1), which spreads keep-alives over a second.
+    `due_handlers` are for records in `wheel` that are not the table's own, by their types.
     """
 
     follower: Follower
+    socket_follower: SocketFollower
+    socket_delivery: SocketDelivery
 
     def __init__(
         self, now: float, linger_s: float, jitter: Callable[[], float], accounts: Accounts | None = None
@@ -74,6 +94,9 @@ class HoldTable:
         self.is_paced = False
         self.streams_count = 0
         self.responses_count = 0
+        self.sockets_count = 0
+        self.due_handlers: dict[type, DueHandler] = {}
+        self._http = HttpDelivery(self)
         self._shapes = StreamShapes()
         self._linger_s = linger_s
         self._jitter = jitter
@@ -156,6 +179,73 @@ class HoldTable:
         effects.append(Park(hold.conn_id, b""))
         return effects
 
+    def add_socket(self, session: WsSession, request: ClientRequest, now: float) -> list[Effect]:
+        """Hold a WebSocket client. Its target's own channels are its first."""
+        self._add(session)
+        self.sockets_count += 1
+        self.accounts.observer.on_socket(session)
+        effects: list[Effect] = []
+        for name in session.shape.target.subs:
+            effects += self.subscribe_socket(session, name)
+        return effects
+
+    def subscribe_socket(self, session: WsSession, name: str, filters: tuple[str, ...] = ()) -> list[Effect]:
+        """Give a WebSocket client one more channel; or other filters, if it has the channel."""
+        had = session.channels
+        session.channels, effects = self._channels([*[channel.name for channel in had], name])
+        if len(session.channels) > len(had):
+            self._note_change(session.channels[-1:])
+            self.accounts.observer.on_subscribe(session, session.channels[-1])
+        if filters:
+            session.rare().filters[name] = filters
+        elif session.extra is not None:
+            session.extra.filters.pop(name, None)
+        self._place_socket(session)
+        return effects
+
+    def unsubscribe_socket(self, session: WsSession, name: str) -> list[Effect]:
+        """Take a channel from a WebSocket client, if it has it."""
+        channel = self.subscriptions.channels.get(name)
+        if channel is None or channel not in session.channels:
+            return []
+        left = tuple([each for each in session.channels if each is not channel])
+        session.channels = left[0].alone if len(left) == 1 else left
+        if session.extra is not None:
+            session.extra.filters.pop(name, None)
+        channel.remove_socket(session.conn_id)
+        self._note_change((channel,))
+        self._place_socket(session)
+        effects: list[Effect] = []
+        self._drop_if_empty(channel, effects)
+        return effects
+
+    def _place_socket(self, session: WsSession) -> None:
+        """Put a WebSocket client where its channels look for those with its filters.
+
+        With a filter that asks a server all of its items wait behind the one that is asked about.
+        """
+        filters = {} if session.extra is None else session.extra.filters
+        is_asking = any(not NETWORK_FILTERS.isdisjoint(names) for names in filters.values())
+        conn_id, is_deflating = session.conn_id, session.shape.is_deflating
+        for channel in session.channels:
+            channel.remove_socket(conn_id)
+            channel.add_socket(conn_id, is_deflating, is_asking or channel.name in filters)
+
+    def silence(self, session: WsSession, now: float) -> list[Effect]:
+        """Send a WebSocket client nothing more on our own: it is being closed, or gone. Its slot is free from now on."""
+        self.wheel.cancel(session)
+        self.fan_outs.forget(session.conn_id)
+        effects = self.socket_delivery.forget(session)
+        if session.extra is not None and session.extra.delayed is not None:
+            self.wheel.cancel(session.extra.delayed)
+        session.keep_alive = session.extra = None
+        channels, session.channels = session.channels, ()
+        self._note_change(channels)
+        for channel in channels:
+            channel.remove_socket(session.conn_id)
+            self._drop_if_empty(channel, effects)
+        return effects
+
     def _note_change(self, channels: Iterable[Channel]) -> None:
         if self.accounts.changed is not None:
             self.accounts.changed.update([channel.name for channel in channels])
@@ -178,6 +268,9 @@ class HoldTable:
         if is_over:
             self.accounts.end(conn_id, hold.traffic)
         effects: list[Effect] = []
+        if isinstance(hold, WsSession):
+            self.sockets_count -= 1
+            return self.silence(hold, now) + self.socket_follower.on_release(hold, now)
         if isinstance(hold, TrackedStream):
             self.streams_count -= 1
             for channel in hold.channels:
@@ -212,10 +305,13 @@ class HoldTable:
         is_wanted = bool(channel.tracked)
         if item.http_response is not None and channel.responses:
             is_wanted = True
-            effects += self._publish_response(channel.responses.keys(), item.http_response, now, receipt)
+            effects += self._http.publish_response(channel.responses.keys(), item.http_response, now, receipt)
         if item.http_stream is not None:
             is_wanted = is_wanted or bool(channel.chunked or channel.raw)
-            effects += self._publish_stream(channel, item.http_stream, now, receipt)
+            effects += self._http.publish_stream(channel, item.http_stream, now, receipt)
+        if item.ws_message is not None and channel.has_sockets:
+            is_wanted = True
+            effects += self.socket_delivery.publish(channel, item, item.ws_message, now)
         if channel.tracked:
             effects += self.follower.publish(channel, item, now)
         self._books.wanted += is_wanted
@@ -228,7 +324,7 @@ class HoldTable:
         channel = self.subscriptions.channels.get(name)
         if channel is None:
             return []
-        effects = self._deliver(channel, content, now, None)
+        effects = self._http.deliver(channel, content, now, None)
         self._books.wanted += bool(effects or channel.tracked or channel.chunked or channel.raw)
         if channel.tracked:
             item = PublishItem(name, http_stream=HttpStreamFormat(content=content))
@@ -239,112 +335,6 @@ class HoldTable:
         """Go on with what was too much for one turn of the loop."""
         effects = self.fan_outs.resume(now)
         return effects + self.tick(now) if self.wheel.is_behind else effects
-
-    def _publish_response(
-        self, conn_ids: Collection[int], published: HttpResponseFormat, now: float, receipt: Receipt | None
-    ) -> list[Effect]:
-        payloads: Payloads = {}
-
-        def answer(some_ids: Collection[int], now: float) -> list[Effect]:
-            self.receptions.found_responses(some_ids, receipt)
-            if published.action is Action.SEND:
-                return self._answer(some_ids, published, payloads, now, receipt)
-            if published.action is Action.HINT:
-                self._books.end(DELIVERED, len(some_ids), receipt)
-                return self.follower.ask_again(some_ids, now)
-            self._books.end(FILTERED, len(some_ids), receipt)  # `close` has no effect on a long-poll, as in Pushpin
-            return []
-
-        size = 0
-        if published.action is Action.SEND:
-            size = PATCH_BYTES if published.body_patch is not None else len(published.body)
-        weight = 1 if receipt is None else receipt.response_blocks or 1
-        return self.fan_outs.start(answer, conn_ids, size, ANSWERS_MAX_COUNT, now, receipt, weight)
-
-    def _answer(
-        self,
-        conn_ids: Collection[int],
-        published: HttpResponseFormat,
-        payloads: Payloads,
-        now: float,
-        receipt: Receipt | None,
-    ) -> list[Effect]:
-        """Answer these long-polls, none of which has a filter."""
-        holds = [hold for conn_id in conn_ids if isinstance(hold := self.holds[conn_id], ResponseHold)]
-        if published.content_filters:
-            self._books.end(UNFIT, len(holds), receipt)
-            effects = refuse_responses(
-                [hold for hold in holds if hold.request.is_debug], mismatch_text((), published.content_filters)
-            )
-        else:
-            effects = answer_responses(holds, published, payloads, receipt)
-        return effects + self.release_all(effects, now)
-
-    def _publish_stream(
-        self, channel: Channel, published: HttpStreamFormat, now: float, receipt: Receipt | None
-    ) -> list[Effect]:
-        if published.action is Action.SEND and not published.content_filters:
-            return self._deliver(channel, published.content, now, receipt)
-        is_fit = not published.content_filters
-        text = "" if is_fit else mismatch_text((), published.content_filters or ())
-
-        def act(some_ids: Collection[int], now: float) -> list[Effect]:
-            self.receptions.found_streams(some_ids, receipt)
-            holds = [hold for conn_id in some_ids if isinstance(hold := self.holds[conn_id], StreamHold)]
-            if not is_fit:
-                self._books.end(UNFIT, len(some_ids), receipt)
-                effects = end_streams([hold for hold in holds if hold.shape.is_debug], text)
-            elif published.action is Action.CLOSE:
-                effects = end_streams(holds, is_item=True, receipt=receipt)
-            else:  # without a next link there is nothing that a hint could do
-                self._books.end(FILTERED, len(some_ids), receipt)
-                return []
-            return effects + self.release_all(effects, now)
-
-        effects: list[Effect] = []
-        for conn_ids in (channel.chunked, channel.raw):
-            if conn_ids:
-                effects += self.fan_outs.start(act, conn_ids.keys(), 0, STREAMS_MAX_COUNT, now, receipt)
-        return effects
-
-    def _deliver(self, channel: Channel, content: bytes, now: float, receipt: Receipt | None) -> list[Effect]:
-        """Send content into the channel's streams."""
-        if not self.is_paced:
-            channel.sent_at = now
-        effects: list[Effect] = []
-        if channel.chunked:
-            payload = encode_chunk(content) if content else b""  # an empty chunk would end the body
-            effects = self._write(channel.chunked.keys(), payload, now, receipt)
-        if channel.raw:
-            effects += self._write(channel.raw.keys(), content, now, receipt)
-        return effects
-
-    def _write(self, conn_ids: Collection[int], payload: bytes, now: float, receipt: Receipt | None) -> list[Effect]:
-        is_small = len(conn_ids) <= STREAMS_MAX_COUNT and len(payload) <= SMALL_BYTES
-        if is_small and not self.fan_outs.queue and not self.is_paced:  # no fan-out at all, for most items
-            return self._send(conn_ids, payload, receipt)
-
-        def deliver(some_ids: Collection[int], now: float) -> list[Effect]:
-            if self.is_paced:
-                self._put_off_keep_alives(some_ids, now)
-            return self._send(some_ids, payload, receipt)
-
-        weight = 1 if receipt is None else receipt.stream_blocks or 1
-        return self.fan_outs.start(deliver, conn_ids, len(payload), STREAMS_MAX_COUNT, now, receipt, weight)
-
-    def _send(self, conn_ids: Collection[int], payload: bytes, receipt: Receipt | None) -> list[Effect]:
-        self.receptions.found_streams(conn_ids, receipt)
-        if payload:
-            return [Deliver(payload, conn_ids, receipt=receipt)]
-        self._books.end(DELIVERED, len(conn_ids), receipt)
-        return []
-
-    def _put_off_keep_alives(self, conn_ids: Collection[int], now: float) -> None:
-        """Begin these streams' periods again. Without a limit on the rate the channel's `sent_at` says it for all."""
-        for conn_id in conn_ids:
-            hold = self.holds[conn_id]
-            if isinstance(hold, StreamHold) and hold.shape.keep_alive and not hold.shape.is_interval:
-                self._schedule_keep_alive(hold, now)
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due: keep-alives, timeout responses, the end of lingering channels. Much of it: see `resume`."""
@@ -362,6 +352,8 @@ class HoldTable:
                     timeouts.append(_time_out(record))
             elif isinstance(record, Channel):
                 self._drop_if_empty(record, ended)
+            elif (handle := self.due_handlers.get(type(record))) is not None:
+                caught_up += handle(record, now)
             else:
                 caught_up += self.follower.on_due(record, now)
         for shape, conn_ids in keep_alives.items():
@@ -376,7 +368,7 @@ class HoldTable:
         shape = hold.shape
         if isinstance(hold, TrackedStream):
             if hold.state is RECEIVING:
-                self._schedule_keep_alive(hold, now)
+                self.schedule_keep_alive(hold, now)
                 return False
             sent_at = max(hold.sent_at.values(), default=0.0)
         else:
@@ -384,12 +376,12 @@ class HoldTable:
         if shape.is_interval:
             sent_at = 0.0
         if sent_at + shape.keep_alive_s - 1 > now:
-            self._schedule_keep_alive(hold, sent_at)
+            self.schedule_keep_alive(hold, sent_at)
             return False
-        self._schedule_keep_alive(hold, now)
+        self.schedule_keep_alive(hold, now)
         return True
 
-    def _schedule_keep_alive(self, hold: StreamHold, since: float) -> None:
+    def schedule_keep_alive(self, hold: StreamHold, since: float) -> None:
         self.wheel.schedule(hold, since + hold.shape.keep_alive_s - self._jitter())
 
     def release_all(self, effects: Iterable[Effect], now: float) -> list[Effect]:
@@ -405,7 +397,7 @@ class HoldTable:
         self._add(stream)
         self.streams_count += 1
         if stream.shape.keep_alive:
-            self._schedule_keep_alive(stream, now)
+            self.schedule_keep_alive(stream, now)
 
     def reshape(self, stream: StreamHold, shape: StreamShape, is_quiet: bool, now: float) -> None:
         """Give a stream another keep-alive, or none. If it has been quiet until now, the time of the old one counts."""
@@ -413,7 +405,7 @@ class HoldTable:
         if not shape.keep_alive:
             self.wheel.cancel(stream)
         elif stream.slot is None or not is_quiet:
-            self._schedule_keep_alive(stream, now)
+            self.schedule_keep_alive(stream, now)
 
     def _add(self, hold: Hold) -> None:
         missing_count = hold.conn_id + 1 - len(self.holds)

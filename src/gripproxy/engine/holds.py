@@ -11,6 +11,7 @@ from gripproxy.engine.timer_wheel import Slot
 from gripproxy.engine.tracking import Tracking
 from gripproxy.engine.traffic import RouteTraffic
 from gripproxy.engine.updates import PollGroup
+from gripproxy.engine.ws_session import WsSession
 from gripproxy.protocol.http1 import Headers, encode_chunk
 from gripproxy.protocol.link_url import LinkUrl
 from gripproxy.protocol.publish_item import PublishItem
@@ -147,4 +148,4 @@ class ResponseHold:
         return self.request.traffic
 
 
-Hold = StreamHold | ResponseHold
+Hold = StreamHold | ResponseHold | WsSession

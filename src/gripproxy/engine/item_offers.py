@@ -14,6 +14,7 @@ from gripproxy.engine.holds import HOLDING, QUEUE_MAX_COUNT, STALLED, ResponseHo
 from gripproxy.engine.link_requests import LinkRequests
 from gripproxy.engine.subscriptions import Channel
 from gripproxy.engine.tracking import Conflict, Mismatch
+from gripproxy.engine.ws_session import WsSession
 from gripproxy.errors import FilterError, PatchError
 from gripproxy.protocol.http1 import encode_chunk
 from gripproxy.protocol.network_filter import FilterRun
@@ -58,7 +59,7 @@ class ItemOffers:
     """Offers items to tracked holds, and keeps the books of it."""
 
     def __init__(self, holds: HoldTable, requests: LinkRequests, owner: OfferOwner) -> None:
-        self.checks = FilterChecks(requests, holds.wheel, self._on_verdict)
+        self.checks = FilterChecks(requests, holds.wheel)
         self._unfit_said_at = float("-inf")
         self._holds = holds
         self._owner = owner
@@ -121,7 +122,7 @@ class ItemOffers:
             return self._pass_over(stream, item, error, now)
         if isinstance(content, FilterRun):
             self._books.pending += 1
-            return self.checks.start(stream, item, content, now)
+            return self.checks.start(stream, item, content, self._on_verdict, now)
         return self._act_on_stream(stream, item, published.action, content, parts, now)
 
     def _act_on_stream(
@@ -221,7 +222,7 @@ class ItemOffers:
             return self._pass_over(hold, item, error, now)
         if isinstance(body, FilterRun):
             self._books.pending += 1
-            return self.checks.start(hold, item, body, now)
+            return self.checks.start(hold, item, body, self._on_verdict, now)
         return self._act_on_response(hold, item, published, body, now)
 
     def _act_on_response(
@@ -242,7 +243,7 @@ class ItemOffers:
     ) -> list[Effect]:
         """Send no item that does not fit; a debug route's client hears why and is ended. Logged once a second."""
         self._books.end(UNFIT, 1, item.receipt)
-        text = _error_text(error)
+        text = error_text(error)
         logs: list[Effect] = []
         if now - self._unfit_said_at >= 1.0:
             self._unfit_said_at = now
@@ -265,6 +266,7 @@ class ItemOffers:
     def _on_verdict(self, check: Check, content: bytes | None, error: FilterError | None, now: float) -> list[Effect]:
         """Go on with a hold whose item was checked, and with the items behind it."""
         hold, item = check.hold, check.item
+        assert not isinstance(hold, WsSession)
         effects: list[Effect] = []
         self._books.pending -= 1
         if error is not None:
@@ -330,5 +332,5 @@ def _delivered(parts: Parts, receipt: Receipt | None) -> list[Effect]:
     ]
 
 
-def _error_text(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     return str(error) if isinstance(error, Mismatch) else f"filter error: {error}"

@@ -1,18 +1,35 @@
 """Requests of our own on their way: who made each one, and so who hears what comes of it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.effects import AskLink, Effect
 from gripproxy.engine.events import LinkDone, LinkFailed
+from gripproxy.engine.traffic import RouteTraffic
 from gripproxy.errors import InternalError
 from gripproxy.protocol.http1 import NONE, SIZED, Headers, encode_request_head
 from gripproxy.protocol.link_url import LinkUrl
 from gripproxy.protocol.origin_request import OriginRequests
+from gripproxy.protocol.route import Route
 from gripproxy.protocol.route_target import Target
 
 LinkHandler = Callable[[Any, float], list[Effect]]  # the event, now
+
+
+class Asker(Protocol):
+    """On whose behalf a request is made: a client's request, or a WebSocket client's shape."""
+
+    @property
+    def route(self) -> Route: ...
+
+    @property
+    def target(self) -> Target | None: ...
+
+    @property
+    def traffic(self) -> RouteTraffic: ...
+
+    @property
+    def url(self) -> LinkUrl: ...
 
 
 class LinkRequests:
@@ -30,7 +47,7 @@ class LinkRequests:
     def send(
         self,
         on_event: LinkHandler,
-        request: ClientRequest,
+        request: Asker,
         url: LinkUrl,
         way: tuple[bytes, Target],
         now: float,
@@ -39,7 +56,7 @@ class LinkRequests:
         headers: Headers | None = None,
         body: bytes = b"",
     ) -> AskLink:
-        """Make a request to the path and target of `way`, on behalf of a client's `request`.
+        """Make a request to the path and target of `way`, on behalf of `request`.
 
         Args:
             on_event: called with each event of the link until the last one, or until `forget`.
@@ -69,7 +86,7 @@ class LinkRequests:
         return self._handlers.pop(link_id, None) is not None
 
 
-def way_to(request: ClientRequest, url: LinkUrl) -> tuple[bytes, tuple[Target, ...]]:
+def way_to(request: Asker, url: LinkUrl) -> tuple[bytes, tuple[Target, ...]]:
     """Say with which path, and where, a URL is asked for that an origin has named.
 
     One that leads to where the request itself went takes the same route; its path is rewritten if it is a public one,

@@ -7,6 +7,8 @@ from typing import Protocol
 from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.subscriptions import Channel
 from gripproxy.engine.traffic import RouteTraffic
+from gripproxy.engine.ws_session import WsSession
+from gripproxy.protocol.connection_id import ConnectionIds
 from gripproxy.protocol.link_url import LinkUrl
 from gripproxy.protocol.telemetry import Outcome
 
@@ -50,6 +52,18 @@ class Observer(Protocol):
         """A request for a held stream's next part was answered, or failed. Others may have shared it."""
         ...
 
+    def on_socket(self, session: WsSession) -> None:
+        """A WebSocket client was accepted: it is held from now on."""
+        ...
+
+    def on_subscribe(self, session: WsSession, channel: Channel) -> None:
+        """A WebSocket client got one more channel."""
+        ...
+
+    def connection_id(self, conn_id: int) -> bytes:
+        """Give the UUID by which the origin knows a WebSocket client, from its request to its end."""
+        ...
+
     def on_end(self, conn_id: int, traffic: RouteTraffic) -> None:
         """A connection, as statistics count them, is over."""
         ...
@@ -64,4 +78,9 @@ class Nobody:
         self, conn_id: int, request: ClientRequest, mode: str, channels: Sequence[Channel], is_retry: bool
     ) -> None: ...
     def on_link(self, conn_id: int, request: ClientRequest, url: LinkUrl, outcome: Outcome, answer: Answer) -> None: ...
+    def on_socket(self, session: WsSession) -> None: ...
+    def on_subscribe(self, session: WsSession, channel: Channel) -> None: ...
+    def connection_id(self, conn_id: int) -> bytes:
+        return ConnectionIds(0, 0).encode(conn_id, 1).encode()
+
     def on_end(self, conn_id: int, traffic: RouteTraffic) -> None: ...

@@ -6,7 +6,8 @@ from gripproxy.engine.accounts import Accounts
 from gripproxy.engine.books import OVER_RATE
 from gripproxy.engine.holds import Hold, ResponseHold
 from gripproxy.engine.traffic import RouteTraffic
-from gripproxy.protocol.item_blocks import RESPONSE, STREAM, blocks_by_transport
+from gripproxy.engine.ws_session import WsSession
+from gripproxy.protocol.item_blocks import MESSAGE, RESPONSE, STREAM, blocks_by_transport
 from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.protocol.receipt import Receipt
 from gripproxy.protocol.telemetry import Traffic
@@ -38,10 +39,11 @@ class Receptions:
         blocks = blocks_by_transport(item, self.block_bytes)
         item.receipt.response_blocks = blocks.get(RESPONSE, 0)
         item.receipt.stream_blocks = blocks.get(STREAM, 0)
+        item.receipt.message_blocks = blocks.get(MESSAGE, 0)
 
     def found_responses(self, conn_ids: Collection[int], receipt: Receipt | None) -> None:
         """Count these long-polls as receivers of an item."""
-        self._books.found(len(conn_ids), 0, receipt)
+        self._books.found(len(conn_ids), 0, 0, receipt)
         self._count(SENT, conn_ids)
         self._count(RESPONSES_SENT, conn_ids)
         if receipt is not None and receipt.response_blocks:
@@ -49,18 +51,29 @@ class Receptions:
 
     def found_streams(self, conn_ids: Collection[int], receipt: Receipt | None) -> None:
         """Count these streams as receivers of an item."""
-        self._books.found(0, len(conn_ids), receipt)
+        self._books.found(0, len(conn_ids), 0, receipt)
         self._count(SENT, conn_ids)
         if receipt is not None and receipt.stream_blocks:
             self._count_blocks(conn_ids, receipt.stream_blocks)
 
+    def found_messages(self, conn_ids: Collection[int], receipt: Receipt | None) -> None:
+        """Count these WebSocket clients as receivers of an item."""
+        self._books.found(0, 0, len(conn_ids), receipt)
+        self._count(SENT, conn_ids)
+        if receipt is not None and receipt.message_blocks:
+            self._count_blocks(conn_ids, receipt.message_blocks)
+
     def on_over(self, conn_ids: Collection[int], receipt: Receipt | None) -> None:
         """Count these as receivers that miss an item, as too much waits: see `Pacing`."""
-        responses = [conn_id for conn_id in conn_ids if isinstance(self._holds[conn_id], ResponseHold)]
+        holds = self._holds
+        responses = [conn_id for conn_id in conn_ids if isinstance(holds[conn_id], ResponseHold)]
+        messages = [conn_id for conn_id in conn_ids if isinstance(holds[conn_id], WsSession)]
         if responses:
             self.found_responses(responses, receipt)
-        if len(responses) < len(conn_ids):
-            self.found_streams(list(set(conn_ids).difference(responses)), receipt)
+        if messages:
+            self.found_messages(messages, receipt)
+        if len(responses) + len(messages) < len(conn_ids):
+            self.found_streams(list(set(conn_ids).difference(responses, messages)), receipt)
         self._books.end(OVER_RATE, len(conn_ids), receipt)
 
     def by_route(self, conn_ids: Collection[int]) -> Mapping[str, Collection[int]]:

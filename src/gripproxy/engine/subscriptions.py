@@ -17,7 +17,8 @@ class Channel:
     `chunked` and `raw` are streams of HTTP/1.1 and HTTP/1.0 clients, which get the same content in other bytes;
     `responses` are long-polls. `tracked` are holds of either kind that need a look of their own at each item: they
     are in none of the others. `sockets` and `deflating` are WebSocket clients, without and with compression; `choosy`
-    are those that have filters, which are in neither of the two. `sent_at` is when the streams last got an item, in monotonic seconds.
+    are those that have filters, which are in neither of the two. `sent_at` is when the streams last got an item, in
+    monotonic seconds.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Channel:
     deflating: ConnIds | None = None
     choosy: ConnIds | None = None
     sent_at: float = 0.0
+    framed_at: float = 0.0
     alone: "tuple[Channel, ...]" = ()  # (self,), shared by every hold that has just this channel
     slot: Slot | None = None  # the timer wheel's, while the channel lingers without subscribers
     polls_count: int = 0  # long-polls among `tracked`
@@ -60,16 +62,34 @@ class Channel:
         self.tracked = _without(self.tracked, conn_id)
         self.polls_count -= is_response
 
+    def add_socket(self, conn_id: int, is_deflating: bool, is_choosy: bool) -> None:
+        if is_choosy:
+            self.choosy = _with(self.choosy, conn_id)
+        elif is_deflating:
+            self.deflating = _with(self.deflating, conn_id)
+        else:
+            self.sockets = _with(self.sockets, conn_id)
+
+    def remove_socket(self, conn_id: int) -> None:
+        self.sockets = _without(self.sockets, conn_id)
+        self.deflating = _without(self.deflating, conn_id)
+        self.choosy = _without(self.choosy, conn_id)
+
     @property
-    def counts(self) -> tuple[int, int]:
-        """How many streams and how many long-polls listen."""
+    def has_sockets(self) -> bool:
+        return bool(self.sockets or self.deflating or self.choosy)
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """How many streams, how many long-polls and how many WebSockets listen."""
         tracked_count = len(self.tracked or ()) - self.polls_count
         streams_count = len(self.chunked or ()) + len(self.raw or ()) + tracked_count
-        return streams_count, len(self.responses or ()) + self.polls_count
+        sockets_count = len(self.sockets or ()) + len(self.deflating or ()) + len(self.choosy or ())
+        return streams_count, len(self.responses or ()) + self.polls_count, sockets_count
 
     @property
     def is_empty(self) -> bool:
-        return not (self.chunked or self.raw or self.responses or self.tracked)
+        return not (self.chunked or self.raw or self.responses or self.tracked or self.has_sockets)
 
 
 class Subscriptions:

@@ -80,13 +80,11 @@ class WsShapes:
 class WsExtra:
     """What only some sessions have.
 
-    `filters` are those of channels that have any, by name; `meta` is what filters know of the client. `implicit` are
-    channels that the route's target subscribes by itself. `keep_alive` and `delayed` are deadlines of their own.
+    `filters` are those of channels that have any, by name; `meta` is what filters know of the client.
     """
 
     filters: dict[str, tuple[str, ...]] = field(default_factory=dict)
     meta: dict[str, str] = field(default_factory=dict)
-    implicit: frozenset[str] = frozenset()
     delayed: "WsTimed | None" = None
 
 
@@ -112,6 +110,16 @@ class WsSession:
     def traffic(self) -> RouteTraffic:
         """Its route's."""
         return self.shape.traffic
+
+    @property
+    def request(self) -> WsShape:
+        """On whose behalf servers are asked."""
+        return self.shape
+
+    @property
+    def url(self) -> LinkUrl:
+        """What the client asked for."""
+        return self.shape.url
 
     def rare(self) -> WsExtra:
         """Give `extra`, made if it is not there yet."""

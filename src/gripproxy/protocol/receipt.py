@@ -12,13 +12,14 @@ class Receipt:
     """Counts of an item's receivers. `number` is its `receipt_number`.
 
     Those whose bytes wait for a slow client count as delivered. `open_count` fan-outs of it are unfinished.
-    `response_blocks` and `stream_blocks` are the item's size for a receiver, if blocks are counted.
+    `response_blocks`, `stream_blocks` and `message_blocks` are the item's size for a receiver, if blocks are counted.
     """
 
     __slots__ = (
         "delivered",
         "dropped",
         "filtered",
+        "message_blocks",
         "messages",
         "number",
         "open_count",
@@ -39,6 +40,7 @@ class Receipt:
         self.open_count = 0
         self.response_blocks = 0
         self.stream_blocks = 0
+        self.message_blocks = 0
 
     @property
     def is_done(self) -> bool:
