@@ -1,5 +1,6 @@
 """Lets a test of the engine read like a conversation: short words for requests, answers and items."""
 
+from base64 import b64encode
 from collections.abc import Collection
 
 from gripproxy.engine.client_request import ClientRequest
@@ -10,6 +11,7 @@ from gripproxy.engine.events import (
     ClientGone,
     ClockTicked,
     Continued,
+    FramesCame,
     ItemPublished,
     LinkAnswered,
     LinkBodyCame,
@@ -19,12 +21,15 @@ from gripproxy.engine.events import (
     OriginBodyCollected,
     OriginFailed,
     OriginFailure,
+    OriginFramesCame,
+    OriginSocketGone,
     PacingDue,
     RequestArrived,
     UpdatesDue,
 )
 from gripproxy.engine.hold_table import HoldTable
 from gripproxy.engine.holds import ResponseHold
+from gripproxy.errors import WebSocketError
 from gripproxy.protocol.http1 import BodyFraming, Headers, RequestHead, ResponseHead, check_response
 from gripproxy.protocol.instruct import ChannelInstruct, HoldMode, Instruct, KeepAlive
 from gripproxy.protocol.last_ids import LastIds
@@ -32,6 +37,8 @@ from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpStreamFormat
 from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.protocol.routes import parse_routes
+from gripproxy.protocol.websocket_frame import Frame
+from gripproxy.protocol.websocket_handshake import accept_of
 from gripproxy.settings import Settings
 
 STREAM: Headers = [(b"Content-Type", b"text/plain"), (b"Grip-Hold", b"stream"), (b"Grip-Channel", b"news")]
@@ -73,6 +80,24 @@ def long_poll(conn_id: int, given: Instruct, head: RequestHead | None = None, is
     """Make a hold of an instruct."""
     asked = client(head, is_debug=is_debug)
     return ResponseHold(conn_id, (), asked, given.status, given.reason, given.headers, given.body)
+
+
+def socket_request(target: bytes = b"/", *more: tuple[bytes, bytes]) -> RequestHead:
+    """Make the head of a WebSocket client's request, with the key of RFC 6455 section 1.3."""
+    headers = [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"), (b"Sec-WebSocket-Version", b"13")]
+    key = (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ==")
+    return request(target, upgrade=b"websocket", headers=[*headers, key, *more])
+
+
+def accepting(extensions: bytes = b"grip", more: Headers | None = None) -> ResponseHead:
+    """Make a WebSocket origin's answer to the key that a core without randomness makes."""
+    headers = [
+        (b"Upgrade", b"websocket"),
+        (b"Connection", b"Upgrade"),
+        (b"Sec-WebSocket-Accept", accept_of(b64encode(bytes(16)))),
+        (b"Sec-WebSocket-Extensions", extensions),
+    ]
+    return check_response(101, b"Switching Protocols", headers + (more or []), is_head=False)
 
 
 def stream(channel: bytes = b"news", *more: tuple[bytes, bytes]) -> Headers:
@@ -204,6 +229,20 @@ class Conversation:
         if body:
             self.link_sends(link_id, body)
         return self.link_ends(link_id)
+
+    def opens_socket(self, conn_id: int, extensions: bytes = b"grip", more: Headers | None = None) -> list[Effect]:
+        """Go all the way from a WebSocket request to the 101 of a WebSocket origin; give the last step's effects."""
+        self.asks(conn_id, socket_request())
+        return self.core.handle(OriginAnswered(conn_id, accepting(extensions, more)), self.now)
+
+    def client_sends(self, conn_id: int, *frames: Frame, error: WebSocketError | None = None) -> list[Effect]:
+        return self.core.handle(FramesCame(conn_id, list(frames), error), self.now)
+
+    def origin_speaks(self, conn_id: int, *frames: Frame, error: WebSocketError | None = None) -> list[Effect]:
+        return self.core.handle(OriginFramesCame(conn_id, list(frames), error), self.now)
+
+    def origin_leaves(self, conn_id: int) -> list[Effect]:
+        return self.core.handle(OriginSocketGone(conn_id, "it closed the connection"), self.now)
 
     def is_told_to_update(self, names: list[str] | None) -> list[Effect]:
         return self.core.handle(ChannelsStale(names), self.now)

@@ -9,7 +9,9 @@ from gripproxy.engine.exchange import ProxyRules
 from gripproxy.errors import ClientError
 from gripproxy.protocol.client_claims import is_forbidden_events
 from gripproxy.protocol.jsonp import decode_jsonp
+from gripproxy.protocol.reason_phrase import reason_phrase
 from gripproxy.protocol.route import Route
+from gripproxy.protocol.websocket_handshake import check_handshake, is_handshake
 
 CHECK_NOTICE = "gripproxy, a GRIP proxy in place of Pushpin. License: Apache 2.0."  # what Pushpin-Check asks for
 NO_ROUTE = Route(domain="", id="", targets=())  # of a request that is answered for want of one
@@ -26,10 +28,8 @@ class Refusal:
 def admit(event: RequestArrived, rules: ProxyRules) -> tuple[ClientRequest, Refusal | None]:
     """Find a request's route; or answer it, where there is none or it must not go there."""
     head, settings, claims = event.head, rules.settings, rules.requests.claims
-    if head.upgrade is not None and head.upgrade.lower() == b"websocket":
-        common = rules.accounts.traffic.of("")
-        request = ClientRequest(head, event.client_ip, event.is_https, NO_ROUTE, is_debug=False, traffic=common)
-        return request, _refuse(event, 501, "WebSocket is not supported by this version.", request)
+    if is_handshake(head):
+        return _admit_socket(event, rules)
     is_https = event.is_https or claims.is_marked_https(head, event.client_ip)
     route_id = claims.wanted_route(head)
     route = rules.routes.find(head.host_name, is_https, head.path, is_websocket=False, route_id=route_id)
@@ -53,6 +53,36 @@ def admit(event: RequestArrived, rules: ProxyRules) -> tuple[ClientRequest, Refu
     for target in route.targets:
         if target.over_http and is_forbidden_events(request.meant, target, is_trusted):
             return request, _refuse(event, 403, "Client not allowed to send WebSocket events directly.", request)
+    return request, None
+
+
+def _admit_socket(event: RequestArrived, rules: ProxyRules) -> tuple[ClientRequest, Refusal | None]:
+    """Do the same for a WebSocket client's request."""
+    head, settings, claims = event.head, rules.settings, rules.requests.claims
+    is_https = event.is_https or claims.is_marked_https(head, event.client_ip)
+    route = rules.routes.find(
+        head.host_name, is_https, head.path, is_websocket=True, route_id=claims.wanted_route(head)
+    )
+    settled = NO_ROUTE if route is None else route
+    request = ClientRequest(
+        head,
+        event.client_ip,
+        is_https,
+        settled,
+        settings.debug or settled.debug,
+        is_trusted=claims.is_trusted(head),
+        is_websocket=True,
+        traffic=rules.accounts.traffic.of(settled.id if settled.is_id_explicit else ""),
+    )
+    head.is_keep_alive = False
+    try:
+        check_handshake(head)
+    except ClientError as error:
+        return request, _refuse(event, error.status, str(error), request)
+    if route is None:
+        text = f"No route for host: {head.host_name}" if request.is_debug else "Route not found"
+        payload, is_persistent = request.answer(502, reason_phrase(502), [], text.encode() + b"\n")
+        return request, Refusal(Respond(event.conn_id, payload, is_persistent), 502)
     return request, None
 
 

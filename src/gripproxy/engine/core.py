@@ -13,6 +13,7 @@ from gripproxy.engine.events import (
     ContentPublished,
     Continued,
     Event,
+    FramesCame,
     ItemPublished,
     LinkAnswered,
     LinkBodyCame,
@@ -21,7 +22,10 @@ from gripproxy.engine.events import (
     OriginAnswered,
     OriginBodyCollected,
     OriginFailed,
+    OriginFramesCame,
+    OriginSocketGone,
     PacingDue,
+    ReaderCaughtUp,
     RelayDone,
     RequestArrived,
     UpdatesDue,
@@ -34,6 +38,8 @@ from gripproxy.engine.rate_budget import Alone, RateBoard, RateBudget
 from gripproxy.engine.sessions import Sessions
 from gripproxy.engine.traffic import RouteTraffic
 from gripproxy.engine.updates import BATCH_MAX_COUNT
+from gripproxy.engine.web_sockets import WebSockets
+from gripproxy.engine.ws_handshake import Handshake
 from gripproxy.errors import InternalError
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.origin_request import OriginRequests
@@ -69,7 +75,7 @@ class Core:
         self.holds.receptions.block_bytes = max(0, settings.message_block_size)
         if settings.message_rate > 0:
             self.holds.pace(RateBudget(settings.message_rate, rate_board or Alone()), settings.message_hwm)
-        self.exchanges: dict[int, Exchange] = {}
+        self.exchanges: dict[int, Exchange | Handshake] = {}
         self.sessions = Sessions(
             self.holds,
             requests,
@@ -79,8 +85,11 @@ class Core:
             settings.connection_subscription_max,
             -(-BATCH_MAX_COUNT // settings.workers),
         )
+        self.sockets = WebSockets(
+            self.holds, self.sessions.requests, self.sessions.offers.checks, requests, settings, jitter
+        )
         self._is_continuing = False  # a `Continue` is on its way
-        self._rules = ProxyRules(settings, routes, requests, self.sessions, self.accounts)
+        self._rules = ProxyRules(settings, routes, requests, self.sessions, self.accounts, self.sockets)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Advance, and say what is to be done.
@@ -122,9 +131,16 @@ class Core:
             accounts.observer.on_answer(conn_id, request, Outcome.ANSWERED, answer)
             accounts.end(conn_id, request.traffic)
             return [refusal.respond]
-        exchange = Exchange(conn_id, request, self._rules, event.is_request_done, Answer(now))
+        exchange: Exchange | Handshake
+        if request.is_websocket:
+            exchange = Handshake(conn_id, request, self._rules, Answer(now), self._on_handshake_closed)
+        else:
+            exchange = Exchange(conn_id, request, self._rules, event.is_request_done, Answer(now))
         self.exchanges[conn_id] = exchange
         return self._settle(exchange, exchange.start(now))
+
+    def _on_handshake_closed(self, handshake: Handshake) -> None:
+        self._settle(handshake, [])
 
     def _ask_again(self, hold: ResponseHold, now: float) -> list[Effect]:
         """Take up the request of a long-poll again, from the beginning."""
@@ -143,8 +159,8 @@ class Core:
             raise InternalError(f"connection {event.conn_id} without a request got {type(event).__name__}")
         return self._settle(exchange, exchange.handle(event, now))
 
-    def _settle(self, exchange: Exchange, effects: list[Effect]) -> list[Effect]:
-        if exchange.state is ExchangeState.CLOSED:
+    def _settle(self, exchange: Exchange | Handshake, effects: list[Effect]) -> list[Effect]:
+        if exchange.state is ExchangeState.CLOSED and self.exchanges.get(exchange.conn_id) is exchange:
             conn_id, request, answer = exchange.conn_id, exchange.request, exchange.answer
             del self.exchanges[conn_id]
             outcome = Outcome.HELD
@@ -161,7 +177,21 @@ class Core:
             request = exchange.request
             self.accounts.observer.on_answer(event.conn_id, request, Outcome.FAILED, exchange.answer)
             self.accounts.end(event.conn_id, request.traffic)
+            if isinstance(exchange, Handshake):
+                return exchange.leave(now)
         return self.holds.release(event.conn_id, now)
+
+    def _on_frames(self, event: FramesCame, now: float) -> list[Effect]:
+        return self.sockets.on_frames(event, now)
+
+    def _on_origin_frames(self, event: OriginFramesCame, now: float) -> list[Effect]:
+        return self.sockets.on_origin_frames(event, now)
+
+    def _on_origin_gone(self, event: OriginSocketGone, now: float) -> list[Effect]:
+        return self.sockets.on_origin_gone(event, now)
+
+    def _on_reader(self, event: ReaderCaughtUp, now: float) -> list[Effect]:
+        return self.sockets.on_reader(event, now)
 
     def _on_item(self, event: ItemPublished, now: float) -> list[Effect]:
         return self._continue(self.holds.publish(event.item, now))
@@ -209,6 +239,10 @@ _ON: dict[type, Callable[[Core, Any, float], list[Effect]]] = {
     LinkBodyCame: Core._on_link,
     LinkDone: Core._on_link,
     LinkFailed: Core._on_link,
+    FramesCame: Core._on_frames,
+    OriginFramesCame: Core._on_origin_frames,
+    OriginSocketGone: Core._on_origin_gone,
+    ReaderCaughtUp: Core._on_reader,
     ChannelsStale: Core._on_stale,
     UpdatesDue: Core._on_updates_due,
     PacingDue: Core._on_pacing_due,

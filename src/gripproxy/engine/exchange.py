@@ -18,6 +18,7 @@ from gripproxy.engine.events import (
 )
 from gripproxy.engine.observer import Answer
 from gripproxy.engine.sessions import Sessions, check_links
+from gripproxy.engine.web_sockets import WebSockets
 from gripproxy.errors import FilterError, InternalError, OriginError
 from gripproxy.protocol import test_target
 from gripproxy.protocol.filters import response_filter
@@ -70,6 +71,7 @@ class ProxyRules:
     requests: OriginRequests
     sessions: Sessions
     accounts: Accounts
+    sockets: WebSockets
 
 
 def _may_begin_large(headers: Headers) -> bool:
