@@ -14,7 +14,7 @@ def options(*argv: str) -> argparse.Namespace:
 def test_proxy_gets_one_route_to_the_origin() -> None:
     """The demo is the ordinary program with an ordinary route: nothing in the proxy knows about it."""
     arguments = command.proxy_arguments(options(), origin_port=4321)
-    assert arguments == ["--port", "127.0.0.1:7999", "--route", "* 127.0.0.1:4321", "--loglevel", "1"]
+    assert arguments == ["--port", "127.0.0.1:7999", "--route", "* 127.0.0.1:4321,over_http", "--loglevel", "1"]
 
 
 def test_proxy_gets_what_was_asked_for() -> None:
@@ -23,7 +23,7 @@ def test_proxy_gets_what_was_asked_for() -> None:
         "--host", "0.0.0.0", "--port", "81", "--id", "2", "--workers", "3", "--rundir", "/r", "--loglevel", "3"
     )
     assert command.proxy_arguments(asked, origin_port=9) == [
-        *("--port", "0.0.0.0:81", "--route", "* 127.0.0.1:9", "--loglevel", "3"),
+        *("--port", "0.0.0.0:81", "--route", "* 127.0.0.1:9,over_http", "--loglevel", "3"),
         *("--id", "2", "--workers", "3", "--rundir", "/r"),
     ]
 
@@ -34,13 +34,14 @@ def test_banner_has_lines_to_paste() -> None:
     assert lines[1] == "gripproxy demo: open http://localhost:8080/ in a browser, or paste into other terminals:"
     assert lines[3] == "  hold a stream      curl -N 'http://localhost:8080/stream?channel=demo'"
     assert lines[4] == "  hold a long-poll   curl 'http://localhost:8080/poll?channel=demo'"
-    assert lines[5].startswith("  publish            ")
-    assert lines[5].endswith(r" --no-eol demo $'data: hello from the terminal\n\n'")
-    assert lines[6].endswith(
+    assert lines[5] == "  open a WebSocket   ws://localhost:8080/chat?channel=demo"
+    assert lines[6].startswith("  publish            ")
+    assert lines[6].endswith(r" --no-eol demo $'data: hello from the terminal\n\n'")
+    assert lines[7].endswith(
         r"""-d '{"items":[{"channel":"demo","http-stream":{"content":"data: hello\n\n"}}]}' """ + "\\"
     )
-    assert lines[7].strip() == "http://127.0.0.1:5561/publish/"
-    assert lines[8] == "  look at it live    http://127.0.0.1:5561/dashboard"
+    assert lines[8].strip() == "http://127.0.0.1:5561/publish/"
+    assert lines[9] == "  look at it live    http://127.0.0.1:5561/dashboard"
 
 
 def test_instance_number_moves_every_publish_port() -> None:

@@ -63,15 +63,19 @@ def test_channel_cannot_smuggle_headers_or_parameters(query: str) -> None:
     assert ask("GET", f"/stream?channel={query}").status == 400
 
 
-def test_publish_makes_one_item_for_both_holds() -> None:
-    """One item reaches the stream panel and ends the long-poll."""
+def test_publish_makes_one_item_for_all_holds() -> None:
+    """One item reaches the stream, ends the long-poll and is a message on the WebSocket."""
     publisher = Publisher()
     reply = ask("POST", "/publish", publisher, json.dumps({"channel": "demo", "text": "a\nb"}).encode(), JSON_TYPE)
     assert (reply.status, reply.body) == (200, b"published\n")
     assert publisher.items == [
         {
             "channel": "demo",
-            "formats": {"http-stream": {"content": "data: a\ndata: b\n\n"}, "http-response": {"body": "a\nb\n"}},
+            "formats": {
+                "http-stream": {"content": "data: a\ndata: b\n\n"},
+                "http-response": {"body": "a\nb\n"},
+                "ws-message": {"content": "a\nb"},
+            },
         }
     ]
 
@@ -81,6 +85,7 @@ def test_empty_text_is_still_an_event() -> None:
     assert publish_item("c", "")["formats"] == {
         "http-stream": {"content": "data: \n\n"},
         "http-response": {"body": "\n"},
+        "ws-message": {"content": ""},
     }
 
 
@@ -108,6 +113,47 @@ def test_refusal_of_the_proxy_is_told() -> None:
     assert (reply.status, reply.body) == (502, b"gripproxy did not take the item: Connection refused\n")
 
 
+EVENTS_TYPE = "application/websocket-events"
+
+
+def chat(
+    body: bytes, publish: Publisher | None = None, page_origin: str = "", target: str = "/chat?channel=c"
+) -> Answer:
+    """Send a WebSocket's events as the proxy does."""
+    request = Request("POST", target, EVENTS_TYPE, body, "demo.test:7999", page_origin)
+    return answer(request, b"<page>", publish or Publisher())
+
+
+def test_chat_is_opened_with_grip() -> None:
+    """The answer that makes a WebSocket out of a request."""
+    reply = chat(b"OPEN\r\n", page_origin="http://demo.test:7999")
+    assert reply.status == 200
+    assert dict(reply.headers) == {"Content-Type": EVENTS_TYPE, "Sec-WebSocket-Extensions": "grip"}
+    assert reply.body.startswith(b"OPEN\r\nTEXT ")
+
+
+def test_chat_message_is_published() -> None:
+    """What is said on a WebSocket reaches every panel."""
+    publisher = Publisher()
+    assert chat(b"TEXT 2\r\nhi\r\n", publisher).body == b""
+    assert publisher.items == [publish_item("c", "hi")]
+
+
+def test_chat_is_for_the_demos_own_page() -> None:
+    """Any page that a browser shows may open WebSockets to here; only our own may talk."""
+    publisher = Publisher()
+    for page_origin in ("http://elsewhere.test", "null"):
+        assert chat(b"OPEN\r\nTEXT 2\r\nhi\r\n", publisher, page_origin).status == 403
+    assert publisher.items == []
+
+
+def test_chat_refuses_what_no_proxy_sends() -> None:
+    """A broken body, another type of body, no channel."""
+    assert chat(b"OPEN").status == 400
+    assert chat(b"OPEN\r\n", target="/chat").status == 400
+    assert ask("POST", "/chat?channel=c", body=b"OPEN\r\n", content_type="text/plain").status == 415
+
+
 def test_page_shows_the_publish_command_escaped() -> None:
     """The command holds quotes, and may hold a path with an ampersand."""
     page = load_page("a&b 'x'")
@@ -129,7 +175,8 @@ def test_page_is_the_start() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "target", "status"), [("GET", "/x", 404), ("POST", "/", 405), ("GET", "/publish", 405)]
+    ("method", "target", "status"),
+    [("GET", "/x", 404), ("POST", "/", 405), ("GET", "/publish", 405), ("GET", "/chat?channel=a", 405)],
 )
 def test_other_requests_are_refused(method: str, target: str, status: int) -> None:
     """An origin says no by itself; the proxy passes it on."""

@@ -89,6 +89,33 @@ def test_page_shows_what_is_published_from_it(demo: Demo, browser: Chrome) -> No
     assert complaints(browser) == []
 
 
+def test_page_chats_over_a_websocket(demo: Demo, browser: Chrome) -> None:
+    """Browser to proxy to an origin that knows HTTP only, and back by publishing: to the WebSocket, stream and poll."""
+    browser.get(demo.url)
+    wait_until(shows(browser, "chat-log", "socket open"), "the origin has accepted the WebSocket")
+    wait_until(shows(browser, "chat-state", "held open"), "the page says that the WebSocket is held")
+    wait_until(shows(browser, "stream-log", "stream open"), "the stream's first event is on the page")
+
+    browser.find_element(By.ID, "chat-text").send_keys("said on the socket")
+    browser.find_element(By.CSS_SELECTOR, "#chat-form button").click()
+
+    for log in ("chat-log", "stream-log", "poll-log"):
+        wait_until(shows(browser, log, "said on the socket"), f"what was said is in {log}")
+    publish_from_box(browser, "published to all")
+    wait_until(shows(browser, "chat-log", "published to all"), "the item is on the WebSocket")
+    assert complaints(browser) == []
+
+
+def test_page_of_another_site_cannot_chat(demo: Demo, browser: Chrome) -> None:
+    """The origin lets its own pages in, and browsers tell it truly where a page is from."""
+    browser.get("about:blank")
+    browser.execute_script(
+        "const socket = new WebSocket(arguments[0]); socket.onclose = ({ code }) => { document.title = code; };",
+        f"ws://localhost:{demo.port}/chat?channel=demo",
+    )
+    wait_until(lambda: browser.title == "1006", "the browser is refused")
+
+
 def test_pasted_publish_line_reaches_the_page(demo: Demo, browser: Chrome, short_path: Path) -> None:
     """The line on the page is pasted into a shell as it stands; only the program's place depends on the machine."""
     browser.get(demo.url)
@@ -106,9 +133,11 @@ def test_pasted_publish_line_reaches_the_page(demo: Demo, browser: Chrome, short
 def test_page_says_that_the_proxy_is_gone(demo: Demo, browser: Chrome) -> None:
     """The state on the page is that of the connection, not a decoration."""
     browser.get(demo.url)
-    wait_until(shows(browser, "stream-state", "held open"), "the page says that the stream is held")
+    for state in ("stream-state", "chat-state"):
+        wait_until(shows(browser, state, "held open"), f"the page says so in {state}")
     assert demo.process.stop() == 0
-    wait_until(shows(browser, "stream-state", "cut off"), "the page says that the stream is cut off")
+    for state in ("stream-state", "chat-state"):
+        wait_until(shows(browser, state, "cut off"), f"the page says so in {state}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])

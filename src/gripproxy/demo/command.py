@@ -24,6 +24,7 @@ gripproxy demo: open {url} in a browser, or paste into other terminals:
 
   hold a stream      curl -N '{url}stream?channel=demo'
   hold a long-poll   curl '{url}poll?channel=demo'
+  open a WebSocket   {socket_url}chat?channel=demo
   publish            {publish_command}
   publish with curl  curl -d '{{"items":[{{"channel":"demo","http-stream":{{"content":"data: hello\\n\\n"}}}}]}}' \\
                           {control_url}/publish/
@@ -104,7 +105,10 @@ def publish_program() -> str:
 def banner(options: argparse.Namespace) -> str:
     """Give the text that says what to open and what to paste."""
     return BANNER.format(
-        url=page_url(options), publish_command=publish_command(options), control_url=control_url(options)
+        url=page_url(options),
+        socket_url=page_url(options).replace("http:", "ws:", 1),
+        publish_command=publish_command(options),
+        control_url=control_url(options),
     )
 
 
@@ -114,7 +118,7 @@ def proxy_arguments(options: argparse.Namespace, origin_port: int) -> list[str]:
         "--port",
         str(ListenAddress(host=options.host, port=options.port)),
         "--route",
-        f"* 127.0.0.1:{origin_port}",
+        f"* 127.0.0.1:{origin_port},over_http",
     ]
     arguments += ["--loglevel", options.loglevel]
     if options.id:

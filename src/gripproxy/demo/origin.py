@@ -22,6 +22,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import setproctitle
 
+from gripproxy.demo import chat
+from gripproxy.demo.chat import chat_events
+from gripproxy.errors import OriginError
+from gripproxy.protocol.websocket_events import MEDIA_TYPE
+
 POLL_TIMEOUT_S = 25
 KEEP_ALIVE_S = 20
 BODY_MAX_BYTES = 10_000
@@ -34,16 +39,20 @@ Headers = tuple[tuple[str, str], ...]
 Publish = Callable[[dict[str, object]], None]
 
 PLAIN_TEXT = ("Content-Type", "text/plain; charset=utf-8")
+EVENTS_TYPE = MEDIA_TYPE.decode()
+METHODS = {"/": "GET", "/stream": "GET", "/poll": "GET", "/publish": "POST", "/chat": "POST"}
 
 
 @dataclass(slots=True)
 class Request:
-    """What an answer may depend on. `target` is path and query as sent."""
+    """What an answer may depend on. `target` is path and query as sent, `page_origin` the header Origin."""
 
     method: str
     target: str
     content_type: str = ""
     body: bytes = b""
+    host: str = ""
+    page_origin: str = ""
 
 
 @dataclass(slots=True)
@@ -84,9 +93,14 @@ def poll_answer(channel: str) -> Answer:
 
 
 def publish_item(channel: str, text: str) -> dict[str, object]:
-    """Make one item with a format for each kind of hold: an event for streams, a whole response for long-polls."""
+    """Make one item with a format for each kind of hold: an event, a whole response, a message of a WebSocket."""
     event = "".join(f"data: {line}\n" for line in text.splitlines() or [""]) + "\n"
-    return {"channel": channel, "formats": {"http-stream": {"content": event}, "http-response": {"body": f"{text}\n"}}}
+    formats = {
+        "http-stream": {"content": event},
+        "http-response": {"body": f"{text}\n"},
+        "ws-message": {"content": text},
+    }
+    return {"channel": channel, "formats": formats}
 
 
 def publish_answer(request: Request, publish: Publish) -> Answer:
@@ -110,29 +124,46 @@ def publish_answer(request: Request, publish: Publish) -> Answer:
     return plain_answer(200, "published")
 
 
-def held_answer(path: str, query: str) -> Answer:
-    """Answer `/stream` and `/poll`, which need to be told a channel."""
+def chat_answer(request: Request, channel: str, publish: Publish) -> Answer:
+    """Answer the events of a WebSocket; what its client says is published."""
+    if request.content_type != EVENTS_TYPE:
+        return plain_answer(415, "this is for WebSockets, whose events the proxy sends")
+    # Browsers let any page open WebSockets to anywhere: which pages may is for the origin to say.
+    if request.page_origin and urlsplit(request.page_origin).netloc != request.host:
+        return plain_answer(403, f"not for pages of {request.page_origin}")
+    try:
+        events = chat_events(channel, request.body, lambda text: publish(publish_item(channel, text)))
+    except OriginError as error:
+        return plain_answer(400, str(error))
+    return Answer(200, (("Content-Type", EVENTS_TYPE), ("Sec-WebSocket-Extensions", "grip")), events)
+
+
+def channel_answer(request: Request, path: str, query: str, publish: Publish) -> Answer:
+    """Answer `/stream`, `/poll` and `/chat`, which need to be told a channel."""
     values = parse_qs(query).get("channel", [])
     if not values:
         return plain_answer(400, "missing parameter: channel")
-    if not CHANNEL_NAME.fullmatch(values[0]):
-        return plain_answer(400, f"not a channel name: {values[0]!r}")
-    return stream_answer(values[0]) if path == "/stream" else poll_answer(values[0])
+    channel = values[0]
+    if not CHANNEL_NAME.fullmatch(channel):
+        return plain_answer(400, f"not a channel name: {channel!r}")
+    if path == "/chat":
+        return chat_answer(request, channel, publish)
+    return stream_answer(channel) if path == "/stream" else poll_answer(channel)
 
 
 def answer(request: Request, page: bytes, publish: Publish) -> Answer:
     """Answer one request. `publish` hands an item to the proxy and raises OSError when it does not take it."""
     parts = urlsplit(request.target)
-    allowed = "POST" if parts.path == "/publish" else "GET"
-    if parts.path not in ("/", "/stream", "/poll", "/publish"):
+    if parts.path not in METHODS:
         return plain_answer(404, f"no such page: {parts.path}")
+    allowed = METHODS[parts.path]
     if request.method != allowed:
         return Answer(405, (PLAIN_TEXT, ("Allow", allowed)), f"{parts.path} takes {allowed} only\n".encode())
     if parts.path == "/publish":
         return publish_answer(request, publish)
     if parts.path == "/":
         return Answer(200, (("Content-Type", "text/html; charset=utf-8"), ("Cache-Control", "no-cache")), page)
-    return held_answer(parts.path, parts.query)
+    return channel_answer(request, parts.path, parts.query, publish)
 
 
 def publish_over_http(control_url: str, item: dict[str, object]) -> None:
@@ -173,12 +204,20 @@ class OriginHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         length_text = self.headers.get("Content-Length", "")
-        if not length_text.isdecimal() or int(length_text) > BODY_MAX_BYTES:
-            self.close_connection = True
-            self._reply(plain_answer(413, f"a body needs a Content-Length of at most {BODY_MAX_BYTES}"))
-            return
         content_type = self.headers.get("Content-Type", "")
-        request = Request(self.command, self.path, content_type, self.rfile.read(int(length_text)))
+        max_bytes = chat.BODY_MAX_BYTES if content_type == EVENTS_TYPE else BODY_MAX_BYTES
+        if not length_text.isdecimal() or int(length_text) > max_bytes:
+            self.close_connection = True
+            self._reply(plain_answer(413, f"a body needs a Content-Length of at most {max_bytes}"))
+            return
+        request = Request(
+            self.command,
+            self.path,
+            content_type,
+            self.rfile.read(int(length_text)),
+            self.headers.get("Host", ""),
+            self.headers.get("Origin", ""),
+        )
         self._reply(answer(request, self._page, self._publish))
 
     def _reply(self, reply: Answer) -> None:
