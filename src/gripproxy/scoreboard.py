@@ -87,8 +87,8 @@ class Field(IntEnum):
     ITEMS_LOST = 61  # hub: items that a hub had in hand when it was killed
     ITEMS_MISSED = 62  # worker: items that were sent while nobody was on the bus in its place
     ITEMS_UNREAD = 63  # hub: items on SUB whose channel nobody on this host had, and only the topic's beginning
-    HELD_SOCKETS = 64  # gauge: WebSocket clients
-    HOLDS_SOCKET = 65  # WebSocket clients that were accepted
+    HELD_WEBSOCKETS = 64  # gauge: WebSocket clients
+    HOLDS_WEBSOCKET = 65  # WebSocket clients that were accepted
     FIELD_COUNT = 66
 
 

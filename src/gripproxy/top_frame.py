@@ -28,12 +28,13 @@ PROCESS_COLUMNS = {
     "clients": 10,
     "streams": 10,
     "polls": 9,
+    "sockets": 9,
     "req/s": 9,
     "deliv/s": 9,
-    "loop p99": 10,
+    "loop p99": 9,
     "restarts": 10,
 }
-PROCESS_COLUMNS_SPARE = ("pid", "restarts", "polls", "streams", "memory", "req/s")
+PROCESS_COLUMNS_SPARE = ("pid", "restarts", "polls", "sockets", "streams", "memory", "req/s")
 
 
 class Style(Enum):
@@ -127,7 +128,8 @@ def _summary(document: Document) -> list[FrameLine]:
     return [
         FrameLine(
             f"clients      {now['connections']:,} open   {now['held_streams']:,} streams"
-            f"   {now['held_responses']:,} long-polls   {now.get('exchanges', 0):,} requests under way"
+            f"   {now['held_responses']:,} long-polls   {now['held_websockets']:,} WebSockets"
+            f"   {now.get('exchanges', 0):,} requests under way"
         ),
         FrameLine(
             f"requests/s   {_of(per_s, 'requests')}   {answers['2xx']}   {answers['4xx']}   {answers['5xx']}"
@@ -198,7 +200,10 @@ def _processes(document: Document, width: int) -> list[FrameLine]:
 
 def _process_cells(process: Document) -> dict[str, str]:
     now, per_s, cpu = process["now"], process["per_s"], process["cpu_cores"]
-    gauges = [f"{now[name]:,}" if name in now else "" for name in ("connections", "held_streams", "held_responses")]
+    gauges = [
+        f"{now[name]:,}" if name in now else ""
+        for name in ("connections", "held_streams", "held_responses", "held_websockets")
+    ]
     rates = [rate(per_s[name]) if name in per_s else "" for name in ("requests", "deliveries")]
     loop = process["latency"].get("loop")
     cells = [

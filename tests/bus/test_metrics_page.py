@@ -110,12 +110,14 @@ def test_every_counter_of_the_scoreboard_is_shown() -> None:
 def test_sum_over_the_states_is_the_number_of_connections() -> None:
     """Labels count nobody twice."""
     scoreboard = Scoreboard(2)
-    for index, (connections, streams, responses, exchanges) in enumerate(((10, 4, 2, 1), (3, 0, 0, 5)), 1):
+    for index, (connections, streams, responses, sockets, exchanges) in enumerate(
+        ((15, 4, 2, 5, 1), (3, 0, 0, 0, 5)), 1
+    ):
         row = scoreboard.row(index)
-        row[Field.CONNECTIONS], row[Field.HELD_STREAMS] = connections, streams
+        row[Field.CONNECTIONS], row[Field.HELD_STREAMS], row[Field.HELD_WEBSOCKETS] = connections, streams, sockets
         row[Field.HELD_RESPONSES], row[Field.EXCHANGES] = responses, exchanges
     lines = page(scoreboard)
-    states = ("idle", "active", "stream", "response")
+    states = ("idle", "active", "stream", "response", "ws")
     found = [
         [
             int(line.rpartition(" ")[2])
@@ -126,7 +128,7 @@ def test_sum_over_the_states_is_the_number_of_connections() -> None:
         for index in (0, 1)
     ]
     # Counted at different moments of a turn they may not fit; a number below 0 would be no number of connections.
-    assert found == [[3, 1, 4, 2], [0, 5, 0, 0]]
+    assert found == [[3, 1, 4, 2, 5], [0, 5, 0, 0, 0]]
 
 
 def test_histogram_adds_its_buckets_up() -> None:

@@ -189,7 +189,7 @@ class Telemetry:
             self._note(HoldRecord(time.time(), self.id_of(conn_id), url, route, mode, names, is_retry))
 
     def on_socket(self, session: WsSession) -> None:
-        self._row[Field.HOLDS_SOCKET] += 1
+        self._row[Field.HOLDS_WEBSOCKET] += 1
 
     def on_subscribe(self, session: WsSession, channel: Channel) -> None:
         shape = session.shape

@@ -54,7 +54,7 @@ class WorkerRow:
         row[Field.EXCHANGES] = len(core.exchanges)
         row[Field.HELD_STREAMS] = core.holds.streams_count
         row[Field.HELD_RESPONSES] = core.holds.responses_count
-        row[Field.HELD_SOCKETS] = core.holds.sockets_count
+        row[Field.HELD_WEBSOCKETS] = core.holds.sockets_count
         row[Field.CHANNELS] = len(core.holds.subscriptions.channels)
 
     def message_done(self, now: float, taken_us: int) -> None:

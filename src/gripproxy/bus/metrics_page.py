@@ -90,7 +90,8 @@ class MetricsPage:
 
 def _with_derived(row: list[int], now_s: float) -> list[int | float]:
     """Add the columns of `Derived` and of the histograms."""
-    busy_count = row[Field.EXCHANGES] + row[Field.HELD_STREAMS] + row[Field.HELD_RESPONSES]
+    held_count = row[Field.HELD_STREAMS] + row[Field.HELD_RESPONSES] + row[Field.HELD_WEBSOCKETS]
+    busy_count = row[Field.EXCHANGES] + held_count
     cells: list[int | float] = [
         *row,
         int(row[Field.STATE] == ProcessState.READY),

@@ -232,7 +232,7 @@ class HoldTable:
             channel.add_socket(conn_id, is_deflating, is_asking or channel.name in filters)
 
     def silence(self, session: WsSession, now: float) -> list[Effect]:
-        """Send a WebSocket client nothing more on our own: it is being closed, or gone. Its slot is free from now on."""
+        """Send a WebSocket client nothing more on our own: it is being closed, or gone. Its slot is free after it."""
         self.wheel.cancel(session)
         self.fan_outs.forget(session.conn_id)
         effects = self.socket_delivery.forget(session)

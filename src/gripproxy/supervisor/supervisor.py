@@ -35,7 +35,7 @@ from gripproxy.supervisor.process import WATCHED_SIGNALS, ChildPlan, ChildProces
 from gripproxy.supervisor.routes_watch import RoutesWatch
 
 # What a process that is gone has no more of. Its counters stay.
-GAUGES = (Field.CONNECTIONS, Field.HELD_STREAMS, Field.HELD_RESPONSES, Field.HELD_SOCKETS, Field.CHANNELS)
+GAUGES = (Field.CONNECTIONS, Field.HELD_STREAMS, Field.HELD_RESPONSES, Field.HELD_WEBSOCKETS, Field.CHANNELS)
 
 log = logging.getLogger(__name__)
 
