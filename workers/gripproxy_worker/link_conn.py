@@ -147,20 +147,24 @@ class LinkConn:
     def on_origin_failed(self, origin: Origin, detail: str) -> None:
         self._origin = None
         is_stale = origin.is_reused and not origin.has_answered
-        if is_stale and not self._is_repeated and self._effect.head.startswith(b"GET "):
+        if is_stale and not self._is_repeated and self._is_repeatable:
             self._is_repeated = True  # that the origin closed a kept connection says nothing about it
             self.ask(is_fresh=True)
             return
         self.on_origin_read()
-        self._fail(origin.failure, detail)
+        self._fail(origin.failure, detail, is_sent=origin.is_writable)
 
     def on_origin_writable(self) -> None:
         """The whole request was written at once."""
 
-    def _fail(self, failure: OriginFailure, detail: str) -> None:
+    @property
+    def _is_repeatable(self) -> bool:
+        return self._effect.is_repeatable or self._effect.head.startswith(b"GET ")
+
+    def _fail(self, failure: OriginFailure, detail: str, is_sent: bool = True) -> None:
         if self._links.is_open(self._effect.link_id):
             self._links.drop(self._effect.link_id)
-            self._driver.dispatch(None, LinkFailed(self._effect.link_id, failure, detail))
+            self._driver.dispatch(None, LinkFailed(self._effect.link_id, failure, detail, is_sent))
 
     # Slow readers.
 

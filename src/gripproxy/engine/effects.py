@@ -194,7 +194,8 @@ class AskLink:
     """Send a request of our own to `target`: for a held stream's next part, to say that a hold is over, for a filter.
 
     `head` is all of it, with the body if it has one. `link_id` is made by the engine; what comes of it are events with
-    the same one. `traffic` is that of the route on whose behalf it is sent.
+    the same one. `traffic` is that of the route on whose behalf it is sent. With `is_repeatable` it goes out again if
+    a connection that was kept turns out to be closed, as a GET does anyway.
     """
 
     link_id: int
@@ -202,6 +203,7 @@ class AskLink:
     server_name: str
     head: bytes
     traffic: RouteTraffic | None = None
+    is_repeatable: bool = False
 
 
 @dataclass(slots=True)

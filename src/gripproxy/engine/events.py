@@ -122,11 +122,15 @@ class LinkDone:
 
 @dataclass(slots=True)
 class LinkFailed:
-    """A link got no answer, or broke off in it. It is the last event of its link."""
+    """A link got no answer, or broke off in it. It is the last event of its link.
+
+    Without `is_sent` the origin cannot have got the whole request.
+    """
 
     link_id: int
     failure: OriginFailure
     detail: str
+    is_sent: bool = True
 
 
 @dataclass(slots=True)

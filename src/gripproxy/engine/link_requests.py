@@ -72,6 +72,18 @@ class LinkRequests:
         head = encode_request_head(method, path, own + (headers or []), SIZED if body else NONE, len(body))
         return AskLink(self._next_id, target, server_name, head + body, request.traffic)
 
+    def post(
+        self, on_event: LinkHandler, target: Target, server_name: str, payload: bytes, traffic: RouteTraffic
+    ) -> AskLink:
+        """Send a whole request that was made elsewhere: one with events.
+
+        It is sent again if a connection that was kept is closed before any answer: a client's messages must survive
+        that, as they do at Pushpin, which leaves it to curl.
+        """
+        self._next_id += 1
+        self._handlers[self._next_id] = on_event
+        return AskLink(self._next_id, target, server_name, payload, traffic, is_repeatable=True)
+
     def handle(self, event: Any, now: float) -> list[Effect]:
         """Pass an event on. One for a link that nobody asked for is our bug."""
         on_event = self._handlers.get(event.link_id)

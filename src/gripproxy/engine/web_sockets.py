@@ -6,13 +6,14 @@ from typing import Any
 from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.effects import LOG_WARNING, CloseOrigin, Cut, Effect, EndSocket, Log, OpenSocket, ToOrigin
 from gripproxy.engine.events import FramesCame, OriginFramesCame, OriginSocketGone, ReaderCaughtUp
+from gripproxy.engine.events_origin import EventsOrigin
 from gripproxy.engine.filter_checks import FilterChecks
 from gripproxy.engine.hold_table import HoldTable
 from gripproxy.engine.link_requests import LinkRequests
 from gripproxy.engine.ws_controls import WsControls
 from gripproxy.engine.ws_delivery import WsDelivery
 from gripproxy.engine.ws_keep_alive import WsTimers
-from gripproxy.engine.ws_over_http import TIMED, EventsOrigin, WsOverHttp
+from gripproxy.engine.ws_over_http import TIMED, WsOverHttp
 from gripproxy.engine.ws_session import (
     CLIENT_CLOSING,
     DETACHED,
@@ -57,7 +58,7 @@ class WebSockets:
         self._jitter = jitter
         self._shapes = WsShapes()
         self._message_max_bytes = settings.client_max_message_size
-        self.over_http = WsOverHttp(link_requests, origin_requests, self, holds.wheel, jitter)
+        self.over_http = WsOverHttp(link_requests, origin_requests, self, holds.wheel, jitter, self._connection_id)
         self._timers = WsTimers(holds, jitter)
         self._controls = WsControls(holds, self._timers, self, settings)
         self.delivery = WsDelivery(holds, self._timers, self, checks)
@@ -87,6 +88,10 @@ class WebSockets:
             min(limits, default=0),
         )
         return [opened, *self._holds.add_socket(session, request, now)]
+
+    def _connection_id(self, conn_id: int) -> bytes:
+        """Give the id by which an origin over HTTP is to know a client."""
+        return self._holds.accounts.observer.connection_id(conn_id)
 
     def nonce(self) -> bytes:
         """Make the 16 bytes that a handshake's key stands for (RFC 6455 section 4.1)."""

@@ -121,7 +121,7 @@ class OriginRequests:
                 is_said = self._may_say(FORWARDED, b"x-forwarded-for", route, client_ip, is_trusted)
                 addresses = addresses if is_said else []
             _add_forwarded_for(kept, addresses, rule, client_ip)
-        return kept, _server_name(target, host)
+        return kept, server_name(target, host)
 
     def link_headers(
         self,
@@ -153,7 +153,7 @@ class OriginRequests:
         self._add_grip(made, route, now)
         if is_https:
             made += self._proto_headers
-        return made, _server_name(target, host)
+        return made, server_name(target, host)
 
     def _may_say(self, fate: int, name: bytes, route: Route, client_ip: str, is_trusted: bool) -> bool:
         """Whether a header goes on that not everybody may send. What the route itself sets does, but not Grip-*."""
@@ -187,15 +187,22 @@ class OriginRequests:
                 marked.append((MARK + header[0], header[1]))
         return unmarked + marked
 
-    def _add_grip(self, headers: Headers, route: Route, now: float) -> None:
+    def grip_sig(self, route: Route, now: float) -> bytes | None:
+        """Give a route's token, good for now; None if it has no key or no issuer."""
         issuer = self._settings.sig_iss if route.sig_iss is None else route.sig_iss
         key_text = self._settings.sig_key if route.sig_key is None else route.sig_key
         key = self._keys.get(key_text)
-        if key is not None and issuer:
-            signer = self._signers.get((issuer, key_text))
-            if signer is None:
-                signer = self._signers[issuer, key_text] = GripSigner(issuer, key)
-            headers.append((b"Grip-Sig", signer.token(now, self._unix_time)))
+        if key is None or not issuer:
+            return None
+        signer = self._signers.get((issuer, key_text))
+        if signer is None:
+            signer = self._signers[issuer, key_text] = GripSigner(issuer, key)
+        return signer.token(now, self._unix_time)
+
+    def _add_grip(self, headers: Headers, route: Route, now: float) -> None:
+        token = self.grip_sig(route, now)
+        if token is not None:
+            headers.append((b"Grip-Sig", token))
         headers.append(GRIP_FEATURE)
 
     def _with_connection_applied(self, headers: Headers, noted: Headers, route: Route) -> Headers:
@@ -244,7 +251,8 @@ def _origin_host(head: RequestHead, route: Route, target: Target) -> bytes:
     return head.host if replacement is None else replacement.encode()
 
 
-def _server_name(target: Target, host: bytes) -> str:
+def server_name(target: Target, host: bytes) -> str:
+    """Give the name that the certificate of a target must carry, of a request for this host; empty without TLS."""
     if not target.is_ssl:
         return ""
     return target.host if target.trust_connect_host else without_port(host)

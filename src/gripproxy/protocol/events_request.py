@@ -1,0 +1,87 @@
+"""The heads of requests with events, WebSocket-over-HTTP: those of a session have the headers of its handshake.
+
+What many clients say alike is a template that they share; each keeps only what is its own.
+"""
+
+from dataclasses import dataclass
+
+from gripproxy.protocol.events_answer import Meta
+from gripproxy.protocol.http1 import Headers
+from gripproxy.protocol.websocket_events import MEDIA_TYPE
+
+_SIGNATURE = b"\x01"  # where the token goes: no header has such a byte
+_SEPARATOR = b"\0"  # nor this one
+
+# What a client says of the session, or of its own connection, is not for the origin to hear.
+_DROPPED = frozenset(
+    [
+        *(b"accept", b"connection", b"connection-id", b"content-length", b"content-type", b"content-bytes-replayed"),
+        *(b"sec-websocket-extensions", b"upgrade"),
+    ]
+)
+# Few values are in use of these, or the proxy sets them: they are the template's.
+_SHARED = frozenset(
+    [
+        *(b"host", b"user-agent", b"origin", b"accept-language", b"cache-control", b"pragma", b"dnt", b"cdn-loop"),
+        *(b"sec-websocket-version", b"sec-websocket-protocol", b"sec-fetch-dest", b"sec-fetch-mode"),
+        *(b"sec-fetch-site", b"grip-feature", b"x-forwarded-proto", b"x-forwarded-protocol"),
+    ]
+)
+
+
+@dataclass(slots=True)
+class EventsHead:
+    """The header lines that all requests of a session have.
+
+    `values` are the client's own, for the places in the template; the last one is the connection's id.
+    """
+
+    template: bytes
+    values: bytes
+
+
+def make_events_head(headers: Headers, connection_id: bytes, has_grip: bool) -> EventsHead:
+    """Make the header lines of a session's requests.
+
+    Args:
+        headers: as `OriginRequests` makes them for the handshake, Host first.
+        has_grip: GRIP is offered to the origin; a Grip-Sig is then ours, and made anew for each request.
+    """
+    lines = []
+    values = []
+    for name, value in headers:
+        lower = name.lower()
+        if lower in _DROPPED or lower.startswith(b"meta-"):
+            continue
+        if has_grip and lower == b"grip-sig":
+            lines.append(name + b": " + _SIGNATURE)
+        elif lower in _SHARED or lower.startswith(b"sec-ch-ua"):
+            lines.append((name + b": " + value).replace(b"%", b"%%"))
+        else:
+            lines.append(name.replace(b"%", b"%%") + b": %b")
+            values.append(value)
+    if has_grip:
+        lines.append(b"Sec-WebSocket-Extensions: grip")
+    lines += [b"Accept: " + MEDIA_TYPE, b"Connection-Id: %b", b"Content-Type: " + MEDIA_TYPE, b""]
+    values.append(connection_id)
+    return EventsHead(b"\r\n".join(lines), _SEPARATOR.join(values))
+
+
+def is_signed(template: bytes) -> bool:
+    """Whether requests need a token of ours."""
+    return _SIGNATURE in template
+
+
+def encode_events_request(
+    path: bytes, template: bytes, values: bytes, token: bytes | None, meta: Meta, replayed_bytes: int, body: bytes
+) -> bytes:
+    """Write a whole request. `replayed_bytes` of its content have been sent before."""
+    lines = template % tuple(values.split(_SEPARATOR))
+    if token is not None:
+        lines = lines.replace(_SIGNATURE, token)
+    request = b"POST %s HTTP/1.1\r\n%sContent-Length: %d\r\n" % (path, lines, len(body))
+    if replayed_bytes:
+        request += b"Content-Bytes-Replayed: %d\r\n" % replayed_bytes
+    for name, value in meta:
+        request += b"Meta-%s: %s\r\n" % (name, value)
+    return request + b"\r\n" + body
