@@ -29,8 +29,9 @@ class ClientRequest:
     """One request and its route. A long-poll keeps it, to ask the origin again.
 
     `head` is as it came, and so is `body`, which is known only from the hold on. `target` is the one that was asked
-    last. With `is_websocket` it wants to speak that. With `is_trusted` the client is a GRIP proxy itself: it interprets the answer. With `is_cross_origin` pages
-    of other origins may read the answers; with `jsonp` the answer is a script, and another request is meant.
+    last. With `is_websocket` it wants to speak that. With `is_trusted` the client is a GRIP proxy itself: it
+    interprets the answer. With `is_cross_origin` pages of other origins may read the answers; with `jsonp` the answer
+    is a script, and another request is meant.
     """
 
     head: RequestHead
