@@ -18,4 +18,9 @@ def item_template(size_bytes: int = ITEM_BYTES) -> str:
 
 def sse_template(size_bytes: int = ITEM_BYTES) -> str:
     """Give the template of an SSE event with a text of `size_bytes`."""
-    return f"event: message\ndata: {item_template(size_bytes)}\n\n"
+    return event_of(item_template(size_bytes))
+
+
+def event_of(text: str) -> str:
+    """Give the SSE event of a text."""
+    return f"event: message\ndata: {text}\n\n"

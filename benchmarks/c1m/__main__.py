@@ -33,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.c1m", description=__doc__)
     add = parser.add_argument
     add("--connections", type=int, default=1_000_000, metavar="N", help="held streams (default: 1,000,000)")
+    add("--websockets", action="store_true", help="hold WebSockets, by WebSocket-over-HTTP, in place of streams")
     add("--workers", type=int, metavar="N", help="of gripproxy (default: what the fd limit asks for)")
     add("--channels", type=int, metavar="N", help="default: one for 1,000 connections")
     add("--rooms", type=int, default=250, metavar="N", help="chat rooms that publish at once (default: 250)")
@@ -48,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--memory-floor-mib", type=int, default=1024, metavar="N", help="stop when less is left (default: 1024)")
     add("--without-memory-check", action="store_true", help="start although it may not fit; the floor still stops it")
     add("--limit-minutes", type=float, metavar="N", help="stop after so long (default: by the number of connections)")
-    add("--save", action="store_true", help="write benchmarks/results/c1m-CONNECTIONS.md, .json and .png")
+    add("--save", action="store_true", help="write benchmarks/results/c1m-[websockets-]CONNECTIONS.md, ...")
     add("--output", type=Path, default=RESULTS, metavar="DIR", help="where --save writes")
     add("--without-picture", action="store_true", help="--save without matplotlib")
     return parser
@@ -89,6 +90,7 @@ def make_plan(options: argparse.Namespace, limit_fds: int, cores: int) -> Plan:
         plain_requests=options.plain_requests,
         channel_rounds=options.rounds,
         room_rounds=options.rounds,
+        is_websocket=options.websockets,
     )
 
 

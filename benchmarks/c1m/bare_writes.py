@@ -11,7 +11,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 
 from benchmarks.c1m.forked import Forked
-from benchmarks.c1m.origin import KEEP_ALIVE_CHUNK, listen
+from benchmarks.c1m.origin import listen
 
 PAUSE_S = 0.002  # between batches: the readers go to sleep again, as between ticks of a worker
 WRITES_COUNT = 40_000
@@ -35,10 +35,10 @@ class WriteCost:
 class BareWriter:
     """A process that accepts `socket_count` connections, then writes keep-alives to them in batches of random order."""
 
-    def __init__(self, socket_count: int, batch: int) -> None:
+    def __init__(self, keep_alive: bytes, socket_count: int, batch: int) -> None:
         self._listener = listen()
         self.port: int = self._listener.getsockname()[1]
-        self._process = Forked("bare writes", partial(_run, self._listener, socket_count, batch))
+        self._process = Forked("bare writes", partial(_run, self._listener, keep_alive, socket_count, batch))
         self._listener.close()
 
     def result(self) -> WriteCost | None:
@@ -53,18 +53,18 @@ class BareWriter:
         self._process.close()
 
 
-def _run(listener: socket.socket, socket_count: int, batch: int, pipe: Connection) -> None:
+def _run(listener: socket.socket, keep_alive: bytes, socket_count: int, batch: int, pipe: Connection) -> None:
     accepted: list[socket.socket] = []
     until = time.monotonic() + ACCEPT_LIMIT_S
     while len(accepted) < socket_count and time.monotonic() < until:
         if select.select([listener], [], [], 0.5)[0]:
             accepted.append(listener.accept()[0])
-    pipe.send(_measure([one.fileno() for one in accepted], batch) if accepted else WriteCost())
+    pipe.send(_measure([one.fileno() for one in accepted], keep_alive, batch) if accepted else WriteCost())
     pipe.recv()  # keep the sockets until the parent has ended the other side
 
 
-def _measure(descriptors: list[int], batch: int) -> WriteCost:
-    write, chunk = os.write, KEEP_ALIVE_CHUNK
+def _measure(descriptors: list[int], chunk: bytes, batch: int) -> WriteCost:
+    write = os.write
     rounds = -(-WRITES_COUNT // len(descriptors))
     order = [fd for _ in range(rounds) for fd in random.sample(descriptors, len(descriptors))]
     for fd in descriptors:  # the first write to a connection is dearer, and so is it not for a keep-alive

@@ -10,10 +10,9 @@ import time
 from multiprocessing.connection import Connection
 
 from benchmarks.c1m.board import Cell, record_delivery
-from benchmarks.c1m.origin import KEEP_ALIVE_CHUNK
 from benchmarks.c1m.plan import Plan
 from benchmarks.c1m.stamp import STAMP_BYTES, decode_stamp
-from benchmarks.hold_client import connect, source_address, stream_request
+from benchmarks.hold_client import connect, source_address
 from benchmarks.item_mark import MARK
 
 READ_BYTES = 4096
@@ -41,7 +40,7 @@ class CrowdClient:
 
     def run(self) -> None:
         """Work until the pipe ends; raises EOFError then."""
-        read, poll, keep_alive = os.read, self._epoll.poll, KEEP_ALIVE_CHUNK
+        read, poll, keep_alive = os.read, self._epoll.poll, self._plan.keep_alive
         opening, bare, orders_fd, row = self._opening, self._bare, self._orders.fileno(), self._row
         while True:
             if self._next_index < self._end_index:
@@ -96,9 +95,8 @@ class CrowdClient:
         while self._next_index < self._end_index and len(opening) < plan.opening_max_count:
             index = self._next_index
             self._next_index += 1
-            request = stream_request(plan.path_of(index))
             try:
-                fd = connect(source_address(index), self._ports[index % len(self._ports)], request)
+                fd = connect(source_address(index), self._ports[index % len(self._ports)], plan.request_of(index))
             except OSError as error:
                 self._fail(f"connection {index}: {error}")
                 continue
@@ -111,7 +109,7 @@ class CrowdClient:
             self._opening[fd] = head
             return
         del self._opening[fd]
-        if head.startswith(b"HTTP/1.1 200 "):
+        if head.startswith(self._plan.answer):
             self._row[Cell.HELD] += 1
         else:
             os.close(fd)
@@ -129,11 +127,11 @@ class CrowdClient:
 
     def _read_items(self, fd: int, data: bytes) -> None:
         """Enter the items; keep-alives may stand around them, or several in a row."""
-        row, now_ns = self._row, time.monotonic_ns()
-        keep_alives = data.count(KEEP_ALIVE_CHUNK)
+        row, now_ns, keep_alive = self._row, time.monotonic_ns(), self._plan.keep_alive
+        keep_alives = data.count(keep_alive)
         row[Cell.BARE if fd in self._bare else Cell.KEEP_ALIVES] += keep_alives
         at = data.find(MARK)
-        if at < 0 and keep_alives * len(KEEP_ALIVE_CHUNK) != len(data):
+        if at < 0 and keep_alives * len(keep_alive) != len(data):
             row[Cell.DAMAGED] += 1
         while at >= 0:
             try:

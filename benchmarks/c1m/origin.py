@@ -5,6 +5,8 @@ import select
 import socket
 from multiprocessing.connection import Connection
 
+from benchmarks.servers.socket_origin import answer_events, request_bytes
+
 LISTEN_BACKLOG_COUNT = 4096
 READ_BYTES = 65536
 PLAIN_BODY = b"hello from the origin\n"
@@ -20,7 +22,12 @@ _HOLD_HEAD = (
 
 
 def answer(request: bytes, keep_alive_s: int) -> bytes:
-    """Answer ``GET /hold?c=CHANNEL[&r=ROOM]`` with a hold on these channels, ``GET /plain`` with a text."""
+    """Answer ``GET /hold?c=CHANNEL[&r=ROOM]`` with a hold on these channels, ``GET /plain`` with a text.
+
+    A POST is WebSocket-over-HTTP, and is accepted and subscribed in the same way.
+    """
+    if request.startswith(b"POST "):
+        return answer_events(request, keep_alive_s)
     target = request[4 : request.find(b" ", 4)]
     if target.startswith(b"/hold?c="):
         channels = target[8:].replace(b"&r=", b", ")
@@ -74,7 +81,7 @@ class Origin:
             if data:
                 if fd in self._partial:
                     data = self._partial.pop(fd) + data
-                if data.endswith(b"\r\n\r\n"):
+                if request_bytes(data) is not None:
                     os.write(fd, answer(data, self._keep_alive_s))
                 else:
                     self._partial[fd] = data

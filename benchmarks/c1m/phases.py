@@ -126,7 +126,7 @@ class Phases:
         self.figures |= {
             "user_bytes": user.pss_bytes,
             "user_data_bytes": user.data_bytes,
-            "user_slope_bytes_per_connection": self._slope(held, user.data_bytes),
+            self._plan.slope_figure: self._slope(held, user.data_bytes),
             "user_bytes_per_connection": (user.data_bytes - self._user_base_bytes) / held,
             "user_all_bytes_per_connection": user.pss_bytes / held,
             "kernel_bytes_per_connection": (machine.kernel_bytes - self._machine_base.kernel_bytes) / held,
@@ -161,7 +161,7 @@ class Phases:
     def bare_writes(self) -> None:
         """Measure what the same keep-alive writes cost a bare loop, with all held and to the same readers."""
         sockets = self._plan.bare_sockets * self._plan.client_processes
-        writer = BareWriter(sockets, self._plan.keep_alive_batch)
+        writer = BareWriter(self._plan.keep_alive, sockets, self._plan.keep_alive_batch)
         found: list[WriteCost] = []
         try:
             with self._monitor.phase("bare writes"):
@@ -276,11 +276,11 @@ class Phases:
             "damaged_reads": self._crowd.board.total(Cell.DAMAGED),
             "plain_all_failed": sum(taken is None for _, taken in self._probe.entries()),
         }
-        counters = self._server.counters()
+        counters, plan = self._server.counters(), self._plan
         self.figures |= {f"gripproxy_{name}": total(counters, name) for name in MUST_BE_ZERO}
         self.figures |= {
             f"gripproxy_{name}": total(counters, name)
-            for name in ("held_streams", "connections_accepted_total", "deliveries_total", "keep_alives_total")
+            for name in (plan.held_metric, "connections_accepted_total", "deliveries_total", "keep_alives_total")
         }
 
     def leave(self) -> None:
@@ -288,21 +288,21 @@ class Phases:
         cpu, began_s = tree_cpu(self._server.tree), time.monotonic()
         left = self._crowd.held
         with self._monitor.phase("leave"):
-            self._monitor.count_connections_with(lambda: total(self._server.counters(), "held_streams"))
+            self._monitor.count_connections_with(self._held)
             self._crowd.start_leaving()
             self._monitor.wait(lambda: self._crowd.has_left, LEAVE_LIMIT_S, "clients leave")
             self._crowd.close()
 
-            def is_done() -> bool:
-                return total(self._server.counters(), "held_streams") == 0
-
-            is_empty = self._monitor.wait(is_done, LEAVE_LIMIT_S, "gripproxy forgets them")
+            is_empty = self._monitor.wait(lambda: not self._held(), LEAVE_LIMIT_S, "gripproxy forgets them")
             used = tree_cpu(self._server.tree) - cpu
             self.figures["leave_s"] = time.monotonic() - began_s
             self.figures["leave_cpu_us"] = used.total_s / max(1, left) * 1e6
             self._monitor.sleep(self._plan.settle_s)
-        self.figures["left_behind"] = 0 if is_empty else total(self._server.counters(), "held_streams")
+        self.figures["left_behind"] = 0 if is_empty else self._held()
         self.figures["left_user_bytes"] = self._server.tree.memory().pss_bytes
+
+    def _held(self) -> int:
+        return total(self._server.counters(), self._plan.held_metric)
 
     def _keep_alives(self) -> int:
         return total(self._server.counters(), "keep_alives_total")

@@ -70,7 +70,8 @@ def headlines(data: dict[str, Any]) -> tuple[str, str]:
     """Give the title with the numbers that count, and the line below it."""
     figures, machine = data["figures"], data["machine"]
     held = figures.get("connections", 0)
-    title = f"{held:,.0f} HTTP streams held by gripproxy"
+    kind = "WebSockets" if data["settings"].get("is_websocket") else "HTTP streams"
+    title = f"{held:,.0f} {kind} held by gripproxy"
     if data["stopped"]:
         title += f" (of {data['settings']['connections']:,.0f}, stopped early)"
     cores = machine.get("processor", "").rpartition(", ")[2].removesuffix(" CPUs")

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
+from benchmarks.c1m.origin import KEEP_ALIVE_CHUNK
 from benchmarks.errors import BenchmarkError
+from benchmarks.hold_client import stream_request
+from benchmarks.servers.socket_origin import KEEP_ALIVE_FRAME
+from benchmarks.socket_frames import ACCEPTED, handshake_request
 from gripproxy.fd_limit import needed_workers
 
 CLIENT_RESERVE_FDS = 500  # per client process: standard files, pipes, epoll, and the sockets of the bare write loop
@@ -38,6 +42,32 @@ class Plan:
     channel_rounds: int = 20
     room_rounds: int = 20
     room_period_s: float = 1.0
+    is_websocket: bool = False  # held over HTTP; else they are streams
+
+    def request_of(self, index: int) -> bytes:
+        """Give what connection `index` sends."""
+        path = self.path_of(index)
+        return handshake_request(path) if self.is_websocket else stream_request(path)
+
+    @property
+    def answer(self) -> bytes:
+        """How the answer begins when a connection is held."""
+        return ACCEPTED if self.is_websocket else b"HTTP/1.1 200 "
+
+    @property
+    def keep_alive(self) -> bytes:
+        """What a client receives as a keep-alive."""
+        return KEEP_ALIVE_FRAME if self.is_websocket else KEEP_ALIVE_CHUNK
+
+    @property
+    def held_metric(self) -> str:
+        """gripproxy's metric of the connections it holds."""
+        return "held_websockets" if self.is_websocket else "held_streams"
+
+    @property
+    def slope_figure(self) -> str:
+        """The figure of memory that there is a goal for, by kind."""
+        return f"user_slope_bytes_per_{'websocket' if self.is_websocket else 'connection'}"
 
     def room_of(self, index: int) -> int | None:
         """Give the room of connection `index`: every stride-th is in one, so that all processes have members."""

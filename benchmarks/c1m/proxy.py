@@ -59,7 +59,8 @@ push_in_http_port=
 command_spec=
 prometheus_port=127.0.0.1:{self.metrics_port}
 """)
-        (self.directory / "routes").write_text(f"* 127.0.0.1:{self.origin_port}\n")
+        option = ",over_http" if self._plan.is_websocket else ""
+        (self.directory / "routes").write_text(f"* 127.0.0.1:{self.origin_port}{option}\n")
         return path
 
     def ready_path(self) -> str:

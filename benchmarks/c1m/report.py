@@ -54,6 +54,13 @@ ROWS = (
         goal=300,
         unit=" bytes",
     ),
+    _row(
+        "... per connection (slope between a quarter and all)",
+        "{:,.0f} bytes",
+        "user_slope_bytes_per_websocket",
+        goal=500,
+        unit=" bytes",
+    ),
     _row("... per connection, over what there was with none", "{:,.0f} bytes", "user_bytes_per_connection"),
     _row("... per connection, all of it", "{:,.0f} bytes", "user_all_bytes_per_connection"),
     _row(
@@ -181,8 +188,9 @@ def is_good(result: Result) -> bool:
 def title(result: Result) -> str:
     """Name the run."""
     plan = result.plan
+    kind = "WebSockets" if plan["is_websocket"] else "connections"
     return (
-        f"{plan['connections']:,.0f} held connections, {plan['workers']:,.0f} workers, "
+        f"{plan['connections']:,.0f} held {kind}, {plan['workers']:,.0f} workers, "
         f"{plan['channels']:,.0f} channels, clients and origin on the same machine"
     )
 
@@ -220,9 +228,9 @@ def markdown(result: Result, picture: str | None = None) -> str:
 
 
 def save(result: Result, directory: Path, has_picture: bool) -> list[Path]:
-    """Write ``c1m-CONNECTIONS.md``, ``.json`` and, unless told not to, ``.png``."""
+    """Write ``c1m-CONNECTIONS.md``, ``.json`` and, unless told not to, ``.png``; ``c1m-websockets-...`` of these."""
     directory.mkdir(parents=True, exist_ok=True)
-    stem = f"c1m-{result.plan['connections']:.0f}"
+    stem = f"c1m-{'websockets-' if result.plan['is_websocket'] else ''}{result.plan['connections']:.0f}"
     page, data, picture = (directory / f"{stem}.{ending}" for ending in ("md", "json", "png"))
     page.write_text(markdown(result, picture.name if has_picture else None))
     data.write_text(encode(result))

@@ -92,7 +92,7 @@ def run(plan: Plan, floor_bytes: int, limit_s: float) -> Result:
         phases = Phases(plan, server, origins, crowd, monitor, probe)
         result.figures = phases.figures
         try:
-            _run_phases(phases, server)
+            _run_phases(phases, server, plan.is_websocket)
         except BenchmarkError as error:
             result.stopped = str(error)
             progress.say(f"stopped: {error}")
@@ -103,14 +103,14 @@ def run(plan: Plan, floor_bytes: int, limit_s: float) -> Result:
     return result
 
 
-def _run_phases(phases: Phases, server: ScaledGripproxy) -> None:
+def _run_phases(phases: Phases, server: ScaledGripproxy, is_websocket: bool) -> None:
     phases.base()
     phases.connect()
     phases.settle()
     phases.idle()
     phases.bare_writes()
     phases.plain()
-    publisher = StampPublisher(server.push_spec)
+    publisher = StampPublisher(server.push_spec, is_websocket)
     try:
         phases.one_channel(publisher)
         phases.rooms(publisher)

@@ -6,16 +6,16 @@ The text of `item_mark` (MARK and monotonic nanoseconds), then series (1 digit) 
 import json
 import time
 
-from benchmarks.item_mark import ITEM_MIN_BYTES, STAMP_DIGITS, sse_template
-from benchmarks.item_publisher import ZmqPublisher
+from benchmarks.item_mark import ITEM_MIN_BYTES, STAMP_DIGITS, event_of, item_template
+from benchmarks.item_publisher import ZmqPublisher, item_formats
 
 STAMP_BYTES = ITEM_MIN_BYTES + 4
 _FILLING = "xxxx"  # the part of the template's that is replaced, once
 
 
-def encode_event(series: int, number: int, now_ns: int) -> str:
-    """Write the SSE event of an item."""
-    return (sse_template() % now_ns).replace(_FILLING, f"{series:01d}{number:03d}", 1)
+def encode_text(series: int, number: int, now_ns: int) -> str:
+    """Write the text of an item."""
+    return (item_template() % now_ns).replace(_FILLING, f"{series:01d}{number:03d}", 1)
 
 
 def decode_stamp(data: bytes, at: int) -> tuple[int, int, int]:
@@ -33,8 +33,9 @@ def decode_stamp(data: bytes, at: int) -> tuple[int, int, int]:
 class StampPublisher(ZmqPublisher):
     """Publishes as Pushpin's client libraries do: JSON on a ZeroMQ PUSH socket."""
 
-    def __init__(self, spec: str) -> None:
+    def __init__(self, spec: str, is_websocket: bool = False) -> None:
         super().__init__(spec, 0, ITEM_MIN_BYTES)
+        self._is_websocket = is_websocket
 
     def publish_stamped(self, channel: str, series: int, number: int) -> int:
         """Publish an item that is stamped now; gives that time in monotonic nanoseconds.
@@ -43,6 +44,7 @@ class StampPublisher(ZmqPublisher):
             BenchmarkError: gripproxy takes no item.
         """
         now_ns = time.monotonic_ns()
-        formats = {"http-stream": {"content": encode_event(series, number, now_ns)}}
+        text = encode_text(series, number, now_ns)
+        formats = item_formats(event_of(text), text, self._is_websocket)
         self.send(b"J" + json.dumps({"channel": channel, "formats": formats}).encode())
         return now_ns

@@ -74,6 +74,19 @@ def test_files_are_written_and_the_picture_can_be_drawn_again(tmp_path: Path) ->
     assert (tmp_path / "again.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
+def test_websockets_have_their_own_goal_title_and_files(tmp_path: Path) -> None:
+    """Their figures must not be written over those of streams."""
+    result = result_of(user_slope_bytes_per_websocket=501)
+    del result.figures["user_slope_bytes_per_connection"]
+    result.plan["is_websocket"] = True
+    table = {label: goal for label, _, goal in rows(result.figures)}
+    assert table["... per connection (slope between a quarter and all)"] == "500 bytes: MISSED"
+    assert terminal(result).startswith("1,000 held WebSockets, ")
+    paths = save(result, tmp_path, has_picture=False)
+    assert [path.name for path in paths] == ["c1m-websockets-1000.md", "c1m-websockets-1000.json"]
+    assert headlines(json.loads(paths[1].read_text()))[0] == "1,000 WebSockets held by gripproxy"
+
+
 def test_phases_of_one_name_are_one_in_the_picture() -> None:
     """Their borders say nothing to a reader."""
     assert shown_phases(TIMELINE.phases) == [Phase("start", 0.0, 1.0), Phase("keep-alives only", 1.0, 2.0)]

@@ -37,10 +37,11 @@ def processes_of(group: int) -> list[str]:
     return [line for line in found.stdout.splitlines() if not line.startswith("Z")]
 
 
-def test_a_small_run_measures_everything_and_loses_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("options", "stem"), [([], "c1m-200"), (["--websockets"], "c1m-websockets-200")])
+def test_a_small_run_measures_everything_and_loses_nothing(options: list[str], stem: str, tmp_path: Path) -> None:
     """What is broken here would be found out after half an hour at full size."""
     done = subprocess.run(
-        [*COMMAND, *SHORT, "--save", "--output", str(tmp_path)],
+        [*COMMAND, *SHORT, *options, "--save", "--output", str(tmp_path)],
         capture_output=True,
         text=True,
         cwd=REPOSITORY,
@@ -48,7 +49,7 @@ def test_a_small_run_measures_everything_and_loses_nothing(tmp_path: Path) -> No
         check=False,
     )
     assert done.returncode == 0, done.stderr + done.stdout
-    data = json.loads((tmp_path / "c1m-200.json").read_text())
+    data = json.loads((tmp_path / f"{stem}.json").read_text())
     figures = data["figures"]
     assert data["stopped"] is None and data["log"] == []
     assert (figures["connections"], figures["lost"], figures["failures"]) == (200, 0, 0)
@@ -64,7 +65,7 @@ def test_a_small_run_measures_everything_and_loses_nothing(tmp_path: Path) -> No
         "base", "connect", "settle", "idle", "bare writes", "plain", "one channel", "rooms", "leave"
     ]  # fmt: skip
     assert max(timeline["connections"]) == 200 and len(timeline["plain_ms"]) >= 40
-    assert (tmp_path / "c1m-200.png").stat().st_size > 10_000
+    assert (tmp_path / f"{stem}.png").stat().st_size > 10_000
 
 
 @pytest.fixture(name="short_directory")

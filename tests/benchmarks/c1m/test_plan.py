@@ -69,6 +69,17 @@ def test_memory_grows_by_what_both_ends_of_a_connection_take() -> None:
     assert 6_500 <= (large.memory_bytes - small.memory_bytes) / 1_000_000 <= 10_000
 
 
+def test_websockets_ask_for_the_same_as_streams() -> None:
+    """The two kinds of run differ in nothing else."""
+    streams, sockets = plan_of("--connections", "100"), plan_of("--connections", "100", "--websockets")
+    for index in range(100):
+        path = streams.path_of(index).encode()
+        assert streams.request_of(index).startswith(b"GET %b HTTP/1.1\r\n" % path)
+        assert sockets.request_of(index).startswith(b"GET %b HTTP/1.1\r\n" % path)
+        assert b"\r\nUpgrade: websocket\r\n" in sockets.request_of(index)
+    assert (streams.keep_alive, sockets.keep_alive) == (b"3\r\n:\n\n\r\n", b"\x81\x01:")
+
+
 @pytest.mark.parametrize("arguments", [("--connections", "0"), ("--rounds", "0"), ("--rounds", "101")])
 def test_numbers_that_do_not_fit_are_refused(arguments: tuple[str, str]) -> None:
     """More rounds than the board has rows would write over its histograms."""
