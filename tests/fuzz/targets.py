@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.fuzz import http_targets, publish_targets, text_targets
+from tests.fuzz import http_targets, publish_targets, socket_targets, text_targets
 
 Target = Callable[[bytes], None]
 
@@ -22,6 +22,8 @@ TARGETS: dict[str, Target] = {
         publish_targets.command_request,
         publish_targets.json_patch,
         publish_targets.filters,
+        socket_targets.websocket_frames,
+        socket_targets.websocket_extensions,
         text_targets.instruct_headers,
         text_targets.instruct_json,
         text_targets.header_params,
