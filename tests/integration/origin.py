@@ -1,6 +1,8 @@
 """An origin that does exactly what it is told: per path the bytes it answers, and what it does to the connection."""
 
+import base64
 import contextlib
+import hashlib
 import re
 import socket
 import struct
@@ -14,6 +16,9 @@ RESET = "reset"  # end it with a RST
 WAIT = "wait"  # go on when the test says `release()`
 SKIP_BODY = "skip-body"  # as the first part: answer without reading the request's body
 READ_BODY = "read-body"  # after SKIP_BODY: read it now
+LISTEN = "listen"  # as the last part: take what comes, to the connection's end, as the rest of the request's body
+ACCEPT = b"{accept}"  # in an answer's bytes: the answer to the request's Sec-WebSocket-Key
+ACCEPT_SALT = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 
 Part = bytes | str
 Answer = bytes | Sequence[Part]
@@ -31,10 +36,17 @@ class OriginRequest:
     version: str
     headers: list[tuple[str, str]]
     body: bytes = b""
+    connection: socket.socket | None = None  # once the origin listens on it
+    is_ended: bool = False  # the proxy has ended that connection
 
     def header(self, name: str) -> str | None:
         """Give the first value of a header, in any letter case."""
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
+    def accept(self) -> bytes:
+        """Give the value of Sec-WebSocket-Accept that answers this request."""
+        key = self.header("Sec-WebSocket-Key") or ""
+        return base64.b64encode(hashlib.sha1((key + ACCEPT_SALT).encode("latin-1")).digest())
 
 
 class ConnectionEnd(Exception):
@@ -64,6 +76,18 @@ class _Reader:
         whole = b"".join(parts)
         self.pending = whole[count:]
         return whole[:count]
+
+    def listen(self, request: OriginRequest) -> None:
+        """Add to the request's body what comes, until the connection ends."""
+        request.body, self.pending = self.pending, b""
+        request.connection = self.socket
+        try:
+            while True:
+                self._more()
+                request.body, self.pending = request.body + self.pending, b""
+        except ConnectionEnd:
+            request.is_ended = True
+            raise
 
     def _more(self) -> None:
         try:
@@ -183,7 +207,9 @@ class ScriptedOrigin:
         for part in parts:
             if part == READ_BODY:
                 request.body = reader.body(request)
-            elif not self._do(connection, part):
+            elif part == LISTEN:
+                reader.listen(request)
+            elif not self._do(connection, part.replace(ACCEPT, request.accept()) if isinstance(part, bytes) else part):
                 return False
         with self._lock:
             self.answered_count += 1
