@@ -206,7 +206,7 @@ SIZES = {
         hostile=HostileSize(slow=10_000, pipelines=10, malformed=100_000, load_s=15.0),
         waves=WavesSize(15_000, waves=20, rival_waves=3),
         ws_idle=WsIdleSize(2000, 15_000, 1000, 5000),
-        ws_broadcast=WsBroadcastSize(10_000, rounds=10, items=10),
+        ws_broadcast=WsBroadcastSize(10_000, rounds=8, items=5),
         ws_messages=WsMessagesSize(64, load_s=10.0),
         settle_s=2.0,
     ),

@@ -134,6 +134,11 @@ location = /hold { nchan_subscriber eventsource; nchan_channel_id $arg_c; }
 location = /publish { nchan_publisher; nchan_channel_id $arg_c; }
 """
 
+    @property
+    def connections_max(self) -> int:
+        """A worker is a process; there is one per core."""
+        return CONNECTIONS_MAX_COUNT * (os.cpu_count() or 1)
+
     def hold_path(self) -> str:
         """Held by nchan itself."""
         return "/hold?c={}"
