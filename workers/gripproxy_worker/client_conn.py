@@ -247,7 +247,7 @@ class ClientConn(PatientClient):
             self._driver.meter.kept_body(self.fd, len(body))
         if effect.framing is CHUNKED:
             body = (encode_chunk(body) if body else b"") + (LAST_CHUNK if self._phase is DONE else b"")
-        origin.ask(self, effect.head + body, effect.is_head)
+        origin.ask(self, effect.head + body, effect.is_head, effect.is_websocket)
         if self._phase is BODY:
             self._advance()
 
@@ -441,6 +441,12 @@ class ClientConn(PatientClient):
         """Give what the client sent after its request, which is about to be held."""
         early, self._buffer = self._buffer, b""
         return early if self._phase is DONE else b""
+
+    def leave(self, has_origin: bool) -> tuple[Origin | None, bool]:
+        """Be a connection no more: it speaks another protocol. Gives its origin, and whether something may be read."""
+        origin, self._origin = self._origin if has_origin else None, None
+        self._drop_origin()
+        return origin, self._is_input_waiting
 
     def abort(self, payload: bytes) -> None:
         """Answer with `payload` and close; once the response has begun nothing truthful can be said any more."""

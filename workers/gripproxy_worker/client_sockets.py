@@ -15,6 +15,7 @@ from typing import Protocol
 from gripproxy.scoreboard import Field
 from gripproxy_worker.backlog import Backlogs, Waiting
 from gripproxy_worker.tls import TlsStreams
+from gripproxy_worker.ws_input import WsKind
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ READY_MAX_COUNT = 128  # sockets served before the loop's other work gets its tu
 _DELIVERIES = int(Field.DELIVERIES)  # as an index four times as fast as an enum's member
 INTERESTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+BROKEN = select.EPOLLHUP | select.EPOLLERR
 
 
 class Record(Protocol):
@@ -54,6 +56,14 @@ class HeldMarker:
 HELD = HeldMarker()
 
 
+class WebSocketOwner(Protocol):
+    """Who looks after the sockets whose record is a `WsKind`."""
+
+    def on_turn_begun(self) -> None: ...
+    def on_ready(self, fd: int, kind: WsKind, mask: int) -> None: ...
+    def on_gone(self, fd: int) -> None: ...
+
+
 class ClientSockets:
     """The table of client sockets. Those in `tls` get and send what `read`, `write` and the others are given encrypted.
 
@@ -76,6 +86,7 @@ class ClientSockets:
         self.tls = TlsStreams()
         self.has_more = False  # the last `read` may have left something that no edge will tell of
         self.limited: dict[int, Callable[[], None]] = {}  # clients that their listener counts: called at the end
+        self.web_sockets: WebSocketOwner | None = None
         self.room_waits: dict[int, Callable[[int], None]] = {}  # slow clients: called when all is read, or at the end
         self._broken: set[int] = set()
         self._buffer = bytearray(READ_MAX_BYTES)
@@ -116,17 +127,22 @@ class ClientSockets:
 
     def on_ready(self) -> None:
         """Serve the sockets that are ready; called by the loop when the epoll's own fd is readable."""
-        records, backlogs = self.records, self.backlogs
+        records, backlogs, web_sockets = self.records, self.backlogs, self.web_sockets
+        if web_sockets is not None:
+            web_sockets.on_turn_begun()
         for fd, mask in self.epoll.poll(0, READY_MAX_COUNT):
             record = records[fd]
             if record is None:
                 continue
             try:
+                if type(record) is WsKind and web_sockets is not None:
+                    web_sockets.on_ready(fd, record, mask)
+                    continue
                 if mask & GONE:
                     self._gone(fd, record)
                     continue
                 if mask & select.EPOLLOUT and fd in backlogs:
-                    self._flush(fd)
+                    self.flush(fd)
                     record = records[fd]
                 if mask & select.EPOLLIN and record is not None:
                     if record is HELD and fd in self.tls:
@@ -344,7 +360,8 @@ class ClientSockets:
                 row[Field.SLOW_CLIENTS] += not is_slow
         return dropped_count, broken_count
 
-    def _flush(self, fd: int) -> None:
+    def flush(self, fd: int) -> None:
+        """Write of a slow client's backlog what its socket takes now."""
         try:
             is_drained = self.backlogs.flush(fd)
         except OSError:
@@ -362,6 +379,8 @@ class ClientSockets:
     def _gone(self, fd: int, record: Record) -> None:
         if record is HELD:
             self._on_held_gone(fd)
+        elif type(record) is WsKind and self.web_sockets is not None:
+            self.web_sockets.on_gone(fd)
         else:
             record.on_gone()
 

@@ -11,25 +11,32 @@ from gripproxy.engine.core import Core
 from gripproxy.engine.effects import (
     AskLink,
     AskOrigin,
+    AwaitReader,
     CloseChannel,
+    CloseOrigin,
     Collect,
     Continue,
     Cut,
     Deliver,
     DropLink,
     Effect,
+    EndSocket,
     FannedOut,
     Finish,
     ForgetId,
     Forward,
     Log,
     OpenChannel,
+    OpenSocket,
     Park,
+    PauseClient,
     Relay,
     Respond,
+    ToOrigin,
     Unpark,
     WakePacing,
     WakeUpdates,
+    Write,
 )
 from gripproxy.engine.events import (
     ChannelsStale,
@@ -65,6 +72,8 @@ from gripproxy_worker.origin_pool import OriginPool
 from gripproxy_worker.outbox import Outbox
 from gripproxy_worker.telemetry import Telemetry
 from gripproxy_worker.worker_row import WorkerRow
+from gripproxy_worker.ws_clients import WsClients
+from gripproxy_worker.ws_input import WsKind
 from gripproxy_worker.zhttp_client import ZhttpClient
 
 log = logging.getLogger(__name__)
@@ -104,6 +113,7 @@ class Driver:
         zhttp = ZhttpClient(loop, settings.ipc_path("zhttp"), row)
         self.pool = OriginPool(loop, self.wheel, settings, row, origin_connections_max, zhttp)
         self.links = Links(self)
+        self.web_sockets = self.sockets.web_sockets = WsClients(self)
         self.feed: Feed | None = None
         self.sent_count: Callable[[], int] = lambda: 0  # items that the hub has sent
         self.telemetry: Telemetry | None = None
@@ -138,7 +148,7 @@ class Driver:
         Events that this brings about are handled after it: the effects that are left speak of how things are now.
 
         Args:
-            conn: whose event it is; None for one of the bus, the clock or a link.
+            conn: whose event it is; None for one of the bus, the clock, a link, or a client that is no object.
         """
         if self.is_dispatching:
             self._events.append((conn, event))
@@ -156,7 +166,7 @@ class Driver:
         try:
             effects = self.core.handle(event, self.clock())
         except Exception:
-            self._end_for_bug(event, fd)
+            self._end_for_bug(event, getattr(event, "conn_id", fd))
             return
         ended_fds: list[int | None] = []
         for effect in effects:
@@ -184,6 +194,8 @@ class Driver:
         record = self.sockets.records[fd]
         if record is HELD:
             self._on_held_gone(fd)
+        elif type(record) is WsKind:
+            self.web_sockets.on_gone(fd)
         elif record is not None:
             record.on_gone()
 
@@ -251,6 +263,7 @@ class Driver:
         """Close every connection."""
         self._loop.remove_reader(self.sockets.epoll.fileno())
         self.links.close()
+        self.web_sockets.close()
         self.pool.close()
         self.outbox.flush()
         for fd, record in enumerate(self.sockets.records):
@@ -310,7 +323,7 @@ class Driver:
 
     # Effects.
 
-    def _conn(self, fd: int) -> ClientConn:
+    def busy_client(self, fd: int) -> ClientConn:
         """Give the busy client that an effect is about: its event may have come from elsewhere."""
         record = self.sockets.records[fd]
         if not isinstance(record, ClientConn):
@@ -320,28 +333,28 @@ class Driver:
     def _ask(self, effect: AskOrigin) -> None:
         if self.meter is not None:
             self.meter.asked(effect.conn_id, effect.head)
-        self._conn(effect.conn_id).ask(effect)
+        self.busy_client(effect.conn_id).ask(effect)
 
     def _relay(self, effect: Relay) -> None:
         self.counts.responses(effect.head)
         if self.meter is not None:
             self.meter.relayed_head(effect.conn_id, effect.head)
-        self._conn(effect.conn_id).relay(effect.head, effect.framing, effect.is_persistent, effect.is_opening)
+        self.busy_client(effect.conn_id).relay(effect.head, effect.framing, effect.is_persistent, effect.is_opening)
 
     def _collect(self, effect: Collect) -> None:
-        self._conn(effect.conn_id).collect(effect.max_bytes, effect.is_request_awaited)
+        self.busy_client(effect.conn_id).collect(effect.max_bytes, effect.is_request_awaited)
 
     def _respond(self, effect: Respond) -> None:
         self.counts.responses(effect.payload)
         if self.meter is not None:
             self.meter.responded(effect.payload, (effect.conn_id,))
-        self._conn(effect.conn_id).respond(effect.payload, effect.is_persistent)
+        self.busy_client(effect.conn_id).respond(effect.payload, effect.is_persistent)
 
     def _cut(self, effect: Cut) -> None:
         self.end(effect.conn_id)
 
     def _park(self, effect: Park) -> None:
-        conn = self._conn(effect.conn_id)
+        conn = self.busy_client(effect.conn_id)
         early_input = conn.take_early_input()
         if early_input:
             self._early_input[conn.fd] = early_input
@@ -466,6 +479,13 @@ _DO: dict[type[Effect], Callable[[Driver, Any], None]] = {
     Unpark: Driver._unpark,
     Deliver: Driver._deliver,
     Finish: Driver._finish,
+    OpenSocket: lambda driver, effect: driver.web_sockets.open(effect),
+    Write: lambda driver, effect: driver.web_sockets.write(effect),
+    ToOrigin: lambda driver, effect: driver.web_sockets.to_origin(effect),
+    EndSocket: lambda driver, effect: driver.web_sockets.end(effect),
+    CloseOrigin: lambda driver, effect: driver.web_sockets.close_origin(effect),
+    PauseClient: lambda driver, effect: driver.web_sockets.pause(effect),
+    AwaitReader: lambda driver, effect: driver.web_sockets.await_reader(effect),
     AskLink: Driver._ask_link,
     DropLink: Driver._drop_link,
     Forward: Driver._forward,

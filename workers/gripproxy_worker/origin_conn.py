@@ -18,6 +18,7 @@ from gripproxy.protocol.http1 import (
     check_response,
 )
 from gripproxy_worker.outbox import Outbox
+from gripproxy_worker.ws_origin import DEFLATING_ORIGINS, ORIGINS, OriginSocket, SocketOwner, WsOrigin
 
 HEADERS_MAX_COUNT = 1000  # of a response: each costs a call, and 50,000 fit into a head, which took 40 ms
 
@@ -35,7 +36,8 @@ class Origin(Protocol):
     def is_reused(self) -> bool: ...
     @property
     def is_writable(self) -> bool: ...
-    def ask(self, asker: "Asker", payload: bytes, is_head: bool) -> None: ...
+    def ask(self, asker: "Asker", payload: bytes, is_head: bool, is_websocket: bool = False) -> None: ...
+    def open_socket(self, owner: SocketOwner, conn_id: int, is_deflating: bool) -> OriginSocket: ...
     def send(self, payload: bytes) -> None: ...
     def abandon(self) -> None: ...
     def pause_reading(self) -> None: ...
@@ -61,6 +63,7 @@ class Keeper(Protocol):
     @property
     def clock(self) -> Callable[[], float]: ...
     def on_origin_free(self, origin: "OriginConn", is_reusable: bool) -> None: ...
+    def on_origin_switched(self, origin: "OriginConn") -> None: ...
     def on_deadline(self, origin: "OriginConn", now: float) -> None: ...
 
 
@@ -80,9 +83,12 @@ class OriginConn(asyncio.Protocol):
         "_is_head",
         "_is_interim",
         "_is_kept_alive",
+        "_is_websocket",
         "_keeper",
         "_parser",
         "_reason",
+        "_switched_head",
+        "_switched_input",
         "active_at",
         "asker",
         "failure",
@@ -109,17 +115,23 @@ class OriginConn(asyncio.Protocol):
         self._keeper = keeper
         self._parser: httptools.HttpResponseParser | None = None
         self._is_head = False
+        self._switched_input: bytes | None = None  # what came behind a 101, once that is here
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's do not derive from it
 
-    def ask(self, asker: Asker, payload: bytes, is_head: bool) -> None:
-        """Send the head, and what there is of the body; the rest follows through `send`."""
+    def ask(self, asker: Asker, payload: bytes, is_head: bool, is_websocket: bool = False) -> None:
+        """Send the head, and what there is of the body; the rest follows through `send`.
+
+        With `is_websocket` the answer may be 101, after which the connection waits for `open_socket`, or `abandon`.
+        """
         self.asker = asker
         self.has_answered = False
         if self._parser is None or self._is_head:  # after a HEAD it still waits for the body
             self._parser = httptools.HttpResponseParser(self)
         self._is_head = is_head
+        self._is_websocket = is_websocket
+        self._switched_head: ResponseHead | None = None
         self._is_interim = False
         self._is_ended = False
         self._is_kept_alive = False
@@ -140,6 +152,16 @@ class OriginConn(asyncio.Protocol):
         """Hand bytes to the transport; nothing if the connection was closed in the meantime."""
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(payload)
+
+    def open_socket(self, owner: SocketOwner, conn_id: int, is_deflating: bool) -> OriginSocket:
+        """Let the connection that has switched protocols be the origin of a WebSocket client."""
+        assert self.transport is not None
+        early_input, self._switched_input = self._switched_input or b"", None
+        transport, self.transport = self.transport, None
+        self.asker = self._parser = None
+        self._keeper.on_origin_switched(self)
+        kind = DEFLATING_ORIGINS if is_deflating else ORIGINS
+        return WsOrigin(owner, conn_id, transport, kind, early_input)
 
     def abandon(self) -> None:
         """Close without telling the asker: the rest of the response is not wanted."""
@@ -170,6 +192,9 @@ class OriginConn(asyncio.Protocol):
         if asker is None or parser is None:
             self.abandon()  # nobody asked for it
             return
+        if self._switched_input is not None:
+            self._switched_input += data
+            return
         keeper = self._keeper
         if self in keeper.outbox:  # the request is not on its way yet: this is no answer to it
             self._break_off("it sent something before it was asked")
@@ -180,8 +205,9 @@ class OriginConn(asyncio.Protocol):
         self._barren_bytes_count += len(data)
         try:
             parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.fail("it switched protocols although nobody asked it to")
+        except httptools.HttpParserUpgrade as switched:
+            self._switch(asker, data[switched.args[0] :])
+            return
         except httptools.HttpParserCallbackError as error:
             self.fail(str(error.__context__ or error))
         except httptools.HttpParserError as error:
@@ -202,6 +228,14 @@ class OriginConn(asyncio.Protocol):
             is_reusable = is_reusable and not self.transport.get_write_buffer_size()
             # Only the last bytes tell that nothing follows the head of an answer to HEAD.
             keeper.on_origin_free(self, is_reusable and (not self._is_head or data.endswith(b"\r\n\r\n")))
+
+    def _switch(self, asker: Asker, behind: bytes) -> None:
+        """Bytes that follow are none of HTTP."""
+        if self._switched_head is None:
+            self.fail("it switched protocols although nobody asked it to")
+        else:
+            self._switched_input = behind
+            asker.on_origin_head(self._switched_head)
 
     def on_message_begin(self) -> None:
         if self._is_ended:
@@ -224,6 +258,8 @@ class OriginConn(asyncio.Protocol):
         self._is_interim = 100 <= status < 200
         if self._is_interim:
             self.active_at = self._keeper.clock()
+            if status == 101 and self._is_websocket:
+                self._switched_head = check_response(status, self._reason, self._headers, is_head=False)
         if self._is_interim or self.asker is None:
             return
         if status < 100 or b"\x00" in self._reason:

@@ -146,6 +146,10 @@ class OriginPool:
         else:
             origin.transport.abort()
 
+    def on_origin_switched(self, origin: OriginConn) -> None:
+        """Let go of a connection that speaks WebSocket now. It counts on only where the settings bound their number."""
+        self._forget(origin)
+
     def on_deadline(self, origin: OriginConn, now: float) -> None:
         """Close a connection that was idle for too long; fail a request whose origin was silent for too long."""
         if origin not in self._open:

@@ -4,6 +4,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from gripproxy.engine.events import OriginFailure
+from gripproxy.errors import InternalError
 from gripproxy.protocol.route_target import Target
 from gripproxy.protocol.zhttp import (
     REQ_BODY_MAX_BYTES,
@@ -14,22 +15,17 @@ from gripproxy.protocol.zhttp import (
     decode_request_head,
     encode_req,
 )
-from gripproxy.protocol.zhttp_session import (
-    BROKEN,
-    Came,
-    ReqSession,
-    StreamSession,
-    ZhttpFailure,
-    failed,
-)
+from gripproxy.protocol.zhttp_session import ReqSession, StreamSession
+from gripproxy.protocol.zhttp_socket import SocketSession
+from gripproxy.protocol.zhttp_stream import BROKEN, Came, ZhttpFailure, failed
 from gripproxy_worker.origin_conn import Asker
+from gripproxy_worker.ws_origin import OriginSocket, SocketOwner
+from gripproxy_worker.zhttp_socket import UNSENT_MAX_BYTES, ZhttpSocket
 
 if TYPE_CHECKING:
     from gripproxy_worker.zhttp_client import ZhttpClient
 
 log = logging.getLogger(__name__)
-
-UNSENT_MAX_BYTES = 65_536  # of a request's body that wait for credits: past this the client is not read
 
 _FAILURES = {
     ZhttpFailure.UNREACHED: OriginFailure.CONNECT,
@@ -72,7 +68,7 @@ class ZhttpConn:
 
     # The asker's side: see `OriginConn`.
 
-    def ask(self, asker: Asker, payload: bytes, is_head: bool) -> None:
+    def ask(self, asker: Asker, payload: bytes, is_head: bool, is_websocket: bool = False) -> None:
         self.asker = asker
         head, _, rest = payload.partition(b"\r\n\r\n")
         request, self._left_bytes = decode_request_head(head, self.target)
@@ -82,9 +78,17 @@ class ZhttpConn:
     def send(self, payload: bytes) -> None:
         self._add(*self._take_body(payload))
 
+    def open_socket(self, owner: SocketOwner, conn_id: int, is_deflating: bool) -> OriginSocket:
+        """Be the origin of a WebSocket client from now on."""
+        raise InternalError(f"{self.target.label} has not switched protocols")
+
     def abandon(self) -> None:
         self.asker = None
         self._close()
+
+    def leave(self) -> None:
+        """Forget who asked: the worker stops."""
+        self.asker = None
 
     def pause_reading(self) -> None:
         self.is_paused = True
@@ -136,6 +140,8 @@ class ZhttpConn:
             return
         if came.head is not None:
             asker.on_origin_head(came.head)
+            if came.head.status == 101:
+                return
         if came.body and self.asker is not None:
             asker.on_origin_body(came.body)
         if self.asker is not None:
@@ -183,9 +189,27 @@ class ReqConn(ZhttpConn):
 
 
 class StreamConn(ZhttpConn):
-    """A request to a zhttp target: sent, and answered, as far as credits go."""
+    """A request to a zhttp target: sent, and answered, as far as credits go. One for a WebSocket may become that."""
 
     __slots__ = ("_session",)
+
+    _session: StreamSession | SocketSession
+
+    def ask(self, asker: Asker, payload: bytes, is_head: bool, is_websocket: bool = False) -> None:
+        if not is_websocket:
+            super().ask(asker, payload, is_head)
+            return
+        self.asker = asker
+        request, _ = decode_request_head(payload.partition(b"\r\n\r\n")[0], self.target)
+        client = self._client
+        session = self._session = SocketSession(self.name, client.instance, client.clock())
+        client.open_request(self, session.begin(request))
+
+    def open_socket(self, owner: SocketOwner, conn_id: int, is_deflating: bool) -> OriginSocket:
+        """Let the request be the origin of a WebSocket client. Messages over ZeroMQ are never compressed."""
+        assert isinstance(self._session, SocketSession)
+        self.asker = None
+        return ZhttpSocket(self._client, self.target, self._session, owner, conn_id)
 
     @property
     def is_writable(self) -> bool:
@@ -205,10 +229,11 @@ class StreamConn(ZhttpConn):
 
     def _begin(self, request: ZhttpRequest, body: bytes, is_whole: bool, is_head: bool) -> None:
         client = self._client
-        self._session = StreamSession(self.name, client.instance, is_head, client.clock())
-        client.open_request(self, self._session.begin(request, body, is_whole))
+        session = self._session = StreamSession(self.name, client.instance, is_head, client.clock())
+        client.open_request(self, session.begin(request, body, is_whole))
 
     def _add(self, body: bytes, is_whole: bool) -> None:
+        assert isinstance(self._session, StreamSession)
         self._session.add_body(body, is_whole, self._client.clock())
         self._flush()
 
