@@ -1,0 +1,74 @@
+"""Heads of requests with events: a template that clients share, and what is each one's own."""
+
+from gripproxy.protocol.events_request import EventsHead, encode_events_request, is_signed, make_events_head
+from gripproxy.protocol.http1 import Headers
+
+ID = b"12345678-1234-4234-8234-123456789abc"
+TAIL = (
+    b"Accept: application/websocket-events\r\nConnection-Id: " + ID + b"\r\n"
+    b"Content-Type: application/websocket-events\r\n"
+)
+HANDSHAKE: Headers = [
+    (b"Host", b"d.test"),
+    (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+    (b"Sec-WebSocket-Version", b"13"),
+    (b"Cookie", b"a=100%; b=%s"),
+    (b"Origin", b"https://d.test/%20"),
+]
+
+
+def written(head: EventsHead, token: bytes | None = None, meta: tuple[tuple[bytes, bytes], ...] = ()) -> bytes:
+    return encode_events_request(b"/ws?a=%2", head.template, head.values, token, meta, 0, b"OPEN\r\n")
+
+
+def test_a_request_repeats_the_handshake() -> None:
+    """In its order; then comes what is about the session."""
+    head = make_events_head(HANDSHAKE, ID, has_grip=False)
+    lines = b"".join(name + b": " + value + b"\r\n" for name, value in HANDSHAKE)
+    assert written(head) == b"POST /ws?a=%2 HTTP/1.1\r\n" + lines + TAIL + b"Content-Length: 6\r\n\r\nOPEN\r\n"
+
+
+def test_what_a_client_may_not_say_is_left_out() -> None:
+    """It could speak for another session, or make the origin believe in events that are none."""
+    said = [
+        *((b"accept", b"*/*"), (b"Connection-Id", b"other"), (b"META-user", b"admin"), (b"Meta-a", b"b")),
+        *((b"Content-Type", b"text/plain"), (b"Content-Length", b"0"), (b"Content-Bytes-Replayed", b"5")),
+        *((b"Sec-WebSocket-Extensions", b"permessage-deflate"), (b"Upgrade", b"websocket"), (b"Connection", b"x")),
+    ]
+    assert make_events_head([*HANDSHAKE, *said], ID, False) == make_events_head(HANDSHAKE, ID, False)
+
+
+def test_each_request_is_signed_anew() -> None:
+    """Where the signature was; a token that came with the client's request is not ours to renew."""
+    signed = [HANDSHAKE[0], (b"Grip-Sig", b"old"), (b"Grip-Feature", b"status")]
+    head = make_events_head(signed, ID, has_grip=True)
+    assert is_signed(head.template)
+    lines = b"Host: d.test\r\nGrip-Sig: new\r\nGrip-Feature: status\r\nSec-WebSocket-Extensions: grip\r\n"
+    assert written(head, b"new").startswith(b"POST /ws?a=%2 HTTP/1.1\r\n" + lines + TAIL)
+    relayed = make_events_head(signed, ID, has_grip=False)
+    assert not is_signed(relayed.template)
+    assert b"\r\nGrip-Sig: old\r\n" in written(relayed)
+    assert b"Extensions" not in written(relayed)
+
+
+def test_clients_share_all_but_what_is_their_own() -> None:
+    other = [(name, b"other" if name in (b"Cookie", b"Sec-WebSocket-Key") else value) for name, value in HANDSHAKE]
+    one, two = make_events_head(HANDSHAKE, ID, True), make_events_head(other, b"another id", True)
+    assert one.template == two.template
+    assert len(one.values) < 80
+
+
+def test_names_and_values_that_look_like_a_template_are_none() -> None:
+    odd = [HANDSHAKE[0], (b"X-%s", b"%d%%"), (b"User-Agent", b"%b%"), (b"%", b"\xff")]
+    head = make_events_head(odd, ID, False)
+    assert written(head).startswith(
+        b"POST /ws?a=%2 HTTP/1.1\r\nHost: d.test\r\nX-%s: %d%%\r\nUser-Agent: %b%\r\n%: \xff\r\n"
+    )
+
+
+def test_meta_and_replayed_bytes_come_behind_the_length() -> None:
+    head = make_events_head(HANDSHAKE[:1], ID, False)
+    meta = ((b"User-Id", b"7"), (b"room", b"a b"))
+    written = encode_events_request(b"/", head.template, head.values, None, meta, 12, b"PING\r\n")
+    end = b"Content-Length: 6\r\nContent-Bytes-Replayed: 12\r\nMeta-User-Id: 7\r\nMeta-room: a b\r\n\r\nPING\r\n"
+    assert written == b"POST / HTTP/1.1\r\nHost: d.test\r\n" + TAIL + end
