@@ -26,6 +26,27 @@ header('Content-Type: text/plain');
 echo "hello from php\n";
 """
 
+ECHO_PHP = r"""<?php
+// A WebSocket without any library: events in, events out.
+header('Content-Type: application/websocket-events');
+header('Sec-WebSocket-Extensions: grip');
+$body = file_get_contents('php://input');
+for ($at = 0; $at < strlen($body);) {
+    $end = strpos($body, "\r\n", $at);
+    [$type, $size] = explode(' ', substr($body, $at, $end - $at)) + [1 => null];
+    $content = $size === null ? '' : substr($body, $end + 2, hexdec($size));
+    $at = $end + 2 + ($size === null ? 0 : strlen($content) + 2);
+    if ($type === 'OPEN') {
+        $subscribe = 'c:' . json_encode(['type' => 'subscribe', 'channel' => $_GET['topic']]);
+        printf("OPEN\r\nTEXT %x\r\n%s\r\n", strlen($subscribe), $subscribe);
+    } elseif ($type === 'TEXT' || $type === 'BINARY') {
+        printf("%s %x\r\nm:%s\r\n", $type, strlen($content) + 2, $content);
+    } elseif ($type === 'CLOSE') {
+        printf("CLOSE %x\r\n%s\r\n", strlen($content), $content);
+    }
+}
+"""
+
 NGINX_CONF = """daemon off;
 pid {dir}/nginx.pid;
 error_log {dir}/nginx-error.log;
@@ -84,7 +105,10 @@ def find_php_fpm() -> str | None:
 
 
 class PhpSite:
-    """``/`` and ``/stream.php`` by PHP; ``/hold?channel=C`` is a stream hold that nginx answers by itself, for load."""
+    """``/``, ``/stream.php`` and the WebSocket ``/echo.php`` by PHP, and for load a stream that nginx holds by itself.
+
+    That is ``/hold?channel=C``.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -97,6 +121,7 @@ class PhpSite:
         www.mkdir(parents=True)
         (www / "stream.php").write_text(STREAM_PHP)
         (www / "index.php").write_text(INDEX_PHP)
+        (www / "echo.php").write_text(ECHO_PHP)
         is_root = os.getuid() == 0
         values = {
             "dir": self.directory,

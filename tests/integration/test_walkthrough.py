@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.integration.deadline import wait_until
 from tests.integration.php_site import PhpSite
 from tests.integration.process import Process
 from tests.integration.server import GRIPPROXY, Server, ServerPlan, program_argv, source_env
+from tests.integration.websocket_client import next_message, open_websocket
 
 OPENING = "event: message\ndata: stream open\n\n"
 HELLO = "event: message\ndata: hello world\n\n"
@@ -101,3 +103,22 @@ def test_plain_page_is_answered_at_once(server: Server, target: str, answer: str
         check=True,
     )
     assert page.stdout == answer
+
+
+def test_php_serves_websockets(start_server: Callable[[ServerPlan], Server], php_site: PhpSite) -> None:
+    """A script that answers a request and ends serves a WebSocket, and whoever publishes reaches it."""
+    server = start_server(ServerPlan(routes=[f"* localhost:{php_site.port},over_http"]))
+    with open_websocket(server.http_port, "/echo.php?topic=test") as client:
+        for message in ("hello", "", "grüße", b"\x00\r\n\xff"):
+            client.send(message)
+        assert [next_message(client) for _ in range(4)] == ["hello", "", "grüße", b"\x00\r\n\xff"]
+
+        def is_reached() -> bool:
+            server.publish({"channel": "test", "formats": {"ws-message": {"content": "published"}}})
+            with suppress(TimeoutError):
+                return client.recv(timeout=0.5) == "published"
+            return False
+
+        wait_until(is_reached, "the client has what was published")
+        client.close(4000, "enough")
+        assert (client.close_code, client.close_reason) == (4000, "enough")

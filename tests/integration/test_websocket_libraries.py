@@ -21,6 +21,7 @@ from tests.integration.sites.running import Sites
 from tests.integration.websocket_client import ask, ending, messages_until, next_message, open_websocket
 
 KEY = "changeme-and-make-it-thirty-two-bytes-long"
+WAIT_S = 30.0
 
 
 @dataclass(slots=True)
@@ -84,7 +85,7 @@ def published(client: ClientConnection, estate: Estate, page: tuple[str, str], t
             return client.recv(timeout=0.5)
         return None
 
-    return wait_until(take, f"{text!r} published by {page}")
+    return wait_until(take, f"{text!r} published by {page}", WAIT_S)
 
 
 def test_django_echo(estate: Estate) -> None:
@@ -156,7 +157,7 @@ def test_wsgi_echo_and_close(estate: Estate) -> None:
         assert ask(client, b"\x00" * 1000) == b"\x00" * 1000
         client.send("close 4002")
         assert ending(client) == (4002, "")
-    wait_until(lambda: estate.seen("w1")[-1][1] == "CLOSE", "the site has the client's close")
+    wait_until(lambda: estate.seen("w1")[-1][1] == "CLOSE", "the site has the client's close", WAIT_S)
     assert [kind for _, kind in estate.seen("w1")] == ["OPEN", "TEXT", "BINARY", "TEXT", "CLOSE"]
     assert len({connection for connection, _ in estate.seen("w1")}) == 1
 
@@ -196,7 +197,7 @@ def test_wsgi_detach(estate: Estate) -> None:
     with estate.open("wsgi.test", "/socket", channel="w4") as client:
         assert published(client, estate, page, "before", channel="w4") == "before"
         client.send("detach")
-        wait_until(lambda: estate.seen("w4")[-1][1] == "CLOSE", "the site is told of the end")
+        wait_until(lambda: estate.seen("w4")[-1][1] == "CLOSE", "the site is told of the end", WAIT_S)
         client.send("lost")
         estate.ask(*page, channel="w4", text="after")
         assert "echo lost" not in messages_until(client, "after")
@@ -225,7 +226,7 @@ def test_wsgi_is_told_of_a_lost_client(estate: Estate) -> None:
     with estate.open("wsgi.test", "/socket", channel="w6") as client:
         assert ask(client, "hello") == "echo hello"
         client.close_socket()
-    wait_until(lambda: estate.seen("w6")[-1][1] == "DISCONNECT", "the site is told that the client is lost")
+    wait_until(lambda: estate.seen("w6")[-1][1] == "DISCONNECT", "the site is told that the client is lost", WAIT_S)
 
 
 def test_express_chat(estate: Estate) -> None:

@@ -7,7 +7,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-RECEIVE_TIMEOUT_S = 20.0
+RECEIVE_TIMEOUT_S = 60.0  # a site that was away is asked again with pauses of up to 16 s
 
 
 def open_websocket(
