@@ -26,12 +26,18 @@ from gripproxy.protocol.zhttp import (
 from gripproxy.protocol.zhttp_session import (
     _ON,
     ANSWERING,
-    BROKEN,
     ENDED,
-    EXCESS_MAX_BYTES,
     FAILED,
-    GRANT_MIN_BYTES,
     JOINED,
+    ReqSession,
+    ResponseReader,
+    StreamSession,
+    StreamState,
+)
+from gripproxy.protocol.zhttp_stream import (
+    BROKEN,
+    EXCESS_MAX_BYTES,
+    GRANT_MIN_BYTES,
     KEEP_ALIVE_S,
     LENGTH_REQUIRED,
     POLICY,
@@ -39,10 +45,6 @@ from gripproxy.protocol.zhttp_session import (
     TIMED_OUT,
     UNREACHED,
     Came,
-    ReqSession,
-    ResponseReader,
-    StreamSession,
-    StreamState,
     ZhttpFailure,
 )
 

@@ -9,10 +9,11 @@ import tnetstring  # type: ignore[import-untyped]
 from gripproxy.bus.zhttp_wire import HELLO, PACKET, SEND
 from gripproxy.protocol.routes import parse_routes
 from gripproxy.protocol.zhttp import IDS_MAX_COUNT
-from gripproxy.protocol.zhttp_session import KEEP_ALIVE_S, SILENT_MAX_S
+from gripproxy.protocol.zhttp_stream import KEEP_ALIVE_S, SILENT_MAX_S
 from gripproxy.scoreboard import Field
 from gripproxy_worker import zhttp_client
 from gripproxy_worker.zhttp_client import ASK_MAX_S, BEHIND_BYTES
+from gripproxy_worker.zhttp_conn import StreamConn
 from tests.worker.bench import Client, WorkerBench
 from tests.worker.zhttp_hub import INSTANCE, zhttp_bench
 
@@ -184,7 +185,7 @@ def test_origins_are_told_that_requests_are_wanted(is_multi: bool) -> None:
         for name in names:
             hub.origin_says(name, type=b"keep-alive", **extension)
         conns = bench.driver.pool.zhttp._conns
-        bench.until(lambda: all(conn.has_answered for conn in conns.values()))
+        bench.until(lambda: all(conn.address is not None for conn in conns.values() if isinstance(conn, StreamConn)))
         pass_time(bench, KEEP_ALIVE_S)
         wanted_count = 2 if is_multi else count
         bench.until(lambda: len(hub.messages) == wanted_count)
@@ -217,7 +218,9 @@ def test_hub_that_reads_too_slowly_gets_no_more_requests(monkeypatch: pytest.Mon
                 break
         is_answered(bench, client, b"Unable to connect to any targets. Tried: zhttp/ipc:///x\n")
         hub.sides[0].transport.resume_reading()
-        bench.until(lambda: not bench.driver.pool.zhttp._transport.get_write_buffer_size())
+        transport = bench.driver.pool.zhttp._transport
+        assert transport is not None
+        bench.until(lambda: not transport.get_write_buffer_size())
 
 
 def test_body_waits_for_a_hub_that_reads_too_slowly() -> None:
@@ -242,7 +245,7 @@ def test_body_waits_for_a_hub_that_reads_too_slowly() -> None:
             send_more()
         for _ in range(200):
             send_more()
-        assert zhttp._transport.get_write_buffer_size() < 2 * BEHIND_BYTES
+        assert zhttp._transport is not None and zhttp._transport.get_write_buffer_size() < 2 * BEHIND_BYTES
         hub.sides[0].transport.resume_reading()
 
         def is_all_here() -> bool:

@@ -12,7 +12,8 @@ from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.protocol.zhttp import CREDITS_BYTES, REQ_BODY_MAX_BYTES
 from gripproxy_worker.client_conn import PREFETCH_BYTES
 from gripproxy_worker.client_sockets import READ_MAX_BYTES
-from gripproxy_worker.zhttp_conn import UNSENT_MAX_BYTES, StreamConn
+from gripproxy_worker.zhttp_conn import StreamConn
+from gripproxy_worker.zhttp_socket import UNSENT_MAX_BYTES
 from tests.worker.zhttp_hub import zhttp_bench
 
 STREAM = "* zhttp/ipc:///x"
@@ -153,7 +154,7 @@ def test_credits_are_granted_as_the_client_reads() -> None:
                 left += hub.sent()[b"credits"]
             assert total < 600_000, "credits were granted although nobody reads"
         (conn,) = bench.driver.pool.zhttp._conns.values()
-        assert conn.is_paused
+        assert isinstance(conn, StreamConn) and conn.is_paused
         client.is_reading = True
         assert hub.sent()[b"credits"] > 0
         hub.origin_says(name)

@@ -25,6 +25,7 @@ from gripproxy.protocol.zhttp import IDS_MAX_COUNT, RequestId, decode_response_p
 from gripproxy.scoreboard import Field
 from gripproxy_worker.origin_line import WAITING_MAX_COUNT, Ask
 from gripproxy_worker.zhttp_conn import ReqConn, StreamConn, ZhttpConn
+from gripproxy_worker.zhttp_socket import ZhttpSocket
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class ZhttpClient:
         self._path = path
         self._row = row
         self._uses: dict[str, Target] = {}
-        self._conns: dict[bytes, ZhttpConn] = {}
+        self._conns: dict[bytes, ZhttpConn | ZhttpSocket] = {}
         self._waiting: dict[Ask, float] = {}  # for the hub, since when
         self._link: _HubLink | None = None
         self._transport: asyncio.Transport | None = None  # of it, once the hub has said hello
@@ -93,7 +94,7 @@ class ZhttpClient:
             if handle is not None:
                 handle.cancel()
         for conn in self._conns.values():
-            conn.asker = None
+            conn.leave()
         self._conns.clear()
         self._waiting.clear()
         if self._link is not None:
@@ -123,11 +124,15 @@ class ZhttpClient:
         """Send a further packet."""
         self._write(SEND, names, packet)
 
-    def is_open(self, conn: ZhttpConn) -> bool:
+    def open_socket(self, conn: ZhttpSocket) -> None:
+        """Let a request that is under way go on as a WebSocket."""
+        self._conns[conn.name] = conn
+
+    def is_open(self, conn: ZhttpConn | ZhttpSocket) -> bool:
         """Say whether the request is under way."""
         return conn.name in self._conns
 
-    def close_request(self, conn: ZhttpConn) -> None:
+    def close_request(self, conn: ZhttpConn | ZhttpSocket) -> None:
         """Forget a request, if it is under way."""
         if self._conns.pop(conn.name, None) is not None:
             self._write(CLOSE, conn.name, conn.is_answer_pending)
@@ -235,7 +240,7 @@ class ZhttpClient:
             number = conn.on_time(now)
             if number is None:
                 continue
-            assert isinstance(conn, StreamConn)
+            assert isinstance(conn, StreamConn | ZhttpSocket)
             if conn.is_multi:
                 due.setdefault((conn.target.zhttp_spec, conn.address), []).append(number)
             else:

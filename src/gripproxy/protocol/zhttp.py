@@ -92,6 +92,7 @@ class ResponsePacket:
     reason: bytes = b""
     headers: Headers | None = None
     is_multi: bool = False  # the sender takes packets for several requests
+    content_type: bytes = b""  # of a WebSocket's message
 
 
 @dataclass(slots=True)
@@ -144,6 +145,7 @@ def decode_response_packet(message: bytes) -> ResponsePacket:
         values.get("reason", b""),
         _decode_headers(values["headers"]) if "headers" in values else None,
         ext.get("multi", False),
+        values.get("content-type", b""),
     )
 
 
@@ -207,6 +209,15 @@ def encode_first(request: ZhttpRequest, name: bytes, instance: bytes, body: byte
     return encode_packet(values)
 
 
+def encode_first_of_socket(request: ZhttpRequest, name: bytes, instance: bytes) -> bytes:
+    """Write the first packet of a WebSocket: that it is one, its URI tells."""
+    values = _request_values(request, name, instance)
+    del values["method"]
+    values["uri"] = b"ws" + request.uri.removeprefix(b"http")
+    values.update({"seq": 0, "credits": CREDITS_BYTES, "ext": {"multi": True}, "router-resp": True})
+    return encode_packet(values)
+
+
 def _request_values(request: ZhttpRequest, name: bytes, instance: bytes) -> dict[str, object]:
     target = request.target
     values: dict[str, object] = {
@@ -232,6 +243,26 @@ def encode_data(name: bytes, seq: int, instance: bytes, body: bytes, is_more: bo
         values["body"] = body
     if is_more:
         values["more"] = True
+    return encode_packet(values)
+
+
+def encode_message_part(
+    name: bytes, seq: int, instance: bytes, content_type: bytes, body: bytes, is_more: bool
+) -> bytes:
+    """Write a WebSocket message, or a part of one. Like Pushpin it says with each part what the message is."""
+    values = {"from": instance, "id": name, "seq": seq, "content-type": content_type, "body": body}
+    return encode_packet({**values, "more": True} if is_more else values)
+
+
+def encode_control(
+    name: bytes, seq: int, instance: bytes, packet_type: PacketType, body: bytes, code: int | None = None
+) -> bytes:
+    """Write a ping, a pong or a close of a WebSocket; a close without a code has no body either."""
+    values: dict[str, object] = {"from": instance, "id": name, "seq": seq, "type": _WORDS[packet_type]}
+    if code is not None:
+        values["code"] = code
+    if body:
+        values["body"] = body
     return encode_packet(values)
 
 

@@ -1,7 +1,6 @@
 """One request to an origin over ZeroMQ, as a state machine: sequence numbers, credits, and what ends it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
 
 from gripproxy.errors import OriginError
@@ -11,6 +10,7 @@ from gripproxy.protocol.http1 import (
     RESPONSE_HEAD_MAX_BYTES,
     SIZED,
     UNTIL_CLOSE,
+    Headers,
     ResponseHead,
     breaks_lines,
     check_response,
@@ -22,55 +22,23 @@ from gripproxy.protocol.zhttp import (
     DATA,
     ERROR,
     PacketType,
-    RequestId,
     ResponsePacket,
     ZhttpRequest,
-    encode_credit,
     encode_data,
     encode_first,
 )
+from gripproxy.protocol.zhttp_stream import (
+    BROKEN,
+    UNREACHED,
+    Came,
+    ZhttpFailure,
+    ZhttpStream,
+    failed,
+    failed_by,
+    silent,
+)
 
-GRANT_MIN_BYTES = 20_000  # less is not worth a packet: an origin has most of its credits then
-EXCESS_MAX_BYTES = CREDITS_BYTES  # beyond the credits: logged, as in Pushpin; but past this it is memory without end
 HEADERS_MAX_COUNT = 1000  # of a response, as over HTTP
-SILENT_MAX_S = 60.0  # without a packet from the origin
-KEEP_ALIVE_S = 45.0  # without a packet from us
-
-
-class ZhttpFailure(IntEnum):
-    """Why there is no response, or not all of it."""
-
-    UNREACHED = 0  # the origin's own attempt to get through failed: another target may be asked
-    BROKEN = 1
-    TIMED_OUT = 2
-    LENGTH_REQUIRED = 3
-    POLICY = 4
-
-
-UNREACHED, BROKEN, TIMED_OUT, LENGTH_REQUIRED, POLICY = ZhttpFailure
-
-_CONDITIONS = {
-    b"remote-connection-failed": UNREACHED,
-    b"connection-timeout": UNREACHED,
-    b"tls-error": UNREACHED,
-    b"length-required": LENGTH_REQUIRED,
-    b"policy-violation": POLICY,
-}
-
-
-@dataclass(slots=True)
-class Came:
-    """What a packet brought, in this order. After an end, or a failure, nothing more comes."""
-
-    head: ResponseHead | None = None
-    body: bytes = b""
-    is_end: bool = False
-    failure: ZhttpFailure | None = None
-    detail: str = ""
-
-
-def failed(failure: ZhttpFailure, detail: str) -> Came:
-    return Came(failure=failure, detail=detail)
 
 
 class ResponseReader:
@@ -114,6 +82,19 @@ def _read_head(packet: ResponsePacket, is_head: bool) -> ResponseHead:
     code = packet.code
     if code is None or not 200 <= code <= 999:
         raise OriginError(f"its code is not of a final response: {code}")
+    head = check_response(code, packet.reason, checked_headers(packet), is_head)
+    if head.framing in (CHUNKED, UNTIL_CLOSE) and not packet.is_more:
+        head.framing = SIZED  # it is all here
+        head.content_length = len(packet.body)
+    return head
+
+
+def checked_headers(packet: ResponsePacket) -> Headers:
+    """Give the headers of a packet whose reason and headers HTTP can carry.
+
+    Raises:
+        OriginError: they would break their lines, or are too many.
+    """
     if breaks_lines(packet.reason):
         raise OriginError(f"its reason would break its line: {packet.reason[:100]!r}")
     headers = packet.headers or []
@@ -125,11 +106,7 @@ def _read_head(packet: ResponsePacket, is_head: bool) -> ResponseHead:
     for name, value in headers:
         if not is_header_name(name) or breaks_lines(value):
             raise OriginError(f"its header would break its line: {name[:100]!r}: {value[:100]!r}")
-    head = check_response(code, packet.reason, headers, is_head)
-    if head.framing in (CHUNKED, UNTIL_CLOSE) and not packet.is_more:
-        head.framing = SIZED  # it is all here
-        head.content_length = len(packet.body)
-    return head
+    return headers
 
 
 class ReqSession:
@@ -144,7 +121,7 @@ class ReqSession:
     def receive(self, packet: ResponsePacket) -> Came:
         """Take the answer."""
         if packet.type is ERROR:
-            return _failed_by(packet)
+            return failed_by(packet)
         if packet.type is not DATA or packet.is_more:
             return failed(BROKEN, "its answer is not one whole response")
         try:
@@ -154,7 +131,7 @@ class ReqSession:
 
     def check(self, now: float) -> Came:
         """Fail if the answer takes too long: nothing else tells whether there is anybody to give one."""
-        return _silent(now - self._asked_at) or Came()
+        return silent(now - self._asked_at) or Came()
 
 
 class StreamState(IntEnum):
@@ -170,54 +147,17 @@ class StreamState(IntEnum):
 ASKED, JOINED, ANSWERING, ENDED, FAILED = StreamState
 
 
-class StreamSession:
-    """A request to a zhttp target. What it has to say lies in `outgoing`, for `address`, in order.
+class StreamSession(ZhttpStream):
+    """A request to a zhttp target, and its response. See `ZhttpStream`."""
 
-    Args:
-        name: its id.
-        instance: of the proxy: where answers go.
-    """
-
-    __slots__ = (
-        "_credits",
-        "_instance",
-        "_is_request_sent",
-        "_is_request_whole",
-        "_on",
-        "_reader",
-        "_seq_in",
-        "_seq_out",
-        "_taken_bytes",
-        "_unsent",
-        "_window",
-        "active_at",
-        "address",
-        "excess_bytes",
-        "is_multi",
-        "name",
-        "outgoing",
-        "sent_at",
-        "state",
-    )
+    __slots__ = ("_is_request_sent", "_is_request_whole", "_on", "_reader", "_unsent", "state")
 
     def __init__(self, name: bytes, instance: bytes, is_head: bool, now: float) -> None:
-        self.name = name
-        self.address: bytes | None = None
-        self.outgoing: list[bytes] = []
-        self.is_multi = False
-        self.active_at = now  # the origin's last packet
-        self.sent_at = now
-        self.excess_bytes = 0  # what came beyond the credits
-        self._instance = instance
+        super().__init__(name, instance, now)
         self._reader = ResponseReader(is_head)
-        self._seq_in = 0
-        self._seq_out = 0
-        self._credits = 0  # of the request's body that we may still send
-        self._unsent = b""
+        self._unsent = b""  # of the request's body
         self._is_request_whole = False
         self._is_request_sent = False
-        self._window = CREDITS_BYTES  # of the response's body that the origin may still send
-        self._taken_bytes = 0  # of it, for which no credits were granted yet
         self._enter(ASKED)
 
     def _enter(self, state: StreamState) -> None:
@@ -254,71 +194,33 @@ class StreamSession:
         if part or self._is_request_sent:  # the end itself needs no credits
             self._say(encode_data(self.name, self._seq_out, self._instance, part, not self._is_request_sent), now)
 
-    def _say(self, packet: bytes, now: float) -> None:
-        self._seq_out += 1
-        self.sent_at = now
-        self.outgoing.append(packet)
-
-    def take_outgoing(self) -> list[bytes]:
-        """Give what is to be sent now."""
-        packets, self.outgoing = self.outgoing, []
-        return packets
-
     # The response.
 
     def receive(self, packet: ResponsePacket, seq: int | None, now: float) -> Came:
         """Take a packet of the origin; `seq` is its number for this request."""
-        self.active_at = now
-        if seq != self._seq_in and packet.type not in (ERROR, CANCEL):
-            return self._fail(BROKEN, f"its packet has number {seq} instead of {self._seq_in}")
-        self._seq_in += 1
-        if self.state is ASKED and packet.type not in (ERROR, CANCEL):
-            if packet.sender is None:
-                return self._fail(BROKEN, "its first packet does not say who it is from")
-            self.address = packet.sender
+        fault = self._note(packet, seq, now)
+        if fault is not None:
+            return self._fail(BROKEN, fault)
+        if self.state is ASKED and self.address is not None:
             self._enter(JOINED)
-        self.is_multi |= packet.is_multi
-        self._credits += packet.credits
         handler = self._on.get(packet.type)
         came = handler(self, packet) if handler is not None else Came()
         self._send_body(now)
         return came
-
-    def grant(self, now: float) -> None:
-        """Let the origin send as much again as was taken: the client is keeping up."""
-        if self._taken_bytes >= GRANT_MIN_BYTES and self.state is ANSWERING:
-            self._window += self._taken_bytes
-            self._say(encode_credit(self.name, self._seq_out, self._instance, self._taken_bytes), now)
-            self._taken_bytes = 0
-
-    def check(self, now: float) -> Came:
-        """Fail if the origin has been silent for too long."""
-        came = _silent(now - self.active_at)
-        if came is None:
-            return Came()
-        self._enter(FAILED)
-        return came
-
-    def keep_alive(self, now: float) -> RequestId | None:
-        """Give the number of a keep-alive packet, which the caller sends, if it is time for one."""
-        if self.address is None or now - self.sent_at < KEEP_ALIVE_S:
-            return None
-        self.sent_at = now
-        self._seq_out += 1
-        return RequestId(self.name, self._seq_out - 1)
 
     @property
     def is_answer_pending(self) -> bool:
         """Whether the origin still works on it, so that leaving means to cancel."""
         return self.state is not ENDED or not self._is_request_sent
 
+    @property
+    def _is_answering(self) -> bool:
+        return self.state is ANSWERING
+
     def _take_data(self, packet: ResponsePacket) -> Came:
-        size = len(packet.body)
-        self._window -= size
-        self._taken_bytes += size
-        self.excess_bytes = max(self.excess_bytes, -self._window)
-        if self._window < -EXCESS_MAX_BYTES:
-            return self._fail(BROKEN, f"it sent {-self._window} bytes more than it had credits for")
+        fault = self._count(len(packet.body))
+        if fault is not None:
+            return self._fail(BROKEN, fault)
         try:
             came = self._reader.take(packet)
         except OriginError as error:
@@ -327,7 +229,7 @@ class StreamSession:
         return came
 
     def _take_error(self, packet: ResponsePacket) -> Came:
-        return self._end_by_origin(_failed_by(packet))
+        return self._end_by_origin(failed_by(packet))
 
     def _take_cancel(self, packet: ResponsePacket) -> Came:
         return self._end_by_origin(failed(BROKEN, "it cancelled the request"))
@@ -343,15 +245,6 @@ class StreamSession:
         """Give up; `is_answer_pending` stays true."""
         self._enter(FAILED)
         return failed(failure, detail)
-
-
-def _silent(silent_s: float) -> Came | None:
-    return failed(TIMED_OUT, f"it was silent for {silent_s:.0f} s") if silent_s >= SILENT_MAX_S else None
-
-
-def _failed_by(packet: ResponsePacket) -> Came:
-    condition = packet.condition
-    return failed(_CONDITIONS.get(condition, BROKEN), f"it reported {ascii(condition[:100])[1:]}")
 
 
 Handler = Callable[[StreamSession, ResponsePacket], Came]
