@@ -53,7 +53,7 @@ class HoldTarget:
     def request(self, index: int) -> bytes:
         """Give what connection `index` asks."""
         path = self.path.format(f"c{self.first_channel + index % self.channel_count}")
-        return handshake_request(path) if self.is_websocket else stream_request(path)
+        return handshake_request(path, index) if self.is_websocket else stream_request(path)
 
     @property
     def answer(self) -> bytes:

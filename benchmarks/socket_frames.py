@@ -12,16 +12,20 @@ ACCEPTED = b"HTTP/1.1 101 "
 _FINAL = 0x80
 _MASKED = 0x80
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_CLIENT_KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+_USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"
 _CLIENT_MASK = bytes.fromhex("37fa213d")  # any but zeros, which a server might not have to take off
 _KEY_LINE = re.compile(rb"(?i)\r\nsec-websocket-key: *([^\r]*)")
 
 
-def handshake_request(path: str) -> bytes:
-    """Give a client's handshake."""
+def handshake_request(path: str, number: int = 0) -> bytes:
+    """Give a client's handshake, with what a browser says in it; the key is made of the client's number."""
+    key = base64.b64encode(number.to_bytes(16, "big")).decode()
     return (
-        f"GET {path} HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {_CLIENT_KEY}\r\n\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nPragma: no-cache\r\nCache-Control: no-cache\r\n"
+        f"User-Agent: {_USER_AGENT}\r\nUpgrade: websocket\r\nOrigin: https://bench.example\r\n"
+        "Sec-WebSocket-Version: 13\r\n"
+        f"Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-US,en;q=0.9\r\nSec-WebSocket-Key: {key}\r\n"
+        "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n"
     ).encode()
 
 

@@ -47,7 +47,7 @@ class Plan:
     def request_of(self, index: int) -> bytes:
         """Give what connection `index` sends."""
         path = self.path_of(index)
-        return handshake_request(path) if self.is_websocket else stream_request(path)
+        return handshake_request(path, index) if self.is_websocket else stream_request(path)
 
     @property
     def answer(self) -> bytes:

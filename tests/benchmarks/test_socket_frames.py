@@ -55,7 +55,7 @@ def test_what_is_not_whole_is_left() -> None:
 
 def test_a_handshake_is_answered_with_its_key() -> None:
     """The example of RFC 6455 section 1.3."""
-    request = handshake_request("/x")
+    request = handshake_request("/x", int.from_bytes(b"the sample nonce", "big"))
     assert b"\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" in request
     answer = handshake_answer(request, b"grip")
     assert answer.startswith(ACCEPTED)
