@@ -37,7 +37,7 @@ class WorkerLimit:
     def __init__(self, driver: Driver, scoreboard: Scoreboard, worker_max: int) -> None:
         self.driver = driver
         self._scoreboard = scoreboard
-        self._worker_max = worker_max
+        self._worker_max = driver.web_sockets.fds_max = worker_max
         self._budget = 0  # clients that may be accepted before all workers' numbers are added up again
         self._said_at = -LOG_PERIOD_S
         self._refusals = RefusalLog("clients")
@@ -45,8 +45,9 @@ class WorkerLimit:
     def take_place(self) -> bool:
         """Take a place for one more client; say whether there was one."""
         count = self.driver.sockets.count
-        if count >= self._worker_max:
-            self.say_refusal(f"this worker has {count}, as many as its limit of file descriptors allows")
+        fds_count = count + self.driver.web_sockets.origin_fds_count
+        if fds_count >= self._worker_max:
+            self.say_refusal(f"this worker has {fds_count}, as many as its limit of file descriptors allows")
             return False
         if self._budget <= 0:
             self.driver.row[Field.CONNECTIONS] = count

@@ -229,6 +229,11 @@ class ClientConn(PatientClient):
         if not is_fresh:
             self._asked_at = monotonic()
             self._sent_count = self._driver.sent_count()
+        if effect.is_websocket and not self._driver.web_sockets.has_room:
+            self._ask = Ask(effect.target, effect.server_name, self._on_origin_conn, self._on_no_origin)
+            text = "no file descriptor is left for another WebSocket origin"
+            self._driver.call_soon(self._ask.fail, OriginFailure.CONNECT, text)
+            return
         pool = self._driver.pool
         origin = None if is_fresh else pool.take_idle(origin_key(effect.target, effect.server_name))
         if origin is not None:

@@ -11,32 +11,25 @@ from gripproxy.engine.core import Core
 from gripproxy.engine.effects import (
     AskLink,
     AskOrigin,
-    AwaitReader,
     CloseChannel,
-    CloseOrigin,
     Collect,
     Continue,
     Cut,
     Deliver,
     DropLink,
     Effect,
-    EndSocket,
     FannedOut,
     Finish,
     ForgetId,
     Forward,
     Log,
     OpenChannel,
-    OpenSocket,
     Park,
-    PauseClient,
     Relay,
     Respond,
-    ToOrigin,
     Unpark,
     WakePacing,
     WakeUpdates,
-    Write,
 )
 from gripproxy.engine.events import (
     ChannelsStale,
@@ -70,9 +63,10 @@ from gripproxy_worker.link_conn import Links
 from gripproxy_worker.metering import Meter
 from gripproxy_worker.origin_pool import OriginPool
 from gripproxy_worker.outbox import Outbox
+from gripproxy_worker.silent_sockets import SilentSockets
 from gripproxy_worker.telemetry import Telemetry
 from gripproxy_worker.worker_row import WorkerRow
-from gripproxy_worker.ws_clients import WsClients
+from gripproxy_worker.ws_clients import SOCKET_EFFECTS, WsClients
 from gripproxy_worker.ws_input import WsKind
 from gripproxy_worker.zhttp_client import ZhttpClient
 
@@ -114,6 +108,7 @@ class Driver:
         self.pool = OriginPool(loop, self.wheel, settings, row, origin_connections_max, zhttp)
         self.links = Links(self)
         self.web_sockets = self.sockets.web_sockets = WsClients(self)
+        self.silent_sockets = SilentSockets(self.sockets.records, self.end)
         self.feed: Feed | None = None
         self.sent_count: Callable[[], int] = lambda: 0  # items that the hub has sent
         self.telemetry: Telemetry | None = None
@@ -236,6 +231,7 @@ class Driver:
         if not self.wheel.is_behind:  # else that goes on by itself
             self._do_due()
         self.dispatch(None, ClockTicked())
+        self.silent_sockets.step()
         self.counts.fill(now)
         if self.telemetry is not None:
             self.telemetry.tick()
@@ -479,13 +475,7 @@ _DO: dict[type[Effect], Callable[[Driver, Any], None]] = {
     Unpark: Driver._unpark,
     Deliver: Driver._deliver,
     Finish: Driver._finish,
-    OpenSocket: lambda driver, effect: driver.web_sockets.open(effect),
-    Write: lambda driver, effect: driver.web_sockets.write(effect),
-    ToOrigin: lambda driver, effect: driver.web_sockets.to_origin(effect),
-    EndSocket: lambda driver, effect: driver.web_sockets.end(effect),
-    CloseOrigin: lambda driver, effect: driver.web_sockets.close_origin(effect),
-    PauseClient: lambda driver, effect: driver.web_sockets.pause(effect),
-    AwaitReader: lambda driver, effect: driver.web_sockets.await_reader(effect),
+    **dict.fromkeys(SOCKET_EFFECTS, lambda driver, effect: SOCKET_EFFECTS[type(effect)](driver.web_sockets, effect)),
     AskLink: Driver._ask_link,
     DropLink: Driver._drop_link,
     Forward: Driver._forward,

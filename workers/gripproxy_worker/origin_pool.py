@@ -53,7 +53,9 @@ class OriginPool:
         self._inactive_max_s = settings.origin_timeout
         self._look_s = min(IDLE_MAX_S, settings.origin_timeout)
         self._connections_max = connections_max
-        if settings.max_open_requests > 0:
+        self._is_bounded = settings.max_open_requests > 0
+        self._sockets_count = 0  # of connections that have become WebSockets, if they count
+        if self._is_bounded:
             self._connections_max = min(connections_max, -(-settings.max_open_requests // settings.workers))
         self._connector = OriginConnector(loop, settings.origin_connect_timeout)
         self._line = Line(wheel, self.clock, settings.origin_queue_timeout, row)
@@ -101,11 +103,15 @@ class OriginPool:
                 origins.pop().abandon()
 
     def _has_room(self) -> bool:
-        return self._begun_count < CONNECTS_MAX_COUNT and len(self._open) < self._connections_max
+        return self._begun_count < CONNECTS_MAX_COUNT and not self._is_full
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._open) + self._sockets_count >= self._connections_max
 
     def _is_below_share(self, key: OriginKey) -> bool:
         own_count = self._open_counts[key]
-        left_count = self._connections_max - (len(self._open) - own_count)
+        left_count = self._connections_max - (len(self._open) + self._sockets_count - own_count)
         return own_count < max(1, -(-left_count * 3 // 4))
 
     async def _connect(self, ask: Ask, origin: OriginConn) -> None:
@@ -148,7 +154,13 @@ class OriginPool:
 
     def on_origin_switched(self, origin: OriginConn) -> None:
         """Let go of a connection that speaks WebSocket now. It counts on only where the settings bound their number."""
+        self._sockets_count += self._is_bounded
         self._forget(origin)
+
+    def on_socket_closed(self) -> None:
+        """One of those that speak WebSocket is closed."""
+        self._sockets_count -= self._is_bounded
+        self._serve_waiting()
 
     def on_deadline(self, origin: OriginConn, now: float) -> None:
         """Close a connection that was idle for too long; fail a request whose origin was silent for too long."""
@@ -216,7 +228,7 @@ class OriginPool:
 
     def _make_room(self) -> None:
         """Close an idle connection, if that is what a request to another origin waits for."""
-        if len(self._open) < self._connections_max or not any(map(self._is_below_share, self._line.keys())):
+        if not self._is_full or not any(map(self._is_below_share, self._line.keys())):
             return
         for origins in self._idle.values():
             if origins:
@@ -228,7 +240,7 @@ class OriginPool:
 
         Not to those that wait only since so many connections were begun in this turn: theirs are made in the next.
         """
-        if len(self._open) >= self._connections_max:
+        if self._is_full:
             self.slow_readers.cut(max_count, None)
         elif crowded_keys := set(filterfalse(self._is_below_share, self._line.keys())):
             self.slow_readers.cut(max_count, crowded_keys)

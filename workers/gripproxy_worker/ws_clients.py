@@ -7,11 +7,13 @@ something, and for those with a WebSocket origin.
 import logging
 import select
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from gripproxy.engine.effects import (
     AwaitReader,
     CloseOrigin,
+    Effect,
     EndSocket,
     OpenSocket,
     PauseClient,
@@ -83,6 +85,8 @@ class WsClients:
         self.call_soon = driver.call_soon
         self.origin_outbox: Outbox[WsOrigin] = Outbox(WsOrigin.write, driver.call_soon)
         self.origins: set[OriginSocket] = set()  # those that are being closed are among them
+        self.origin_fds_count = 0  # of file descriptors that they have
+        self.fds_max: int | None = None  # of clients and their WebSocket origins together
         self._driver = driver
         self._sockets = driver.sockets
         self._clients: dict[int, WsClient] = {}
@@ -233,13 +237,22 @@ class WsClients:
 
     # Their origins.
 
+    @property
+    def has_room(self) -> bool:
+        """Whether there are file descriptors for one more WebSocket origin."""
+        return self.fds_max is None or self._sockets.count + self.origin_fds_count < self.fds_max
+
     def on_origin_opened(self, origin: OriginSocket) -> None:
         """Count one more."""
         self.origins.add(origin)
+        self.origin_fds_count += type(origin) is WsOrigin
 
     def on_origin_closed(self, origin: OriginSocket) -> None:
         """Its connection is gone."""
         self.origins.discard(origin)
+        if type(origin) is WsOrigin:
+            self.origin_fds_count -= 1
+            self._driver.pool.on_socket_closed()
 
     def on_origin_frames(self, conn_id: int, frames: list[Frame], error: WebSocketError | None) -> None:
         """A client's origin sent these."""
@@ -356,3 +369,14 @@ class WsClients:
 
     def _is_open(self, fd: int) -> bool:
         return type(self._sockets.records[fd]) is WsKind
+
+
+SOCKET_EFFECTS: dict[type[Effect], Callable[[WsClients, Any], None]] = {
+    OpenSocket: WsClients.open,
+    Write: WsClients.write,
+    ToOrigin: WsClients.to_origin,
+    EndSocket: WsClients.end,
+    CloseOrigin: WsClients.close_origin,
+    PauseClient: WsClients.pause,
+    AwaitReader: WsClients.await_reader,
+}
