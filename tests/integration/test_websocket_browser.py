@@ -10,9 +10,11 @@ from urllib.parse import quote
 import pytest
 from selenium.webdriver import Chrome
 
+from tests.certificates import make_pair
 from tests.conftest import new_server
 from tests.integration.browser import chromium, complaints, text_of
 from tests.integration.deadline import wait_until
+from tests.integration.ports import free_ports
 from tests.integration.raw_client import fetch
 from tests.integration.server import GRIPPROXY, PUSHPIN, Server, ServerPlan
 from tests.integration.sites.running import Sites
@@ -29,10 +31,12 @@ class Page:
     browser: Chrome
     server: Server
     sites: Sites
+    https_port: int
 
-    def open(self, socket: str, *parameters: str) -> None:
+    def open(self, socket: str, *parameters: str, is_secure: bool = False) -> None:
+        place = f"https://localhost:{self.https_port}" if is_secure else f"http://localhost:{self.server.http_port}"
         query = "&".join([f"socket={quote(socket, safe='')}", *parameters])
-        self.browser.get(f"http://localhost:{self.server.http_port}/page?{query}")
+        self.browser.get(f"{place}/page?{query}")
         self.wait_for("opened ")
 
     def say(self, message: str) -> None:
@@ -67,8 +71,10 @@ class Page:
 def page(request: pytest.FixtureRequest) -> Iterator[Page]:
     """A browser, a server, and the sites behind it."""
     directory = Path(tempfile.mkdtemp(prefix="gp-b-", dir="/tmp"))
-    sections = {"proxy": {"sig_key": KEY}, "runner": {"allow_compression": "true"}}
+    (https_port,) = free_ports(1)
+    sections = {"proxy": {"sig_key": KEY}, "runner": {"allow_compression": "true", "https_ports": https_port}}
     server = new_server(ServerPlan(kind=request.param, sections=sections), directory / "s")
+    make_pair(server.directory / "runner" / "certs", f"default_{https_port}", "localhost")
     sites = Sites(directory, server.control_port, KEY)
     server.plan.routes = [
         f"localhost 127.0.0.1:{sites.express_port},over_http",
@@ -79,7 +85,7 @@ def page(request: pytest.FixtureRequest) -> Iterator[Page]:
         sites.start()
         server.start()
         with chromium(directory / "profile") as browser:
-            yield Page(browser, server, sites)
+            yield Page(browser, server, sites, https_port)
     finally:
         server.stop()
         sites.stop()
@@ -154,3 +160,15 @@ def test_browser_comes_back_to_a_restarted_proxy(page: Page) -> None:
     page.server.start()
     page.wait_for("welcome to white", 2)
     page.publish("welcome back", "white")
+
+
+def test_both_kinds_of_origin_over_tls(page: Page) -> None:
+    """wss is for the proxy alone: its origins see no difference."""
+    page.open("/chat/black", is_secure=True)
+    page.wait_for("welcome to black")
+    page.publish("published", "black")
+    page.open("/origin", is_secure=True)
+    page.say("hello")
+    page.wait_for("hello")
+    page.say("ü" * 10_000)
+    page.wait_for("10000 characters, the last is ü")
