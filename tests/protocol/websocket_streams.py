@@ -14,12 +14,17 @@ INFLATED_MAX_BYTES = 1_000_000
 def raw_frame(first: int, payload: bytes = b"", *, is_masked: bool = True, size: bytes | None = None) -> bytes:
     """Write a frame with any first byte, and with any length: `size` is the second byte, without mask bit, and on."""
     if size is None:
-        count = len(payload)
-        size = bytes([count]) if count < 126 else b"\x7e" + count.to_bytes(2, "big")
-        size = size if count < 65_536 else b"\x7f" + count.to_bytes(8, "big")
+        size = fewest_bytes(len(payload))
     if not is_masked:
         return bytes([first]) + size + payload
     return bytes([first, size[0] | 0x80]) + size[1:] + KEY + mask(payload, KEY)
+
+
+def fewest_bytes(count: int) -> bytes:
+    """Write a length as it must be written."""
+    if count < 126:
+        return bytes([count])
+    return b"\x7e" + count.to_bytes(2, "big") if count < 65_536 else b"\x7f" + count.to_bytes(8, "big")
 
 
 @dataclass(slots=True)
