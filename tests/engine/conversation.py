@@ -1,7 +1,7 @@
 """Lets a test of the engine read like a conversation: short words for requests, answers and items."""
 
 from base64 import b64encode
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.core import Core
@@ -166,6 +166,33 @@ def content(text: bytes, channel: str = "news", action: Action = Action.SEND) ->
 def answer(text: bytes, channel: str = "news", action: Action = Action.SEND, code: int = 200) -> PublishItem:
     """Make an item for long-polls."""
     return PublishItem(channel, http_response=HttpResponseFormat(action, code, body=text))
+
+
+HTTP10 = request(is_http11=False, is_keep_alive=False)
+
+
+def hold_stream(
+    holds: HoldTable,
+    conn_id: int,
+    names: Iterable[str] = ("news",),
+    keep_alive: KeepAlive | None = None,
+    now: float = 0.0,
+    head: RequestHead | None = None,
+) -> list[Effect]:
+    given = instruct(keep_alive=keep_alive)
+    return holds.hold_stream(conn_id, list(names), given, client(head), b"head", now)
+
+
+def hold_response(
+    holds: HoldTable,
+    conn_id: int,
+    names: Iterable[str] = ("news",),
+    timeout_s: int = 55,
+    now: float = 0.0,
+    body: bytes = b"",
+) -> list[Effect]:
+    given = instruct(HoldMode.RESPONSE, timeout_s=timeout_s, headers=[(b"A", b"b")], body=body)
+    return holds.hold_response(long_poll(conn_id, given), list(names), timeout_s, now)
 
 
 class Conversation:

@@ -12,7 +12,7 @@ def test_what_is_taken_begins_again() -> None:
     """The worker adds it to its row of the scoreboard every time."""
     books = Books()
     books.wanted = 1
-    books.found(2, 3, None)
+    books.found(1, 3, 1, None)
     books.end(GONE, 4, None)
     books.pending = 5
     expected = [0] * len(End)
@@ -25,10 +25,10 @@ def test_what_is_taken_begins_again() -> None:
 def test_receipt_has_what_its_item_did() -> None:
     """Kept back is not dropped: that client should not have it."""
     books, receipt = Books(), Receipt(7)
-    books.found(1, 5, receipt)
+    books.found(1, 3, 2, receipt)
     for end, count in ((DELIVERED, 2), (FILTERED, 1), (UNFIT, 1), (REFETCHED, 1)):
         books.end(end, count, receipt)
-    assert (receipt.responses, receipt.streams) == (1, 5)
+    assert (receipt.responses, receipt.streams, receipt.messages) == (1, 3, 2)
     assert (receipt.delivered, receipt.filtered, receipt.dropped) == (2, 2, 1)
     assert not receipt.is_done
     books.end(GONE, 1, receipt)

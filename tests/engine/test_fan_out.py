@@ -6,12 +6,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from gripproxy.engine import hold_table
+from gripproxy.engine import hold_table, http_delivery, ws_delivery
 from gripproxy.engine.effects import Continue, Deliver, Effect, FannedOut, Finish
 from gripproxy.engine.fan_out import QUEUE_MAX_COUNT, SLICE_MAX_BYTES, FanOuts
-from gripproxy.engine.hold_table import ANSWERS_MAX_COUNT, DUE_MAX_COUNT, STREAMS_MAX_COUNT, HoldTable
+from gripproxy.engine.hold_table import DUE_MAX_COUNT, HoldTable
+from gripproxy.engine.http_delivery import ANSWERS_MAX_COUNT, STREAMS_MAX_COUNT
+from gripproxy.engine.ws_session import OPEN, WsSession
 from gripproxy.protocol.instruct import HoldMode, KeepAlive
-from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpStreamFormat
+from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpStreamFormat, WsMessageFormat
 from gripproxy.protocol.publish_item import PublishItem
 from tests.engine.conversation import (
     STREAM,
@@ -24,6 +26,7 @@ from tests.engine.conversation import (
     new_hold_table,
     request,
 )
+from tests.engine.socket_table import SocketTable
 
 CROWD_COUNT = 2 * STREAMS_MAX_COUNT + 10
 
@@ -191,8 +194,8 @@ class SlicedAgainstWhole(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.sliced = new_hold_table(jitter=0.5)
-        self.whole = new_hold_table(jitter=0.5)
+        self.sliced_sockets, self.whole_sockets = SocketTable(jitter=0.5), SocketTable(jitter=0.5)
+        self.sliced, self.whole = self.sliced_sockets.holds, self.whole_sockets.holds
         self.got, self.due = Received(), Received()
         self.number = 0
 
@@ -216,6 +219,8 @@ class SlicedAgainstWhole(RuleBasedStateMachine):
     def begin(self) -> None:
         for conn_id in range(8):
             self.hold(conn_id, ["a"], conn_id < 5, True)
+        for conn_id in range(12, 18):
+            self.connect(conn_id, ["a"], conn_id > 15, conn_id in (14, 15))
 
     @rule(conn_id=conn_ids, names=names, is_stream=st.booleans(), is_http11=st.booleans())
     def hold(self, conn_id: int, names: list[str], is_stream: bool, is_http11: bool) -> None:
@@ -228,7 +233,32 @@ class SlicedAgainstWhole(RuleBasedStateMachine):
             else:
                 holds.hold_response(long_poll(conn_id, instruct(HoldMode.RESPONSE), head), names, 20, self.now)
 
-    @rule(conn_id=conn_ids)
+    @rule(conn_id=st.integers(12, 19), names=names, is_deflating=st.booleans(), is_choosy=st.booleans())
+    def connect(self, conn_id: int, names: list[str], is_deflating: bool, is_choosy: bool) -> None:
+        """Let a WebSocket client come, or subscribe to more; some of what is published is kept from it."""
+        if (self.sliced.is_held(conn_id), self.whole.is_held(conn_id)) == (True, True):
+            sessions = [self.sliced.holds[conn_id], self.whole.holds[conn_id]]
+        elif self.sliced.is_held(conn_id) or self.whole.is_held(conn_id):
+            return
+        else:
+            sessions = [table.connect(conn_id, is_deflating=is_deflating) for table in self.socket_tables]
+        for table, session in zip(self.socket_tables, sessions, strict=True):
+            assert isinstance(session, WsSession)
+            self.catch_up(conn_id)
+            if session.state is OPEN:
+                table.say(session, self.now, type="set-meta", name="user", value="ann")
+                for name in names:
+                    table.subscribe(session, name, *(["skip-self"] if is_choosy else []))
+
+    @property
+    def socket_tables(self) -> tuple[SocketTable, SocketTable]:
+        return self.sliced_sockets, self.whole_sockets
+
+    def catch_up(self, conn_id: int) -> None:
+        """Give what is due by the subscriptions as they were: filters that are replaced decide on what is still due."""
+        self.got.take(self.sliced.fan_outs.catch_up((conn_id,), self.now))
+
+    @rule(conn_id=st.integers(0, 19))
     def leave(self, conn_id: int) -> None:
         """What it was still due would have been in its socket when it left: nobody sees the difference."""
         for holds in (self.sliced, self.whole):
@@ -241,12 +271,21 @@ class SlicedAgainstWhole(RuleBasedStateMachine):
         self.number += 1
         text = b"%d" % self.number
         self.handle(
-            PublishItem(name, http_response=HttpResponseFormat(body=text), http_stream=HttpStreamFormat(content=text))
+            PublishItem(
+                name,
+                http_response=HttpResponseFormat(body=text),
+                http_stream=HttpStreamFormat(content=text),
+                ws_message=WsMessageFormat(content=text),
+                meta={"sender": "bob" if self.number % 3 else "ann"},
+            )
         )
 
-    @rule(name=st.sampled_from("ab"))
-    def close(self, name: str) -> None:
-        self.handle(content(b"", name, Action.CLOSE))
+    @rule(name=st.sampled_from("ab"), is_for_sockets=st.booleans())
+    def close(self, name: str, is_for_sockets: bool) -> None:
+        if is_for_sockets:
+            self.handle(PublishItem(name, ws_message=WsMessageFormat(Action.CLOSE)))
+        else:
+            self.handle(content(b"", name, Action.CLOSE))
 
     @rule()
     def resume(self) -> None:
@@ -264,13 +303,18 @@ class SlicedAgainstWhole(RuleBasedStateMachine):
         self.due.take(self.whole.tick(self.now))
 
 
+_COUNTS = ("STREAMS_MAX_COUNT", "ANSWERS_MAX_COUNT", "DUE_MAX_COUNT", "CLOSES_MAX_COUNT", "OFFERS_MAX_COUNT")
+
+
 class few_at_once:
     """Within it, two are already many."""
 
     def __enter__(self) -> None:
         self.patch = pytest.MonkeyPatch()
-        for name in ("STREAMS_MAX_COUNT", "ANSWERS_MAX_COUNT", "DUE_MAX_COUNT"):
-            self.patch.setattr(hold_table, name, 2)
+        for module in (hold_table, http_delivery, ws_delivery):
+            for name in vars(module):
+                if name in _COUNTS:
+                    self.patch.setattr(module, name, 2)
 
     def __exit__(self, *exc: object) -> None:
         self.patch.undo()

@@ -8,9 +8,11 @@ from gripproxy.engine.events import OriginFailure
 from gripproxy.engine.observer import Answer
 from gripproxy.engine.subscriptions import Channel
 from gripproxy.engine.traffic import RouteTraffic
+from gripproxy.engine.ws_session import WsSession
 from gripproxy.protocol.link_url import LinkUrl
 from gripproxy.protocol.publish_format import Action
 from gripproxy.protocol.telemetry import Outcome, Traffic
+from gripproxy.protocol.websocket_frame import TEXT, Frame
 from tests.engine.conversation import LINK, STREAM, Conversation, answer, content, request
 
 
@@ -33,6 +35,15 @@ class Notes:
 
     def on_link(self, conn_id: int, request: ClientRequest, url: LinkUrl, outcome: Outcome, answer: Answer) -> None:
         self.seen.append(("link", conn_id, str(url), outcome, answer.status, answer.body_bytes))
+
+    def on_socket(self, session: WsSession) -> None:
+        self.seen.append(("socket", session.conn_id))
+
+    def on_subscribe(self, session: WsSession, channel: Channel) -> None:
+        self.seen.append(("subscribe", session.conn_id, channel.name))
+
+    def connection_id(self, conn_id: int) -> bytes:
+        return b"%d" % conn_id
 
     def on_end(self, conn_id: int, traffic: RouteTraffic) -> None:
         self.seen.append(("end", conn_id, traffic.route))
@@ -121,10 +132,28 @@ def test_request_that_fails_is_told_and_over() -> None:
     assert connections(talk) == 0
 
 
+def test_websocket_is_one_connection_from_request_to_leaving() -> None:
+    """Its request is answered when it is accepted; channels come and go later."""
+    talk, notes = observed()
+    talk.opens_socket(4)
+    assert connections(talk) == 1
+    talk.origin_speaks(4, Frame(TEXT, b'c:{"type":"subscribe","channel":"news"}'))
+    talk.origin_speaks(4, Frame(TEXT, b'c:{"type":"subscribe","channel":"news"}'))
+    talk.leaves(4)
+    assert notes.seen == [
+        ("request", 4, b"/"),
+        ("socket", 4),
+        ("answer", 4, Outcome.HELD, 101, 0, False),
+        ("subscribe", 4, "news"),
+        ("end", 4, ""),
+    ]
+    assert connections(talk) == 0
+
+
 def test_refused_request_is_a_request() -> None:
     """The log says why nobody got it."""
     talk, notes = observed()
     talk.asks(4, request(upgrade=b"websocket"))
-    assert [note[:4] for note in notes.seen][1] == ("answer", 4, Outcome.ANSWERED, 501)
+    assert [note[:4] for note in notes.seen][1] == ("answer", 4, Outcome.ANSWERED, 400)
     assert notes.seen[-1] == ("end", 4, "")
     assert connections(talk) == 0

@@ -339,6 +339,7 @@ class HoldTable:
     def tick(self, now: float) -> list[Effect]:
         """Do what is due: keep-alives, timeout responses, the end of lingering channels. Much of it: see `resume`."""
         keep_alives: dict[StreamShape, list[int]] = {}
+        frames: dict[bytes, list[int]] = {}  # keep-alives of WebSockets
         caught_up: list[Effect] = []
         timeouts: list[Effect] = []
         ended: list[Effect] = []
@@ -353,7 +354,11 @@ class HoldTable:
             elif isinstance(record, Channel):
                 self._drop_if_empty(record, ended)
             elif (handle := self.due_handlers.get(type(record))) is not None:
-                caught_up += handle(record, now)
+                for effect in handle(record, now):
+                    if type(effect) is Deliver and effect.is_keep_alive:
+                        frames.setdefault(effect.payload, []).extend(effect.conn_ids)
+                    else:
+                        caught_up.append(effect)
             else:
                 caught_up += self.follower.on_due(record, now)
         for shape, conn_ids in keep_alives.items():
@@ -361,6 +366,7 @@ class HoldTable:
         sent: list[Effect] = [
             Deliver(shape.keep_alive, conn_ids, is_keep_alive=True) for shape, conn_ids in keep_alives.items()
         ]
+        sent += [Deliver(payload, conn_ids, is_keep_alive=True) for payload, conn_ids in frames.items()]
         return sent + caught_up + timeouts + self.release_all(timeouts, now) + ended
 
     def _is_keep_alive_due(self, hold: StreamHold, now: float) -> bool:

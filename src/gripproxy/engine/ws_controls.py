@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from gripproxy.engine.effects import LOG_DEBUG, LOG_INFO, Effect, Log
 from gripproxy.engine.hold_table import HoldTable
 from gripproxy.engine.ws_keep_alive import WsTimers
-from gripproxy.engine.ws_session import WsSession
+from gripproxy.engine.ws_session import OPEN, WsSession
 from gripproxy.errors import OriginError
 from gripproxy.protocol.control_message import (
     Detach,
@@ -47,11 +47,16 @@ class WsControls:
         self._channels_max_count = settings.connection_subscription_max
 
     def handle(self, session: WsSession, text: bytes, now: float) -> list[Effect]:
-        """Obey the message that stands behind ``c:``. One that makes no sense is ignored, but for a line in the log."""
+        """Obey the message that stands behind ``c:``. One that makes no sense is ignored, but for a line in the log.
+
+        For a client that is being closed there is nothing to set any more.
+        """
         try:
             message = decode_control_message(text)
         except OriginError as error:
             return [Log(LOG_DEBUG, f"{session.shape.url}: {error}, ignoring", about=session.conn_id)]
+        if session.state is not OPEN and not isinstance(message, Detach):
+            return []
         return _DO[type(message)](self, session, message, now)
 
     def _subscribe(self, session: WsSession, message: Subscribe, now: float) -> list[Effect]:

@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 from gripproxy.engine.effects import Deliver, Effect
 from gripproxy.engine.hold_table import HoldTable
 from gripproxy.engine.timer_wheel import Slot
-from gripproxy.engine.ws_session import DETACHED, OPEN, Incoming, WsSession, encode_for_client
+from gripproxy.engine.ws_session import Incoming, WsSession, encode_for_client
 from gripproxy.protocol.control_message import SendDelayed, SetKeepAlive
 from gripproxy.protocol.telemetry import Traffic
 
@@ -53,8 +53,6 @@ class WsTimers:
 
     def set_keep_alive(self, session: WsSession, wanted: SetKeepAlive, now: float) -> None:
         """Give a client other keep-alives than it had, or none."""
-        if session.state not in (OPEN, DETACHED):
-            return
         if wanted.content is None:
             session.keep_alive = None
             self._wheel.cancel(session)
@@ -79,7 +77,9 @@ class WsTimers:
         if keep_alive is None:
             return []
         if not keep_alive.is_interval:
-            sent_at = max([channel.framed_at for channel in session.channels], default=0.0)
+            conn_id = session.conn_id
+            shared = [channel for channel in session.channels if conn_id not in (channel.choosy or ())]
+            sent_at = max([channel.framed_at for channel in shared], default=0.0)
             if sent_at + keep_alive.timeout_s - 1 > now:
                 self._schedule(session, keep_alive, sent_at)
                 return []
