@@ -36,7 +36,7 @@ class Handshake(Protocol):
         ...
 
     def reject(self, head: ResponseHead, body: bytes, now: float) -> list[Effect]:
-        """Answer as the origin did, with at most the beginning of a large body."""
+        """Answer as the origin did."""
         ...
 
     def fail(self, failure: OriginFailure, detail: str, now: float) -> list[Effect]:
@@ -115,13 +115,10 @@ class EventsOpenings:
         if isinstance(event, LinkBodyCame):
             assert answer is not None
             answer.add(event.part)
-            if is_events_answer(answer.head):
-                if answer.size_bytes <= BODY_MAX_BYTES:
-                    return []
-                return [*self._drop(opening), *self._fail(opening, "its events exceed 1,000,000 bytes", now)]
-            if answer.size_bytes <= REJECTION_MAX_BYTES:
+            max_bytes = BODY_MAX_BYTES if is_events_answer(answer.head) else REJECTION_MAX_BYTES
+            if answer.size_bytes <= max_bytes:
                 return []
-            return [*self._drop(opening), *self._reject(opening, answer, now)]
+            return [*self._drop(opening), *self._fail(opening, f"its answer exceeds {max_bytes} bytes", now)]
         if isinstance(event, LinkDone):
             assert answer is not None
             is_events = is_events_answer(answer.head)
