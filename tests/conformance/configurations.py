@@ -1,9 +1,11 @@
 """What both servers are started with: a scenario names the configuration that it needs, few serve all of them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.conformance.transcript import ROUTE_ISSUER, ROUTE_KEY, SIG_KEY, UPSTREAM_ISSUER, UPSTREAM_KEY
+from tests.integration.ports import free_ports
 
 REFUSING = "127.0.0.1:1"  # nobody listens there
 WARM_HOST, SETTLING_HOST = "warm.test", "settle.test"
@@ -11,7 +13,11 @@ WARM_HOST, SETTLING_HOST = "warm.test", "settle.test"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """Routes and keys. In a route, {origin} stands for the origin's address and {refusing} for one that refuses."""
+    """Routes and keys.
+
+    In a route, {origin} stands for the origin's address, {refusing} for one that refuses, and {spare} for one that the
+    server may listen on.
+    """
 
     routes: Sequence[str]
     sections: Mapping[str, Mapping[str, str | int]] = field(default_factory=dict)
@@ -19,10 +25,9 @@ class Configuration:
 
     def route_lines(self, origin_port: int, settling_port: int) -> list[str]:
         """Give the lines of the routes file."""
-        own = [
-            route.replace("{origin}", f"127.0.0.1:{origin_port}").replace("{refusing}", REFUSING)
-            for route in self.routes
-        ]
+        addresses = {"{origin}": f"127.0.0.1:{origin_port}", "{refusing}": REFUSING}
+        addresses["{spare}"] = f"127.0.0.1:{free_ports(1)[0]}"
+        own = [re.sub(r"\{\w+\}", lambda match: addresses[match[0]], route) for route in self.routes]
         return [*own, f"{WARM_HOST} test", f"{SETTLING_HOST} 127.0.0.1:{settling_port}"]
 
     def all_sections(self) -> dict[str, dict[str, str | int]]:
@@ -129,6 +134,34 @@ CONFIGURATIONS = {
     # What Settle wants, with the times of the default configuration.
     "ordered": Configuration(
         routes=["plain.test {origin}", "debug.test,debug {origin}", "prefix.test,prefix=p- {origin}"]
+    ),
+    # WebSockets: to a WebSocket origin, and over HTTP.
+    "sockets": Configuration(
+        routes=[
+            *(
+                f"{name}.{kind}.test{properties} {{origin}}{target}"
+                for kind, target in (("ws", ""), ("woh", ",over_http"))
+                for name, properties in (
+                    ("plain", ""),
+                    ("debug", ",debug"),
+                    ("prefix", ",prefix=p-"),
+                    ("nogrip", ",no_grip"),
+                    ("rewrite", ',path_beg=/v1/,replace_beg=/,header="X-Edge: a, b",as_host=inner.test'),
+                )
+            ),
+            "implied.ws.test {origin},sub=implied",
+            "implied.woh.test {origin},over_http,sub=implied-woh",
+            "refused.ws.test {refusing}",
+            "refused-debug.ws.test,debug {refusing} {refusing}",
+            "failover.ws.test {refusing} {origin}",
+            "refused.woh.test {refusing},over_http",
+            "failover.woh.test {refusing},over_http {origin},over_http",
+            "one.woh.test {origin},over_http,one_event",
+            "builtin.test test",
+            "zhttpreq.test zhttpreq/tcp://{spare}",
+            "zhttpreq-debug.test,debug zhttpreq/tcp://{spare}",
+        ],
+        sections={"handler": {"connection_subscription_max": 3}},
     ),
     # Times made short, for what is about time; ids may come again after a second.
     "short": Configuration(

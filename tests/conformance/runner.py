@@ -17,6 +17,10 @@ from tests.conformance.scenario import (
     End,
     HalfClose,
     Leave,
+    OriginEnd,
+    OriginLeave,
+    OriginReceive,
+    OriginSend,
     Pause,
     Publish,
     Push,
@@ -27,14 +31,25 @@ from tests.conformance.scenario import (
     Settle,
     Step,
     Subscribed,
+    Taken,
     Tell,
     Unsubscribed,
     get,
 )
-from tests.conformance.transcript import methods_in, readable, readable_reply, readable_request
+from tests.conformance.transcript import (
+    is_of_another_session,
+    methods_in,
+    readable,
+    readable_reply,
+    readable_request,
+    readable_socket,
+    with_short_ids,
+    without_repeats,
+)
 from tests.integration.deadline import wait_until
-from tests.integration.origin import Answer, ScriptedOrigin
+from tests.integration.origin import Answer, OriginRequest, ScriptedOrigin
 from tests.integration.raw_client import RawClient
+from tests.integration.readiness import unread_bytes
 from tests.integration.server import Server
 from tests.integration.subscription_watch import SubscriptionWatch
 
@@ -152,6 +167,7 @@ class Conversation:
     scenario: Scenario
     clients: dict[str, RawClient] = field(default_factory=dict)
     sent: dict[str, bytes] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
     left: set[str] = field(default_factory=set)
     controls: list[bytes] = field(default_factory=list)
 
@@ -161,7 +177,8 @@ class Conversation:
 
     def send(self, step: Send) -> None:
         if step.client not in self.clients:
-            self.clients[step.client] = RawClient(self.bench.server.http_port)
+            self.clients[step.client] = client = RawClient(self.bench.server.http_port)
+            self.ports[step.client] = client.socket.getsockname()[1]
         self.sent[step.client] = self.sent.get(step.client, b"") + step.data
         self.clients[step.client].send(step.data)
 
@@ -187,6 +204,16 @@ class Conversation:
 
     def half_close(self, step: HalfClose) -> None:
         self.clients[step.client].socket.shutdown(socket.SHUT_WR)
+
+    def taken(self, step: Taken) -> None:
+        port = self.ports[step.client]
+        has_left = step.client in self.left
+
+        def is_taken() -> bool:
+            unread = unread_bytes(self.bench.server.http_port, port)
+            return unread is None or (unread == 0 and not has_left)
+
+        wait_until(is_taken, "the server has read everything")
 
     def subscribed(self, step: Subscribed) -> None:
         self.bench.watch.wait_for(step.channel)
@@ -229,6 +256,39 @@ class Conversation:
         origin = self.bench.origin
         wait_until(lambda: origin.answered_count >= step.count, f"{step.count} answer(s) of the origin")
 
+    def _listening(self, target: str | None) -> OriginRequest:
+        """Wait until the origin listens on the connection of its newest request (for a target), and give that."""
+
+        def look() -> OriginRequest | None:
+            found = [each for each in self.bench.origin.requests if target in (None, each.target)]
+            return found[-1] if found and found[-1].connection is not None else None
+
+        return wait_until(look, f"a connection on which the origin listens{f' for {target}' if target else ''}")
+
+    def origin_send(self, step: OriginSend) -> None:
+        connection = self._listening(step.target).connection
+        assert connection is not None
+        connection.sendall(step.data)
+
+    def origin_receive(self, step: OriginReceive) -> None:
+        request = self._listening(step.target)
+        try:
+            wait_until(
+                lambda: readable_socket(request).count(step.marker) >= step.count, f"{step.marker!r} at the origin"
+            )
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it has received {request.body!r}") from None
+
+    def origin_leave(self, step: OriginLeave) -> None:
+        connection = self._listening(step.target).connection
+        assert connection is not None
+        with contextlib.suppress(OSError):  # the proxy may have ended it already
+            connection.shutdown(socket.SHUT_RDWR)
+
+    def origin_end(self, step: OriginEnd) -> None:
+        request = self._listening(step.target)
+        wait_until(lambda: request.is_ended, "the end of the origin's connection")
+
     def settle(self, step: Settle) -> None:
         del step
         self.bench.settle()
@@ -251,7 +311,8 @@ class Conversation:
             if name not in self.left:
                 client.receive_for(QUIET_S)
             state = "left" if name in self.left else "ended" if client.is_ended else "open"
-            texts[name] = self._readable(name).decode("latin-1") + f"<{state}>"
+            text = self._readable(name).decode("latin-1")
+            texts[name] = (without_repeats(text) if self.scenario.is_count_free else text) + f"<{state}>"
         texts.update({f"control {number}": data.decode("latin-1") for number, data in enumerate(self.controls, 1)})
         requests = self._requests() if self.scenario.is_origin_compared else []
         return Outcome(
@@ -260,12 +321,15 @@ class Conversation:
         )
 
     def _requests(self) -> list[str]:
-        requests: list[str] = []
-        for request in self.bench.origin.requests:
+        texts: list[str] = []
+        requests = list(self.bench.origin.requests)
+        for request in requests:
+            if is_of_another_session(request, requests):
+                continue
             text = readable_request(request)
-            if not (self.scenario.is_repeat_free and text in requests):
-                requests.append(text)
-        return sorted(requests) if self.scenario.is_origin_order_free else requests
+            if not (self.scenario.is_repeat_free and text in texts):
+                texts.append(text)
+        return with_short_ids(sorted(texts) if self.scenario.is_origin_order_free else texts)
 
     def close(self) -> None:
         """End the clients' connections."""
@@ -280,6 +344,7 @@ _TAKE: dict[type[Step], Callable[..., None]] = {
     End: Conversation.end,
     Leave: Conversation.leave,
     HalfClose: Conversation.half_close,
+    Taken: Conversation.taken,
     Subscribed: Conversation.subscribed,
     Unsubscribed: Conversation.unsubscribed,
     Publish: Conversation.publish,
@@ -289,6 +354,10 @@ _TAKE: dict[type[Step], Callable[..., None]] = {
     Control: Conversation.control,
     Asked: Conversation.asked,
     Answered: Conversation.answered,
+    OriginSend: Conversation.origin_send,
+    OriginReceive: Conversation.origin_receive,
+    OriginLeave: Conversation.origin_leave,
+    OriginEnd: Conversation.origin_end,
     Settle: Conversation.settle,
     Release: Conversation.release,
     Pause: Conversation.pause,

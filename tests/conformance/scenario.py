@@ -46,6 +46,13 @@ class HalfClose:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """Wait until the server has read all that the client has sent, or, if the client has left, ended its side too."""
+
+    client: str = "a"
+
+
+@dataclass(frozen=True, slots=True)
 class Subscribed:
     """Wait until the server has subscribed to a channel on its SUB input, which tells that the hold is in place."""
 
@@ -116,6 +123,37 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class OriginSend:
+    """The origin sends bytes on the newest connection on which it listens, or on that of a target."""
+
+    data: bytes
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OriginReceive:
+    """Wait until the origin has received `marker` so many times on that connection, as the transcript shows it."""
+
+    marker: bytes
+    count: int = 1
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OriginLeave:
+    """The origin ends that connection."""
+
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OriginEnd:
+    """Wait until the proxy has ended that connection."""
+
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settle:
     """Wait until the server has taken in every answer that its origin has sent before this step.
 
@@ -141,6 +179,7 @@ Step = (
     | End
     | Leave
     | HalfClose
+    | Taken
     | Subscribed
     | Unsubscribed
     | Publish
@@ -150,6 +189,10 @@ Step = (
     | Control
     | Asked
     | Answered
+    | OriginSend
+    | OriginReceive
+    | OriginLeave
+    | OriginEnd
     | Settle
     | Release
     | Pause
@@ -182,6 +225,7 @@ class Scenario:
     is_framing_free: bool = False  # sized or chunked, both are right: the reference decides by timing
     is_repeat_free: bool = False  # the reference may ask the origin again while it holds
     is_accept_ours: bool = False  # the proxy makes the request's Accept itself, so both send it
+    is_count_free: bool = False  # how often a frame comes again is up to the clock
     is_origin_compared: bool = True
     is_origin_order_free: bool = False  # requests of several clients: which comes first is chance
 

@@ -1,0 +1,247 @@
+"""Scenarios of control messages: what an origin can tell the proxy about a WebSocket, be it over HTTP or not."""
+
+import json
+
+from tests.conformance.frames import CLOSE, PING, TEXT, closing
+from tests.conformance.scenario import End, OriginLeave, Pause, Publish, Receive, Scenario, Subscribed, Unsubscribed, item
+from tests.conformance.sockets import (
+    Message,
+    at_origin,
+    both,
+    control,
+    hang_up,
+    origin_says,
+    published,
+    say,
+    socket,
+    subscribe,
+)
+
+LAST = (TEXT, b"m:last")
+RELEASED = (at_origin(b"<close"), origin_says((CLOSE, closing(1000))), OriginLeave())  # of an origin that detached
+
+
+def told(name: str, why: str, *messages: Message, channels: str = "") -> list[Scenario]:
+    """Make the scenarios of messages that subscribe to channels, and of which does: each gets an item."""
+    names = channels.split()
+    return both(
+        f"control-{name}",
+        why,
+        Receive(b"<text last>"),
+        *(Subscribed(f"{name}-yes") for _ in ("",)),
+        *(published(f"{name}-{each}", content=each) for each in (*names, "yes")),
+        Receive(b"<text yes>"),
+        first=[*messages, subscribe(f"{name}-yes"), LAST],
+    )
+
+
+def bad(*texts: str | object) -> list[Message]:
+    """Spell control messages that are none, some of them values in JSON."""
+    return [(TEXT, b"c:" + (text.encode() if isinstance(text, str) else json.dumps(text).encode())) for text in texts]
+
+
+def timed(name: str, why: str, *messages: Message, marker: bytes, count: int = 1) -> Scenario:
+    """Make the scenario of what comes by itself, within two seconds or so."""
+    return socket(f"timed-{name}", why, Receive(marker, count=count), first=messages, is_count_free=True)
+
+
+SCENARIOS = [
+    *both(
+        "subscribe",
+        "items come until the channel is unsubscribed",
+        Subscribed("subscribe"),
+        published("subscribe", content="one"),
+        Receive(b"<text one>"),
+        first=[subscribe("subscribe")],
+    ),
+    socket(
+        "unsubscribe",
+        "no more items",
+        Subscribed("unsub"),
+        origin_says(control("unsubscribe", channel="unsub"), LAST),
+        Receive(b"last"),
+        Unsubscribed("unsub"),
+        published("unsub", content="none"),
+        first=[subscribe("unsub")],
+    ),
+    *both(
+        "subscribe-prefixed",
+        "the route's prefix is put before",
+        Subscribed("p-prefixed"),
+        published("prefixed", content="none"),
+        published("p-prefixed", content="one"),
+        Receive(b"<text one>"),
+        first=[subscribe("prefixed")],
+        host="prefix",
+    ),
+    *told("twice", "an item comes once", subscribe("twice-a"), subscribe("twice-a"), channels="a"),
+    *told(
+        "many",
+        "there are three channels at most, and a repeat counts as one more",
+        subscribe("many-a"),
+        subscribe("many-yes"),
+        subscribe("many-b"),
+        subscribe("many-c"),
+        channels="a b c",
+    ),
+    *told(
+        "unsubscribed",
+        "the order counts",
+        subscribe("unsubscribed-a"),
+        control("unsubscribe", channel="unsubscribed-a"),
+        control("unsubscribe", channel="unsubscribed-b"),
+        subscribe("unsubscribed-b"),
+        channels="a b",
+    ),
+    *told(
+        "bad",
+        "what is none is ignored",
+        *bad(
+            "",
+            "{",
+            "null",
+            "[]",
+            "1",
+            {},
+            {"type": None},
+            {"type": 1},
+            {"type": "nonsense"},
+            {"type": ""},
+            {"type": "subscribe"},
+            {"type": "subscribe", "channel": ""},
+            {"type": "subscribe", "channel": None},
+            {"type": "subscribe", "channel": 1},
+            {"type": "subscribe", "channel": ["bad-a"]},
+            {"type": "subscribe", "channel": "bad-b", "filters": "skip-self"},
+            {"type": "subscribe", "channel": "bad-c", "filters": [1]},
+            {"type": "subscribe", "channel": "bad-d", "filters": None},
+            {"type": "unsubscribe"},
+            {"type": "unsubscribe", "channel": ""},
+            {"type": "set-meta"},
+            {"type": "set-meta", "name": ""},
+            {"type": "set-meta", "name": "a", "value": 1},
+            {"type": "keep-alive", "content": 1},
+            {"type": "keep-alive", "content": "x", "timeout": -1},
+            {"type": "keep-alive", "content": "x", "timeout": "y"},
+            {"type": "keep-alive", "content": "x", "message-type": "close"},
+            {"type": "keep-alive", "content": "x", "message-type": 1},
+            {"type": "keep-alive", "content": "x", "mode": 1},
+            {"type": "send-delayed", "timeout": -1},
+            {"type": "send-delayed", "content": 1},
+            {"type": "session"},
+            {"type": "session", "id": 1},
+            {"type": "session", "id": ""},
+            {"type": "refresh"},
+            {"type": "ack"},
+            {"type": "publish", "channel": "bad-yes", "content": "none"},
+        ),
+        channels="a b c d",
+    ),
+    *told("capitals", "types have a letter case", *bad({"type": "Subscribe", "channel": "capitals-a"}), channels="a"),
+    *told("blank", "blanks around", (TEXT, b'c: \r\n {"type" : "subscribe", "channel" : "blank-a"} \n'), channels="a"),
+    *told("trailing", "bytes behind", (TEXT, b'c:{"type":"subscribe","channel":"trailing-a"} x'), channels="a"),
+    *told("extra", "keys that nobody knows", subscribe("extra-a", other=1, filters=[]), channels="a"),
+    *told("doubled", "a key twice", (TEXT, b'c:{"type":"subscribe","channel":"doubled-a","channel":"doubled-b"}'), channels="a b"),
+    *told("unicode", "any name", subscribe("unicode-\u00e9"), channels="\u00e9"),
+    *told("unknown-filter", "a filter that does not exist", subscribe("unknown-filter-a", filters=["nonsense"]), channels="a"),
+    *both(
+        "set-meta",
+        "filters go by it",
+        Subscribed("meta"),
+        Receive(b"set"),
+        Publish([item("meta", "ws-message", content="own") | {"meta": {"sender": "me"}}]),
+        published("meta", content="other"),
+        Receive(b"other"),
+        first=[control("set-meta", name="user", value="me"), subscribe("meta", filters=["skip-self"]), (TEXT, b"m:set")],
+    ),
+    timed("keep-alive", "a message when nothing else comes", control("keep-alive", content="alive", timeout=2), marker=b"<text alive>"),
+    timed(
+        "keep-alive-types",
+        "of every type, the last word counts",
+        control("keep-alive", content="none", timeout=1),
+        control("keep-alive", content="pi", message_type="ping", timeout=2),
+        marker=b"<ping",
+    ),
+    timed("keep-alive-pong", "a pong", control("keep-alive", content="po", message_type="pong", timeout=2), marker=b"<pong"),
+    timed("keep-alive-binary", "in base64", control("keep-alive", content_bin="AP8=", message_type="binary", timeout=2), marker=b"<binary"),
+    timed("keep-alive-bin-text", "base64 does not make it binary", control("keep-alive", content_bin="YWJj", timeout=2), marker=b"<text abc>"),
+    timed("keep-alive-empty", "a message of nothing", control("keep-alive", content="", timeout=2), marker=b"<text>"),
+    timed("keep-alive-twice", "again and again", control("keep-alive", content="alive", timeout=2, mode="interval"), marker=b"<text alive>", count=2),
+    socket(
+        "timed-keep-alive-off",
+        "no content switches it off",
+        Pause(1.3),
+        origin_says(LAST),
+        Receive(b"last"),
+        first=[control("keep-alive", content="none", timeout=1), control("keep-alive")],
+    ),
+    socket(
+        "timed-keep-alive-default",
+        "a time of nothing is 55 seconds",
+        Pause(1.3),
+        origin_says(LAST),
+        Receive(b"last"),
+        first=[control("keep-alive", content="none", timeout=0)],
+    ),
+    timed("delayed", "a message later", control("send-delayed", content="later", timeout=1), (TEXT, b"m:now"), marker=b"later"),
+    timed("delayed-default", "a time of nothing is a second", control("send-delayed", content="later", timeout=0), (TEXT, b"m:now"), marker=b"later"),
+    timed("delayed-empty", "a message of nothing", control("send-delayed"), (TEXT, b"m:now"), marker=b"<text>"),
+    timed("delayed-binary", "of another type", control("send-delayed", content_bin="AP8=", message_type="binary"), (TEXT, b"m:now"), marker=b"<binary"),
+    socket(
+        "timed-delayed-second",
+        "a second one sends the first at once",
+        Receive(b"<text between>"),
+        origin_says(control("send-delayed", content="second", timeout=50)),
+        Receive(b"<text first>"),
+        origin_says(LAST),
+        Receive(b"<text last>"),
+        first=[control("send-delayed", content="first", timeout=50), (TEXT, b"m:between")],
+    ),
+    socket(
+        "timed-delayed-flushed",
+        "sent at once, if there is one",
+        Receive(b"<text between>"),
+        origin_says(control("flush-delayed"), control("flush-delayed")),
+        Receive(b"<text flushed>"),
+        origin_says(LAST),
+        Receive(b"<text last>"),
+        first=[control("flush-delayed"), control("send-delayed", content="flushed", timeout=50), (TEXT, b"m:between")],
+    ),
+    socket(
+        "detach",
+        "the origin is let go, and the client stays for items",
+        *RELEASED,
+        say(TEXT, b"nobody hears"),
+        say(PING, b"nor this"),
+        Subscribed("detached"),
+        published("detached", content="one"),
+        Receive(b"<text one>"),
+        hang_up(1001, b"bye"),
+        Receive(b"<close"),
+        End(),
+        first=[subscribe("detached"), control("detach")],
+    ),
+    socket(
+        "detach-and-published-close",
+        "a publisher can close",
+        *RELEASED,
+        Subscribed("detached-close"),
+        published("detached-close", action="close", code=4001, reason="enough"),
+        Receive(b"<close"),
+        hang_up(4001),
+        End(),
+        first=[subscribe("detached-close"), control("detach")],
+    ),
+    socket(
+        "detach-with-messages-behind",
+        "what comes behind is dropped",
+        at_origin(b"<close"),
+        origin_says((TEXT, b"m:behind"), subscribe("detached-late"), (CLOSE, closing(1000))),
+        OriginLeave(),
+        Subscribed("detached-behind"),
+        published("detached-late", content="none"),
+        published("detached-behind", content="one"),
+        Receive(b"<text one>"),
+        first=[subscribe("detached-behind"), (TEXT, b"m:before"), control("detach")],
+    ),
+]
