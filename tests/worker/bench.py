@@ -167,7 +167,11 @@ class WorkerBench:
         for origin in self.origins:
             origin.transport.abort()
         pool = self.driver.pool
-        self.until(lambda: not pool._open and not pool._tasks)
+        web_sockets = self.driver.web_sockets
+        self.until(lambda: not pool._open and not pool._tasks and not web_sockets.origins and not web_sockets._turns)
+        assert pool._sockets_count == web_sockets.origin_fds_count == web_sockets._kept_bytes == 0
+        assert not web_sockets._clients and not web_sockets._kept and not web_sockets._awaited
+        assert not web_sockets.origin_outbox
         assert not any(pool._idle.values()) and not pool._line
         assert [record for slot in self.driver.wheel._slots.values() for record in slot] == []
         assert len(pool.zhttp) == 0

@@ -11,13 +11,17 @@ from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.core import Core
 from gripproxy.engine.holds import StreamHold
 from gripproxy.engine.traffic import RouteTraffic
+from gripproxy.engine.ws_session import WsSession
 from gripproxy.protocol.http1 import LAST_CHUNK, ResponseHead
 from gripproxy.protocol.telemetry import Traffic
+from gripproxy.protocol.websocket_frame import CLOSE, Frame
 
 _CLIENT_HEAD_IN, _CLIENT_HEAD_OUT = int(Traffic.CLIENT_HEADER_BYTES_RECEIVED), int(Traffic.CLIENT_HEADER_BYTES_SENT)
 _CLIENT_BODY_IN, _CLIENT_BODY_OUT = int(Traffic.CLIENT_CONTENT_BYTES_RECEIVED), int(Traffic.CLIENT_CONTENT_BYTES_SENT)
 _SERVER_HEAD_IN, _SERVER_HEAD_OUT = int(Traffic.SERVER_HEADER_BYTES_RECEIVED), int(Traffic.SERVER_HEADER_BYTES_SENT)
 _SERVER_BODY_IN, _SERVER_BODY_OUT = int(Traffic.SERVER_CONTENT_BYTES_RECEIVED), int(Traffic.SERVER_CONTENT_BYTES_SENT)
+_CLIENT_MESSAGES_IN, _CLIENT_MESSAGES_OUT = int(Traffic.CLIENT_MESSAGES_RECEIVED), int(Traffic.CLIENT_MESSAGES_SENT)
+_SERVER_MESSAGES_IN, _SERVER_MESSAGES_OUT = int(Traffic.SERVER_MESSAGES_RECEIVED), int(Traffic.SERVER_MESSAGES_SENT)
 _START_LINE_BYTES = 10  # of a start line: its version and two blanks
 _CHUNKED = b"Transfer-Encoding: chunked"
 _RELAYED_FRAMING = re.compile(rb"\r\n(?:Transfer-Encoding|Connection): [^\r]*")
@@ -38,6 +42,21 @@ def chunks_size(payload: bytes) -> int:
         size += chunk_size
         position = end + 2 + chunk_size + 2
     return size
+
+
+def written_messages(payload: bytes) -> tuple[int, int]:
+    """Give how many bytes of messages whole frames to a client hold, and how many messages end in them."""
+    begin, content_bytes, messages_count = 0, 0, 0
+    while begin < len(payload):
+        size, head_bytes = payload[begin + 1], 2
+        if size > 125:
+            head_bytes = 4 if size == 126 else 10
+            size = int.from_bytes(payload[begin + 2 : begin + head_bytes], "big")
+        if payload[begin] & 0x0F < CLOSE:
+            content_bytes += size
+            messages_count += payload[begin] >> 7
+        begin += head_bytes + size
+    return content_bytes, messages_count
 
 
 class Meter:
@@ -134,11 +153,41 @@ class Meter:
             self._count_stream(chunks_size(payload) if payload.endswith(LAST_CHUNK) else len(payload), conn_ids)
 
     def streamed(self, payload: bytes, conn_ids: Collection[int]) -> None:
-        """Each of these streams, which are framed alike, gets a part of its body."""
+        """Each of these streams, which are framed alike, gets a part of its body; or these WebSocket clients frames."""
         first_id = next(iter(conn_ids), None)
         hold = None if first_id is None else self._hold(first_id)
+        if isinstance(hold, WsSession):
+            self.frames_written(payload, conn_ids)
+            return
         is_chunked = isinstance(hold, StreamHold) and hold.shape.is_chunked
         self._count_stream(chunks_size(payload) if is_chunked else len(payload), conn_ids)
+
+    def frames_written(self, payload: bytes, conn_ids: Collection[int]) -> None:
+        """Each of these WebSocket clients gets these frames."""
+        content_bytes, messages_count = written_messages(payload)
+        for conn_id in conn_ids:
+            values = self._values(conn_id)
+            values[_CLIENT_BODY_OUT] += content_bytes
+            values[_CLIENT_MESSAGES_OUT] += messages_count
+
+    def frames_came(self, conn_id: int, frames: list[Frame]) -> None:
+        """A WebSocket client sent these."""
+        self._count_frames(conn_id, frames, _CLIENT_BODY_IN, _CLIENT_MESSAGES_IN)
+
+    def frames_to_origin(self, conn_id: int, frames: list[Frame]) -> None:
+        """A client's WebSocket origin is sent these."""
+        self._count_frames(conn_id, frames, _SERVER_BODY_OUT, _SERVER_MESSAGES_OUT)
+
+    def frames_from_origin(self, conn_id: int, frames: list[Frame]) -> None:
+        """A client's WebSocket origin sent these."""
+        self._count_frames(conn_id, frames, _SERVER_BODY_IN, _SERVER_MESSAGES_IN)
+
+    def _count_frames(self, conn_id: int, frames: list[Frame], body_index: int, messages_index: int) -> None:
+        values = self._values(conn_id)
+        for frame in frames:
+            if frame.opcode < CLOSE:
+                values[body_index] += len(frame.payload)
+                values[messages_index] += frame.is_final
 
     def _count_stream(self, size: int, conn_ids: Collection[int]) -> None:
         for conn_id in conn_ids:

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 BACKLOG_PAUSE_BYTES = 65_536  # unread by the client: past this its origin is not read
 TURN_MAX_COUNT = 1000  # frames of all clients in one turn of the loop, some 5 ms
+KEPT_MAX_BYTES = 67_108_864  # of frames of all clients that are not whole: 1,024 of the largest that are kept at all
 FRAME_BYTES = 512  # of what is read count as much as a frame
 
 
@@ -92,6 +93,8 @@ class WsClients:
         self._clients: dict[int, WsClient] = {}
         self._kinds: dict[tuple[bool, int], WsKind] = {}
         self._awaited: set[int] = set()  # the engine wants to know when they have read
+        self._kept: dict[int, int] = {}  # bytes of frames that are not whole, the oldest frame first
+        self._kept_bytes = 0
         self._turns: deque[tuple[int, WsClient]] = deque()
         self._left_count = TURN_MAX_COUNT  # of frames, in this turn
 
@@ -140,8 +143,7 @@ class WsClients:
         if client is None and not has_more and len(data) <= SLICE_BYTES:
             frames, end = read_whole(data, True, kind.inflater, kind.message_max_bytes)
             if end == len(data):
-                self._left_count -= len(frames)
-                self._driver.dispatch(None, FramesCame(fd, frames))
+                self._hand_over(FramesCame(fd, frames))
                 return
         client = client or self._client(fd)
         client.has_more = has_more
@@ -155,14 +157,35 @@ class WsClients:
         while source is not None and source.is_waiting and client.is_wanted and self._left_count > 0:
             frames, error = source.step(kind)
             if frames or error is not None:
-                self._left_count -= len(frames)
-                self._driver.dispatch(None, FramesCame(fd, frames, error))
+                self._forget_kept(fd)
+                self._hand_over(FramesCame(fd, frames, error))
                 if self._clients.get(fd) is not client:
                     return
         if client.is_wanted and ((source is not None and source.is_waiting) or client.has_more or client.is_ended):
             self._take_turn(fd)
         else:
             self._tidy(fd, client)
+        if source is not None and source.kept_bytes:
+            self._keep(fd, source.kept_bytes)
+
+    def _keep(self, fd: int, kept_bytes: int) -> None:
+        """Note what is kept of a client's frame. If it is too much of all clients', whose frame is the oldest goes."""
+        self._kept_bytes += kept_bytes - self._kept.get(fd, 0)
+        self._kept[fd] = kept_bytes
+        while self._kept_bytes > KEPT_MAX_BYTES:
+            oldest_fd = next(iter(self._kept))
+            log.info("WebSocket client cut off: too many are in the middle of a frame, it for the longest time")
+            self.on_gone(oldest_fd)
+
+    def _forget_kept(self, fd: int) -> None:
+        if fd in self._kept:
+            self._kept_bytes -= self._kept.pop(fd)
+
+    def _hand_over(self, event: FramesCame) -> None:
+        self._left_count -= len(event.frames)
+        if self._driver.meter is not None:
+            self._driver.meter.frames_came(event.conn_id, event.frames)
+        self._driver.dispatch(None, event)
 
     def _client(self, fd: int) -> WsClient:
         client = self._clients.get(fd)
@@ -222,6 +245,7 @@ class WsClients:
 
     def _forget(self, fd: int, client: WsClient | None) -> None:
         self._awaited.discard(fd)
+        self._forget_kept(fd)
         self._sockets.room_waits.pop(fd, None)
         if client is not None and client.origin is not None:
             client.origin.close()
@@ -256,6 +280,8 @@ class WsClients:
 
     def on_origin_frames(self, conn_id: int, frames: list[Frame], error: WebSocketError | None) -> None:
         """A client's origin sent these."""
+        if self._driver.meter is not None:
+            self._driver.meter.frames_from_origin(conn_id, frames)
         self._driver.dispatch(None, OriginFramesCame(conn_id, frames, error))
 
     def on_origin_writable(self, conn_id: int) -> None:
@@ -308,6 +334,8 @@ class WsClients:
         fd = effect.conn_id
         if not self._is_open(fd):
             return
+        if self._driver.meter is not None:
+            self._driver.meter.frames_written(effect.payload, (fd,))
         self._driver.outbox.put(fd, effect.payload)
         backlogs = self._sockets.backlogs
         backlog = backlogs.get(fd) if backlogs else None
@@ -326,6 +354,8 @@ class WsClients:
         """Send a client's WebSocket origin frames."""
         client = self._clients.get(effect.conn_id)
         if client is not None and client.origin is not None:
+            if self._driver.meter is not None:
+                self._driver.meter.frames_to_origin(effect.conn_id, effect.frames)
             client.origin.send(effect.frames)
 
     def close_origin(self, effect: CloseOrigin) -> None:
@@ -364,6 +394,8 @@ class WsClients:
         self._forget(fd, self._clients.pop(fd, None))
         self._driver.outbox.flush_one(fd)
         if effect.payload:
+            if self._driver.meter is not None:
+                self._driver.meter.frames_written(effect.payload, (fd,))
             self._sockets.write(fd, effect.payload)
         ClosingConn(self._driver, fd).start()
 

@@ -62,6 +62,11 @@ class WsInput:
         """Whether nothing of it is needed for what comes next."""
         return self._reader is None and not self._data and not self.is_closed
 
+    @property
+    def kept_bytes(self) -> int:
+        """How much is kept of a frame that is not whole."""
+        return 0 if self._reader is None else self._reader.kept_bytes
+
     def put(self, data: bytes) -> None:
         """Take what was read."""
         if not self.is_closed:

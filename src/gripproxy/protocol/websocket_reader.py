@@ -151,6 +151,11 @@ class FrameReader:
         """What is missing of the frame that is arriving; 0 between frames, and in the middle of a head."""
         return self._missing_bytes
 
+    @property
+    def kept_bytes(self) -> int:
+        """How much is kept of a frame that is arriving."""
+        return len(self._rest) + len(self._payload)
+
     def feed(self, data: bytes) -> list[Frame]:
         """Read what has come."""
         frames: list[Frame] = []
