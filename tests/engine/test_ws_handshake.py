@@ -2,7 +2,7 @@
 
 import pytest
 
-from gripproxy.engine.effects import AskLink, AskOrigin, Cut, Effect, Log, OpenSocket, Relay, Respond
+from gripproxy.engine.effects import AskOrigin, Cut, Effect, Log, OpenSocket, Relay, Respond
 from gripproxy.engine.events import OriginAnswered, OriginFailure, RelayDone
 from gripproxy.protocol.http1 import SIZED, UNTIL_CLOSE, check_response
 from gripproxy.settings import Settings
@@ -163,16 +163,3 @@ def test_route_without_grip_offers_none() -> None:
     session = talk.core.sockets.session(4)
     assert session is not None
     assert session.shape.message_prefix is None
-
-
-def test_large_rejection_over_http_is_an_error() -> None:
-    """Part of a body would look like all of it."""
-    talk = Conversation("* origin:80,over_http")
-    (ask,) = talk.asks(4, socket_request())
-    assert isinstance(ask, AskLink)
-    talk.link_answers(ask.link_id, [(b"Content-Type", b"text/plain")], 403)
-    effects = talk.link_sends(ask.link_id, b"x" * 100_001)
-    (payload,) = [effect.payload for effect in effects if isinstance(effect, Respond)]
-    assert payload.startswith(b"HTTP/1.1 500 ")
-    assert payload.endswith(b"\r\n\r\nNon-101 response body size exceeded limit of 100000 bytes.\n")
-    assert talk.core.exchanges == {}

@@ -7,7 +7,6 @@ from gripproxy.engine.client_request import ORIGIN_AT_FAULT, ClientRequest
 from gripproxy.engine.effects import LOG_WARNING, AskOrigin, Cut, Effect, Log, Relay, Respond
 from gripproxy.engine.events import Event, OriginAnswered, OriginFailed, OriginFailure, RelayDone
 from gripproxy.engine.events_origin import EventsOrigin
-from gripproxy.engine.events_openings import REJECTION_MAX_BYTES
 from gripproxy.engine.exchange import ASKING, CLOSED, RELAYING, ExchangeState, ProxyRules
 from gripproxy.engine.observer import Answer
 from gripproxy.engine.web_sockets import shape_of
@@ -208,11 +207,7 @@ class Handshake:
 
     def reject(self, head: ResponseHead, body: bytes, now: float) -> list[Effect]:
         """The origin has answered something else, which is what the client gets."""
-        if len(body) > REJECTION_MAX_BYTES:  # it is not all of it
-            text = f"Non-101 response body size exceeded limit of {REJECTION_MAX_BYTES} bytes.\n"
-            effects = self._respond(500, reason_phrase(500), [], text.encode())
-        else:
-            effects = self._respond(head.status, head.reason, relayed_headers(head.headers), body)
+        effects = self._respond(head.status, head.reason, relayed_headers(head.headers), body)
         self._on_closed(self)
         return effects
 
