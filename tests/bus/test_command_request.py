@@ -3,7 +3,8 @@
 import pytest
 
 from gripproxy.bus.command_request import CommandRequest, CommandResult, decide_command, decode_request, encode_reply
-from gripproxy.protocol.publish_value import JSON
+from gripproxy.protocol.connection_id import ConnectionIds
+from gripproxy.protocol.publish_value import JSON, TNETSTRING
 from gripproxy.protocol.tnetstring import decode, encode
 from gripproxy.settings import Settings
 
@@ -86,6 +87,8 @@ def test_recover_is_done_and_has_a_null_value() -> None:
         ({"channel": "c"}, None),
         ({"channel": ""}, None),
         ({"cid": "0-5-1"}, "item-not-found"),
+        ({"cid": ConnectionIds(0, 1).encode(2, 3)}, None),
+        ({"cid": ConnectionIds(0, 1).encode(2, 3), "channel": 5}, None),
         ({"cid": "0-5-1", "channel": "c"}, "item-not-found"),
         ({"cid": "", "channel": 5}, "item-not-found"),
         ({}, "bad-request"),
@@ -95,9 +98,13 @@ def test_recover_is_done_and_has_a_null_value() -> None:
     ],
 )
 def test_refresh_is_by_connection_or_by_channel(args: dict[str, object], condition: str | None) -> None:
-    """The connection wins, and must be a WebSocket; a channel may have none."""
-    assert decide_command("refresh", args, SETTINGS).result == CommandResult(condition=condition)
-    assert decide_command("refresh", args, SETTINGS, JSON).result == CommandResult(condition=condition)
+    """The connection wins, and must have a WebSocket's id; a channel may have none."""
+    for encoding in (JSON, TNETSTRING):
+        decision = decide_command("refresh", args, SETTINGS, encoding)
+        assert decision.result == CommandResult(condition=condition)
+        is_good = condition is None
+        assert decision.refresh_id == (args.get("cid") if is_good else None)
+        assert decision.refresh_channel == (args["channel"] if is_good and "cid" not in args else None)
 
 
 def test_conncheck_wants_a_list_of_ids() -> None:

@@ -46,7 +46,7 @@ def client(bench: BusBench) -> Client:
     outlet = bench.outlet()
     check = ConnCheck(bench.loop, outlet, lambda worker_index: worker_index == 0)
     bench.opened.callback(check.close)
-    commands = Commands(bench.loop, settings, bench.intake(outlet), lambda: None, check)
+    commands = Commands(bench.loop, settings, bench.intake(outlet), lambda: None, lambda channel: None, check)
     bench.opened.callback(open_command_socket(bench.loop, bench.zmq_context, settings, outlet, commands).close)
     dealer = bench.socket(zmq.DEALER)
     dealer.connect(f"ipc://{bench.directory}/command")

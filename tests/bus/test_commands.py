@@ -11,6 +11,7 @@ from gripproxy.bus.conn_check import ConnCheck
 from gripproxy.bus.control_answer import ControlAnswer
 from gripproxy.bus.control_request import ControlRequest
 from gripproxy.bus.control_routes import ControlRoutes
+from gripproxy.protocol.connection_id import ConnectionIds
 from gripproxy.protocol.telemetry import LiveConnsRecord
 from gripproxy.scoreboard import Field
 from gripproxy.settings import Settings
@@ -33,7 +34,10 @@ class Desk:
         outlet = bench.outlet()
         self.check = ConnCheck(bench.loop, outlet, lambda worker_index: worker_index == 0)
         bench.opened.callback(self.check.close)
-        self.commands = Commands(bench.loop, Settings(), bench.intake(outlet), self._recover, self.check)
+        self.refreshed: list[str] = []
+        self.commands = Commands(
+            bench.loop, Settings(), bench.intake(outlet), self._recover, self.refreshed.append, self.check
+        )
         self.routes = ControlRoutes(lambda request: ControlAnswer(404, b"Not Found\n"))
         self.commands.register(self.routes)
 
@@ -103,6 +107,33 @@ BAD_REFRESH = {
 def test_refresh_over_http(desk: Desk, body: bytes, status: int, reply: object) -> None:
     """The arguments are the body; a slash at the path's end is as good as none."""
     assert desk.ask(b"POST", b"/refresh/", body) == (status, reply)
+    assert desk.refreshed == (["c"] if status == 200 else [])
+
+
+SOCKET_ID = ConnectionIds(0, 7).encode(5, 6)
+
+
+@pytest.mark.parametrize(
+    ("live", "status", "reply"),
+    [
+        ([SOCKET_ID], 200, {"success": True, "value": None}),
+        ([], 404, {"success": False, "condition": "item-not-found"}),
+    ],
+)
+def test_refresh_of_a_connection_waits_for_its_worker(desk: Desk, live: list[str], status: int, reply: object) -> None:
+    """Only there it is known whether the id is a WebSocket's still."""
+    answer = desk.start(b"POST", b"/refresh", orjson.dumps({"cid": SOCKET_ID}))
+    assert not answer.done()
+    [query] = desk.check._questions
+    desk.check.on_record(LiveConnsRecord(0, query, live))
+    assert (answer.result().status, orjson.loads(answer.result().body)) == (status, reply)
+
+
+def test_refresh_says_when_it_cannot_be_found_out(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gripproxy.bus.conn_check.TIMEOUT_S", 0.05)
+    reply = {"success": False, "condition": "proxy-request-failed"}
+    assert desk.ask(b"POST", b"/refresh", orjson.dumps({"cid": SOCKET_ID})) == (503, reply)
+    assert desk.ask(b"POST", b"/refresh", orjson.dumps({"cid": ConnectionIds(3, 7).encode(5, 6)}))[0] == 404
 
 
 def test_conncheck_over_http_waits_for_the_workers(desk: Desk) -> None:

@@ -5,6 +5,7 @@ import pytest
 from gripproxy.bus import conn_check
 from gripproxy.bus.conn_check import ConnCheck
 from gripproxy.bus.feed import Feed
+from gripproxy.protocol.connection_id import ConnectionIds
 from gripproxy.protocol.telemetry import LiveConnsRecord
 from tests.bus.bench import BusBench, reader_of
 
@@ -22,11 +23,12 @@ class Asker:
             reader = reader_of(set(), lambda *_: None)
             feed = Feed(bench.bus_path, index, bench.loop, reader, bench.scoreboard.row(index + 1))
             bench.opened.callback(feed.close)
+            feed.on_conn_refresh = lambda query, ids, asked=asked: asked.append((-query, ids))  # type: ignore[misc]
             feed.on_conn_check = lambda query, ids, asked=asked: asked.append((query, ids))  # type: ignore[misc]
             bench.run(feed.join(10.0))
 
-    def ask(self, *ids: str) -> None:
-        self.check.ask(ids, self.answers.append)
+    def ask(self, *ids: str, is_refresh: bool = False) -> None:
+        self.check.ask(ids, self.answers.append, is_refresh)
 
 
 def test_workers_that_are_named_answer(bench: BusBench) -> None:
@@ -44,6 +46,44 @@ def test_workers_that_are_named_answer(bench: BusBench) -> None:
     assert asker.answers == [["1-6-b", "0-7-c"]]
     asker.check.on_record(LiveConnsRecord(0, query, ["0-7-c"]))
     assert len(asker.answers) == 1
+
+
+def test_sockets_ids_name_their_worker_too(bench: BusBench) -> None:
+    """They are UUIDs, for the origin's sake."""
+    asker = Asker(bench)
+    text = ConnectionIds(1, 2).encode(3, 4)
+    asker.ask(text, ConnectionIds(9, 2).encode(3, 4))
+    bench.run_until(lambda: bool(asker.asked[0] and asker.asked[1]))
+    query, asked = asker.asked[1][0]
+    assert asked == [text]
+    asker.check.on_record(LiveConnsRecord(1, query, [text]))
+    assert asker.answers == [[text]]
+
+
+def test_refreshing_is_asking_and_more(bench: BusBench) -> None:
+    """Workers do it when they are asked which ids they know."""
+    asker = Asker(bench)
+    text = ConnectionIds(1, 2).encode(3, 4)
+    asker.ask(text, is_refresh=True)
+    bench.run_until(lambda: bool(asker.asked[0] and asker.asked[1]))
+    query, asked = asker.asked[1][0]
+    assert (query < 0, asked) == (True, [text])
+    asker.check.on_record(LiveConnsRecord(1, -query, []))
+    assert asker.answers == [[]]
+
+
+def test_channel_is_refreshed_by_every_worker(bench: BusBench) -> None:
+    """Nobody answers: a channel may well have no WebSocket."""
+    outlet = bench.hub().outlet
+    reader = reader_of(set(), lambda *_: None)
+    feed = Feed(bench.bus_path, 0, bench.loop, reader, bench.scoreboard.row(1))
+    bench.opened.callback(feed.close)
+    bench.run(feed.join(10.0))
+    refreshed: list[list[str]] = []
+    feed.on_refresh = refreshed.append
+    outlet.tell_refresh("news")
+    bench.run_until(lambda: bool(refreshed))
+    assert refreshed == [["news"]]
 
 
 def test_nobody_is_asked_about_ids_of_no_worker(bench: BusBench) -> None:

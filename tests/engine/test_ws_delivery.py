@@ -141,6 +141,17 @@ def test_refresh_asks_and_hint_does_nothing() -> None:
     assert ends(table) == {FILTERED: 2}
 
 
+def test_refresh_of_a_channel_is_for_all_its_clients() -> None:
+    """An operator's command is no item: no filter keeps it back, and no book has it."""
+    table = with_filters("http-check", "var-subst")
+    table.subscribe(table.connect(5))
+    table.subscribe(table.connect(6, is_deflating=True))
+    assert table.delivery.refresh("news", 0.0) == []
+    assert sorted(table.asked) == [("refresh", 4), ("refresh", 5), ("refresh", 6)]
+    assert ends(table) == {}
+    assert table.delivery.refresh("other", 0.0) == []
+
+
 def test_ping_that_is_no_control_frame_is_sent_to_nobody() -> None:
     """Clients would drop the connection for it."""
     table = subscribed((4, 5))

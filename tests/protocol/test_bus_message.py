@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from gripproxy.errors import InternalError
 from gripproxy.protocol.bus_message import (
     CONN_CHECK,
+    CONN_REFRESH,
     FORGET,
     HELLO,
     ITEMS,
     LAST_IDS,
+    REFRESH,
     STALE,
     UNTOUCHED,
     BusMessage,
@@ -25,6 +27,7 @@ from gripproxy.protocol.bus_message import (
     encode_hello,
     encode_items,
     encode_last_ids,
+    encode_refresh,
     encode_stale,
     pack_item,
     unpack_item,
@@ -139,6 +142,14 @@ def test_question_about_connections_has_its_number() -> None:
     """The answers come another way and name it."""
     message = decode_message(encode_conn_check(1, 2, 7, ["0-5-a", "\ud800"]))
     assert (message.kind, message.channels, message.asked) == (CONN_CHECK, ["0-5-a", "\ud800"], [7])
+
+
+def test_refreshing_is_by_connections_or_by_channels() -> None:
+    """Connections are asked about besides."""
+    message = decode_message(encode_conn_check(1, 2, 7, ["a"], is_refresh=True))
+    assert (message.kind, message.channels, message.asked) == (CONN_REFRESH, ["a"], [7])
+    message = decode_message(encode_refresh(1, 2, ["news", "\ud800"]))
+    assert (message.kind, message.channels, message.asked) == (REFRESH, ["news", "\ud800"], [])
 
 
 def test_messages_stay_small() -> None:

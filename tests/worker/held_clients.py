@@ -6,6 +6,10 @@ from tests.worker.bench import Client, WorkerBench
 
 LONG_POLL = b"GET /response?channel=a HTTP/1.1\r\n\r\n"
 STREAM = b"GET /stream?channel=a HTTP/1.1\r\n\r\n"
+SOCKET = (
+    b"GET /ws?channel=a HTTP/1.1\r\nHost: d.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 TEST_ANSWER = b"Hello from the Pushpin test handler!\n"
 
 
@@ -19,9 +23,10 @@ def stream_item(content: bytes, action: Action = Action.SEND) -> PublishItem:
 
 def held(bench: WorkerBench, request: bytes) -> Client:
     """Connect a client and wait until it is held."""
-    count = bench.core.holds.responses_count + bench.core.holds.streams_count
+    holds = bench.core.holds
+    count = holds.responses_count + holds.streams_count + holds.sockets_count
     client = bench.client(request)
-    bench.until(lambda: bench.core.holds.responses_count + bench.core.holds.streams_count == count + 1)
+    bench.until(lambda: holds.responses_count + holds.streams_count + holds.sockets_count == count + 1)
     return client
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import UUID
 
 import pytest
 import zmq
@@ -11,6 +12,7 @@ from gripproxy.protocol.bus_message import pack_item
 from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.protocol.receipt import Receipt
 from gripproxy.protocol.telemetry import (
+    AudienceRecord,
     ConnEndRecord,
     ConnRecord,
     HoldRecord,
@@ -28,7 +30,17 @@ from gripproxy.scoreboard import HUB_ROW, Field, Watch
 from gripproxy_worker import telemetry as telemetry_module
 from gripproxy_worker.telemetry import Telemetry
 from tests.worker.bench import WorkerBench
-from tests.worker.held_clients import LONG_POLL, STREAM, TEST_ANSWER, held, held_at, only_fd, response_item, stream_item
+from tests.worker.held_clients import (
+    LONG_POLL,
+    SOCKET,
+    STREAM,
+    TEST_ANSWER,
+    held,
+    held_at,
+    only_fd,
+    response_item,
+    stream_item,
+)
 
 Wanted = TypeVar("Wanted")
 
@@ -169,6 +181,47 @@ def test_request_ids_tell_live_connections(watched: Watched) -> None:
     assert again == fd, "the same descriptor, as the test means it"
 
 
+def test_websocket_is_known_by_the_id_that_its_origin_has(watched: Watched) -> None:
+    """From its request to its end: in packets, in the log, and when a command asks for it."""
+    watched.watch(Watch.CONNS | Watch.EVENTS)
+    client, fd = held_at(watched.bench, SOCKET)
+    name = watched.telemetry.connection_id(fd).decode()
+    assert UUID(name).version == 4
+    assert watched.told(ConnRecord) == [ConnRecord(name, "ws", "127.0.0.1", False, "")]
+    assert watched.telemetry.id_of(fd) == name
+    (hold,) = watched.told(HoldRecord)
+    assert (hold.id, hold.mode, hold.channels, hold.url) == (name, "ws", ["a"], "ws://d.test/ws?channel=a")
+    (request,) = watched.told(RequestRecord)
+    assert (request.id, request.status, request.outcome) == (name, 101, Outcome.HELD)
+    assert watched.bench.row[Field.HOLDS_WEBSOCKET] == 1
+    assert watched.telemetry.socket_of(name) == fd
+    watched.telemetry.live(7, [name, name[:-1] + ("0" if name[-1] != "0" else "1")])
+    (live,) = watched.told(LiveConnsRecord)
+    assert live.ids == [name]
+    client.close()
+    assert watched.told(ConnEndRecord) == [ConnEndRecord(name, "")]
+    assert watched.telemetry.socket_of(name) is None
+    assert watched.telemetry.id_of(fd) == name
+
+
+def test_http_connection_is_no_websocket(watched: Watched) -> None:
+    """What is asked of WebSockets must not reach it."""
+    _, fd = held_at(watched.bench, STREAM)
+    assert watched.telemetry.socket_of(watched.telemetry.connection_id(fd).decode()) is None
+    assert watched.telemetry.socket_of(watched.telemetry.id_of(fd)) is None
+
+
+def test_websockets_are_subscribers_of_a_mode_of_their_own(watched: Watched) -> None:
+    watched.watch(Watch.SUBS)
+    held(watched.bench, SOCKET)
+    watched.bench.until(
+        lambda: ["ws", "a", 1] in [count for record in watched.told(SubsRecord) for count in record.counts]
+    )
+    watched.telemetry.tell_audience(["a"])
+    watched.telemetry.tick()
+    assert watched.told(AudienceRecord)[0].counts == {"a": 1}
+
+
 def test_requests_and_holds_are_logged_and_told(watched: Watched) -> None:
     """Both get the same."""
     watched.log.kinds = {RequestRecord.kind, HoldRecord.kind}
@@ -204,16 +257,18 @@ def test_subscribers_are_told_at_first_and_when_they_change(watched: Watched, mo
     assert first.counts + second.counts == [
         ["stream", "a", 1],
         ["response", "a", 1],
+        ["ws", "a", 0],
         ["stream", "b", 1],
         ["response", "b", 0],
+        ["ws", "b", 0],
     ]
     client = held(watched.bench, b"GET /stream?channel=b HTTP/1.1\r\n\r\n")
     watched.telemetry.tick()
-    assert watched.told(SubsRecord, 4)[3].counts == [["stream", "b", 2], ["response", "b", 0]]
+    assert watched.told(SubsRecord, 4)[3].counts == [["stream", "b", 2], ["response", "b", 0], ["ws", "b", 0]]
     client.close()
     watched.bench.until(lambda: watched.bench.core.holds.streams_count == 2)
     watched.telemetry.tick()
-    assert watched.told(SubsRecord, 5)[4].counts == [["stream", "b", 1], ["response", "b", 0]]
+    assert watched.told(SubsRecord, 5)[4].counts == [["stream", "b", 1], ["response", "b", 0], ["ws", "b", 0]]
     watched.telemetry.retell()
     watched.telemetry.tick()
     assert watched.told(SubsRecord, 6)[5].is_first

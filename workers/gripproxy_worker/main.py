@@ -26,6 +26,7 @@ from gripproxy_worker import garbage
 from gripproxy_worker.driver import Driver
 from gripproxy_worker.front_door import FrontDoor
 from gripproxy_worker.rate_rows import RateRows
+from gripproxy_worker.refreshes import refresh_channels, refresh_connections
 from gripproxy_worker.routes_reload import RoutesReload
 from gripproxy_worker.shared_listeners import SharedListeners
 from gripproxy_worker.telemetry import Telemetry
@@ -76,6 +77,8 @@ async def _serve(
     feed = Feed(settings.ipc_path("bus"), context.index, loop, reader, context.row)
     feed.on_conn_check = telemetry.live
     feed.on_audience = telemetry.tell_audience
+    feed.on_conn_refresh = functools.partial(refresh_connections, driver, telemetry)
+    feed.on_refresh = functools.partial(refresh_channels, driver)
     feed.on_new_hub = telemetry.retell
     driver.feed = feed
     driver.sent_count = functools.partial(rows[1].__getitem__, int(Field.ITEMS_SENT))

@@ -6,6 +6,7 @@ Source: Pushpin's command socket.
 from dataclasses import dataclass, field
 
 from gripproxy.errors import PublishError
+from gripproxy.protocol.connection_id import worker_of
 from gripproxy.protocol.publish_item import PublishItem, decode_items
 from gripproxy.protocol.publish_value import TNETSTRING, Encoding, decode_text
 from gripproxy.protocol.tnetstring import decode, encode
@@ -36,13 +37,18 @@ class CommandResult:
 
 @dataclass(slots=True)
 class CommandDecision:
-    """What to do: publish `items`, recover, and reply with `result`; or ask which of `conn_ids` are connections."""
+    """What to do: publish `items`, recover, refresh a channel, and reply with `result`; or ask the workers first.
+
+    They are asked which of `conn_ids` are connections, and to refresh `refresh_id` if it is a WebSocket's.
+    """
 
     result: CommandResult = field(default_factory=CommandResult)
     items: list[PublishItem] = field(default_factory=list)
     is_recover: bool = False
     is_refused_publish: bool = False
     conn_ids: list[str] | None = None
+    refresh_id: str | None = None
+    refresh_channel: str | None = None
 
 
 def decode_request(body: bytes) -> CommandRequest | None:
@@ -104,11 +110,16 @@ def _decide_publish(args: dict[str, object], encoding: Encoding) -> CommandDecis
 
 
 def _decide_refresh(args: dict[str, object]) -> CommandDecision:
-    """Refresh WebSockets, of which there are none: no connection is one, and every channel has been seen to."""
     name = "cid" if "cid" in args else "channel"
-    if not isinstance(args.get(name), (str, bytes)):
+    value = args.get(name)
+    if not isinstance(value, (str, bytes)):
         return CommandDecision(CommandResult(condition=BAD_REQUEST))
-    return CommandDecision(CommandResult(condition=ITEM_NOT_FOUND if name == "cid" else None))
+    text = decode_text(value, "refresh", name)
+    if name == "channel":
+        return CommandDecision(refresh_channel=text)
+    if worker_of(text) is None:  # no WebSocket has such an id
+        return CommandDecision(CommandResult(condition=ITEM_NOT_FOUND))
+    return CommandDecision(refresh_id=text)
 
 
 def _decide_conncheck(args: dict[str, object]) -> CommandDecision:

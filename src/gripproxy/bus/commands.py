@@ -32,7 +32,7 @@ Reply = Callable[[CommandResult], None]
 
 
 class Commands:
-    """`recover` does what that command says."""
+    """`recover` and `refresh_channel` do what these commands say."""
 
     def __init__(
         self,
@@ -40,12 +40,14 @@ class Commands:
         settings: Settings,
         intake: ItemIntake,
         recover: Callable[[], None],
+        refresh_channel: Callable[[str], None],
         conn_check: ConnCheck,
     ) -> None:
         self._loop = loop
         self._settings = settings
         self._intake = intake
         self._recover = recover
+        self._refresh_channel = refresh_channel
         self._conn_check = conn_check
 
     def run(self, method: str, args: dict[str, object], reply: Reply, encoding: Encoding = TNETSTRING) -> None:
@@ -57,14 +59,27 @@ class Commands:
             self._intake.accept(decision.items, Field.ITEMS_COMMAND)
         if decision.is_recover:
             self._recover()
-        if decision.conn_ids is None:
+        if decision.refresh_channel is not None:
+            self._refresh_channel(decision.refresh_channel)
+        if decision.refresh_id is not None:
+            self._refresh(decision.refresh_id, reply)
+        elif decision.conn_ids is not None:
+            self._check(decision.conn_ids, reply)
+        else:
             reply(decision.result)
-            return
 
+    def _check(self, conn_ids: list[str], reply: Reply) -> None:
         def on_answer(live: list[str] | None) -> None:
             reply(CommandResult(live, PROXY_REQUEST_FAILED if live is None else None))
 
-        self._conn_check.ask(decision.conn_ids, on_answer)
+        self._conn_check.ask(conn_ids, on_answer)
+
+    def _refresh(self, conn_id: str, reply: Reply) -> None:
+        def on_answer(live: list[str] | None) -> None:
+            condition = PROXY_REQUEST_FAILED if live is None else None if live else ITEM_NOT_FOUND
+            reply(CommandResult(condition=condition))
+
+        self._conn_check.ask([conn_id], on_answer, is_refresh=True)
 
     def register(self, routes: ControlRoutes) -> None:
         """Answer these methods over HTTP too. Publishing and recovering have the reference's own paths there."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gripproxy.bus.outlet import Outlet
+from gripproxy.protocol.connection_id import worker_of
 from gripproxy.protocol.telemetry import LiveConnsRecord
 
 TIMEOUT_S = 1.0
@@ -23,7 +24,7 @@ class _Question:
 
 
 class ConnCheck:
-    """Ids are ``WORKER-...``, so only the workers that are named in them are waited for.
+    """Ids say whose they are, as ``WORKER-...`` or a WebSocket's UUID: only those workers are waited for.
 
     `is_serving` says which workers there are. `on_record` is to be called with each worker's answer.
     """
@@ -35,8 +36,11 @@ class ConnCheck:
         self._next_query = secrets.randbits(32)  # no late answer to a killed hub's question is one to ours
         self._questions: dict[int, _Question] = {}
 
-    def ask(self, conn_ids: Sequence[str], on_answer: OnAnswer) -> None:
-        """Call back with those of the ids that are connections, each once; with None if that could not be found out."""
+    def ask(self, conn_ids: Sequence[str], on_answer: OnAnswer, is_refresh: bool = False) -> None:
+        """Call back with those of the ids that are connections, each once; with None if that could not be found out.
+
+        With `is_refresh` only WebSockets are meant, and they are refreshed.
+        """
         by_worker: dict[int, dict[str, None]] = {}
         for conn_id in conn_ids:
             worker_index = _worker_of(conn_id)
@@ -51,7 +55,8 @@ class ConnCheck:
             self._next_query += 1
             deadline = self._loop.call_later(TIMEOUT_S, self._finish, query, None)
             self._questions[query] = _Question(on_answer, set(by_worker), [], deadline)
-            self._outlet.tell_conn_check(query, [conn_id for ids in by_worker.values() for conn_id in ids])
+            asked_ids = [conn_id for ids in by_worker.values() for conn_id in ids]
+            self._outlet.tell_conn_check(query, asked_ids, is_refresh)
 
     def on_record(self, record: LiveConnsRecord) -> None:
         """Take a worker's answer."""
@@ -76,5 +81,8 @@ class ConnCheck:
 
 
 def _worker_of(conn_id: str) -> int | None:
+    worker_index = worker_of(conn_id)
+    if worker_index is not None:
+        return worker_index
     digits = conn_id.partition("-")[0]
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 4 else None

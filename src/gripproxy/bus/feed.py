@@ -26,10 +26,12 @@ from gripproxy.errors import InternalError
 from gripproxy.protocol.bus_message import (
     AUDIENCE,
     CONN_CHECK,
+    CONN_REFRESH,
     FORGET,
     HELLO,
     ITEMS,
     LAST_IDS,
+    REFRESH,
     STALE,
     UNTOUCHED,
     BusMessage,
@@ -106,7 +108,9 @@ class Feed:
         self._is_paused = False
         self._is_open = True
         self.on_conn_check: Callable[[int, list[str]], None] = lambda query, conn_ids: None  # the hub asks
+        self.on_conn_refresh: Callable[[int, list[str]], None] = lambda query, conn_ids: None  # as well
         self.on_audience: Callable[[list[str]], None] = lambda channels: None  # as well
+        self.on_refresh: Callable[[list[str]], None] = lambda channels: None  # WebSockets on these are meant
         self.on_new_hub: Callable[[], None] = lambda: None  # a hub has taken us up
         self.zmq_context: AnyContext = zmq.Context()
         xsub = self.zmq_context.socket(zmq.XSUB)
@@ -321,6 +325,12 @@ class Feed:
     def _on_conn_check(self, message: BusMessage) -> None:
         self.on_conn_check(message.asked[0], message.channels or [])
 
+    def _on_conn_refresh(self, message: BusMessage) -> None:
+        self.on_conn_refresh(message.asked[0], message.channels or [])
+
+    def _on_refresh(self, message: BusMessage) -> None:
+        self.on_refresh(message.channels or [])
+
     def _on_audience(self, message: BusMessage) -> None:
         self.on_audience(message.channels or [])
 
@@ -335,6 +345,8 @@ class Feed:
         STALE: _on_stale_message,
         CONN_CHECK: _on_conn_check,
         AUDIENCE: _on_audience,
+        CONN_REFRESH: _on_conn_refresh,
+        REFRESH: _on_refresh,
     }
 
 

@@ -129,7 +129,7 @@ class _Hub:
         conn_check = ConnCheck(loop, outlet, outlet.has_joined)
         opened.callback(conn_check.close)
         observation.telemetry.subscribe(LiveConnsRecord, conn_check.on_record)
-        commands = Commands(loop, settings, intake, channels.recover, conn_check)
+        commands = Commands(loop, settings, intake, channels.recover, outlet.tell_refresh, conn_check)
         for name, zmq_input in self._zmq_inputs(context, outlet, intake, commands, forwarded):
             opened.callback(zmq_input.close)
             if gate is not None:

@@ -32,6 +32,7 @@ from gripproxy.protocol.bus_message import (
     encode_hello,
     encode_items,
     encode_last_ids,
+    encode_refresh,
     encode_stale,
 )
 from gripproxy.protocol.bus_parts import split_message
@@ -207,10 +208,18 @@ class Outlet:
         self._send_gathered()
         self._send_in_order(encode_stale(self.epoch, self._next_sequence, channels))
 
-    def tell_conn_check(self, query: int, conn_ids: Sequence[str]) -> None:
-        """Ask every worker which of these are its connections; they answer by telemetry."""
+    def tell_conn_check(self, query: int, conn_ids: Sequence[str], is_refresh: bool = False) -> None:
+        """Ask every worker which of these are its connections; they answer by telemetry.
+
+        With `is_refresh` they also ask the origins of those that are WebSockets over HTTP whether there is news.
+        """
         self._send_gathered()
-        self._send_in_order(encode_conn_check(self.epoch, self._next_sequence, query, conn_ids))
+        self._send_in_order(encode_conn_check(self.epoch, self._next_sequence, query, conn_ids, is_refresh))
+
+    def tell_refresh(self, channel: str) -> None:
+        """Let every worker ask the origins of the WebSockets on a channel whether there is news."""
+        self._send_gathered()
+        self._send_in_order(encode_refresh(self.epoch, self._next_sequence, (channel,)))
 
     def tell_audience(self, channels: Sequence[str]) -> None:
         """Ask every worker how many listen to each of these channels; they answer by telemetry."""

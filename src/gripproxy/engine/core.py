@@ -26,6 +26,7 @@ from gripproxy.engine.events import (
     OriginSocketGone,
     PacingDue,
     ReaderCaughtUp,
+    RefreshAsked,
     RelayDone,
     RequestArrived,
     UpdatesDue,
@@ -202,6 +203,16 @@ class Core:
     def _on_link(self, event: Any, now: float) -> list[Effect]:
         return self.sessions.requests.handle(event, now)
 
+    def _on_refresh(self, event: RefreshAsked, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for conn_id in event.conn_ids:
+            session = self.sockets.session(conn_id)
+            if session is not None:
+                effects += self.sockets.refresh(session, now)
+        for name in event.channels:
+            effects += self.sockets.delivery.refresh(name, now)
+        return self._continue(effects)
+
     def _on_stale(self, event: ChannelsStale, now: float) -> list[Effect]:
         return self.sessions.stale(event.names, now)
 
@@ -243,6 +254,7 @@ _ON: dict[type, Callable[[Core, Any, float], list[Effect]]] = {
     OriginFramesCame: Core._on_origin_frames,
     OriginSocketGone: Core._on_origin_gone,
     ReaderCaughtUp: Core._on_reader,
+    RefreshAsked: Core._on_refresh,
     ChannelsStale: Core._on_stale,
     UpdatesDue: Core._on_updates_due,
     PacingDue: Core._on_pacing_due,

@@ -3,6 +3,7 @@
 A `conn_id` is a small whole number, dense and reused after the connection is gone (the worker uses the socket's fd).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -167,6 +168,14 @@ class ReaderCaughtUp:
 
 
 @dataclass(slots=True)
+class RefreshAsked:
+    """The origins of these WebSocket clients, and of those on these channels, are to be asked for news over HTTP."""
+
+    conn_ids: Sequence[int] = ()
+    channels: Sequence[str] = ()
+
+
+@dataclass(slots=True)
 class ChannelsStale:
     """Items may have passed holds on these channels by (None: on any channel): they should ask their origin again."""
 
@@ -210,6 +219,7 @@ Event = (
     | OriginFramesCame
     | OriginSocketGone
     | ReaderCaughtUp
+    | RefreshAsked
     | ChannelsStale
     | UpdatesDue
     | PacingDue

@@ -84,6 +84,22 @@ class WsDelivery:
             effects += self._start(offer, channel.choosy.keys(), size, OFFERS_MAX_COUNT, now, item.receipt)
         return effects
 
+    def refresh(self, name: str, now: float) -> list[Effect]:
+        """Ask the origins of all WebSocket clients on a channel for news. Filters have no say in it."""
+        channel = self._holds.subscriptions.channels.get(name)
+
+        def ask(some_ids: Collection[int], now: float) -> list[Effect]:
+            effects: list[Effect] = []
+            for session in self._sessions(some_ids):
+                effects += self._owner.refresh(session, now)
+            return effects
+
+        effects: list[Effect] = []
+        for conn_ids in () if channel is None else (channel.sockets, channel.deflating, channel.choosy):
+            if conn_ids:
+                effects += self._holds.fan_outs.start(ask, conn_ids.keys(), 0, CLOSES_MAX_COUNT, now)
+        return effects
+
     # To clients that get the same.
 
     def _send_alike(

@@ -48,10 +48,12 @@ class BusKind(IntEnum):
     STALE = 4  # items may have passed holds on these channels by
     CONN_CHECK = 5  # which of these are connections? They stand where others have channels
     AUDIENCE = 6  # how many listen to these channels?
+    CONN_REFRESH = 7  # as CONN_CHECK, of WebSockets; and their origins should be asked for news
+    REFRESH = 8  # so should those of the WebSockets on these channels
 
 
 # Plain ints: they are compared for each message.
-ITEMS, HELLO, LAST_IDS, FORGET, STALE, CONN_CHECK, AUDIENCE = map(int, BusKind)
+ITEMS, HELLO, LAST_IDS, FORGET, STALE, CONN_CHECK, AUDIENCE, CONN_REFRESH, REFRESH = map(int, BusKind)
 
 
 @dataclass(slots=True)
@@ -66,7 +68,7 @@ class BusMessage:
     payloads: list[Payload]
     ids: list[NotedId]  # one per channel; of ITEMS also none at all, if no item did anything to a last id
     taken_us: int = 0  # when the hub took the first item: microseconds on the machine's monotonic clock
-    # Numbers N of items whose fate the hub wants to know; of CONN_CHECK the question's; of HELLO how many were sent.
+    # Numbers N of items whose fate the hub wants to know; of CONN_* the question's; of HELLO how many were sent.
     asked: Sequence[int] = ()
 
 
@@ -108,9 +110,21 @@ def encode_stale(epoch: int, sequence: int, channels: Sequence[str] | None) -> b
     return message
 
 
-def encode_conn_check(epoch: int, sequence: int, query: int, conn_ids: Sequence[str]) -> bytes:
-    """Encode a question to every worker, with its number: which of these ids are connections of yours?"""
-    message: bytes = _pack_names((epoch, sequence, CONN_CHECK, None, conn_ids, (), (), 0, (query,)))
+def encode_conn_check(
+    epoch: int, sequence: int, query: int, conn_ids: Sequence[str], is_refresh: bool = False
+) -> bytes:
+    """Encode a question to every worker, with its number: which of these ids are connections of yours?
+
+    With `is_refresh` those that are WebSockets are meant, and they are to be refreshed.
+    """
+    kind = CONN_REFRESH if is_refresh else CONN_CHECK
+    message: bytes = _pack_names((epoch, sequence, kind, None, conn_ids, (), (), 0, (query,)))
+    return message
+
+
+def encode_refresh(epoch: int, sequence: int, channels: Sequence[str]) -> bytes:
+    """Encode that all WebSockets on these channels are to be refreshed."""
+    message: bytes = _pack_names((epoch, sequence, REFRESH, None, channels, (), (), 0, ()))
     return message
 
 
