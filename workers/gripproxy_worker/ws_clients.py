@@ -128,6 +128,7 @@ class WsClients:
     def _read(self, fd: int, kind: WsKind, client: WsClient | None) -> None:
         """Read once. Most reads bring whole frames, and leave nothing behind."""
         if self._left_count <= 0 or (client is not None and client.is_turn_due):
+            self._client(fd).has_more = True  # no other edge will tell of it
             self._take_turn(fd)
             return
         data = self._sockets.read(fd)
