@@ -30,7 +30,7 @@ def test_code_that_must_not_be_sent_is_refused(code: int) -> None:
 
 def test_half_a_code_is_refused_from_clients_and_none_from_origins() -> None:
     """The reference takes it for none."""
-    with pytest.raises(WebSocketError) as caught:
+    with pytest.raises(WebSocketError, match="one byte") as caught:
         check_close(b"\x03")
     assert caught.value.code == 1002
     check_reason(b"\x03")
