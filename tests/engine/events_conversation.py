@@ -2,16 +2,18 @@
 
 from collections.abc import Iterable
 
-from gripproxy.engine.effects import AskLink, Effect
+from gripproxy.engine.effects import AskLink, Cut, Effect, EndSocket
 from gripproxy.engine.events import LinkFailed, OriginFailure, ReaderCaughtUp
 from gripproxy.engine.ws_session import WsSession
 from gripproxy.protocol.http1 import Headers
 from gripproxy.protocol.websocket_events import MEDIA_TYPE
+from gripproxy.protocol.websocket_frame import CLOSE, TEXT, Frame
 from gripproxy.settings import Settings
 from tests.engine.conversation import Conversation, socket_request
 
 EVENTS: Headers = [(b"Content-Type", MEDIA_TYPE)]
 GRIP = (b"Sec-WebSocket-Extensions", b"grip")
+INTERVAL = (b"Keep-Alive-Interval", b"30")
 
 
 def asks(effects: Iterable[Effect]) -> list[AskLink]:
@@ -26,6 +28,18 @@ def body_of(ask: AskLink) -> bytes:
 def lines_of(ask: AskLink) -> list[bytes]:
     """Give the request line and headers."""
     return ask.head.partition(b"\r\n\r\n")[0].split(b"\r\n")
+
+
+def text(message: bytes) -> Frame:
+    return Frame(TEXT, message)
+
+
+def close(code: int = 1000, reason: bytes = b"") -> Frame:
+    return Frame(CLOSE, code.to_bytes(2, "big") + reason)
+
+
+def names(effects: list[Effect]) -> list[str]:
+    return [type(effect).__name__ for effect in effects]
 
 
 class EventsConversation(Conversation):
@@ -91,3 +105,20 @@ class EventsConversation(Conversation):
     def waits(self, seconds: float) -> list[Effect]:
         """Let time pass, and whatever comes due."""
         return self.note(self.passes(seconds))
+
+
+def opened(*headers: tuple[bytes, bytes], route: str = "* origin:80,over_http") -> EventsConversation:
+    """Begin with a client whose origin has accepted it."""
+    talk = EventsConversation(route)
+    talk.opens(*headers)
+    assert talk.is_quiet
+    return talk
+
+
+def says(talk: EventsConversation, *frames: Frame) -> list[Effect]:
+    return talk.note(talk.client_sends(4, *frames))
+
+
+def is_dropped(effects: list[Effect]) -> bool:
+    """Whether a client's connection was cut without a close frame."""
+    return Cut(4) in effects and not any(isinstance(effect, EndSocket) for effect in effects)

@@ -1,0 +1,115 @@
+"""How much may wait between a client and its origin over HTTP, either way; and what an origin takes in part."""
+
+from gripproxy.engine.effects import AwaitReader, PauseClient, Write
+from gripproxy.protocol.websocket_events import encode_events
+from gripproxy.protocol.websocket_frame import TEXT, Frame, encode_frame
+from tests.engine.events_conversation import (
+    GRIP,
+    INTERVAL,
+    close,
+    is_dropped,
+    lines_of,
+    opened,
+    says,
+    text,
+)
+
+DETACH = encode_events([text(b'c:{"type":"detach"}')])
+
+# How much may wait.
+
+
+def test_a_client_that_sends_more_than_its_origin_takes_is_not_read() -> None:
+    talk = opened()
+    assert says(talk, text(b"x" * 150_000)) == []
+    assert says(talk, text(b"y" * 60_000)) == [PauseClient(4, True)]
+    assert says(talk, text(b"z")) == []
+    assert talk.answers() == [PauseClient(4, False)]
+    assert talk.body == b"TEXT ea60\r\n" + b"y" * 60_000 + b"\r\nTEXT 1\r\nz\r\n"
+
+
+def test_a_paused_client_is_read_again_when_its_close_is_wanted() -> None:
+    talk = opened()
+    says(talk, text(b"x" * 150_000))
+    says(talk, text(b"y" * 150_000), text(b"z" * 150_000))
+    effects = talk.answers(b"CLOSE\r\n")
+    assert effects == [PauseClient(4, False), Write(4, b"\x88\x02\x03\xe8")]
+
+
+def test_a_paused_client_is_read_again_when_it_is_detached() -> None:
+    talk = opened(GRIP)
+    says(talk, text(b"x" * 150_000))
+    says(talk, text(b"y" * 150_000), text(b"z" * 150_000))
+    assert talk.answers(DETACH) == [PauseClient(4, False)]
+
+
+def test_a_message_that_fills_the_buffer_ends_the_session() -> None:
+    talk = opened()
+    assert is_dropped(says(talk, Frame(TEXT, b"x" * 200_000, False)))
+    talk = opened()
+    says(talk, text(b"first"))
+    assert says(talk, Frame(TEXT, b"x" * 200_000, False)) == [PauseClient(4, True)]
+    assert is_dropped(talk.answers())
+
+
+def test_a_client_that_does_not_read_is_waited_for() -> None:
+    """Its origin is not asked for more meanwhile, by nobody's wish."""
+    talk = opened(INTERVAL)
+    says(talk, text(b"x"))
+    large = b"TEXT 10000\r\n" + b"x" * 65_536 + b"\r\n"
+    assert talk.answers(large) == [Write(4, encode_frame(TEXT, b"x" * 65_536))]
+    says(talk, text(b"y"))
+    assert talk.answers(b"TEXT 1\r\nz\r\n")[1:] == [AwaitReader(4)]
+    session = talk.session()
+    assert session is not None
+    says(talk, text(b"later"))
+    talk.core.sockets.refresh(session, talk.now)
+    talk.waits(60)
+    assert talk.is_quiet
+    talk.reads()
+    assert talk.body == b"TEXT 5\r\nlater\r\n"
+    assert talk.answers(b"TEXT 1\r\nz\r\n") == [Write(4, b"\x81\x01z")]
+
+
+def test_a_client_that_never_reads_can_be_lost() -> None:
+    talk = opened()
+    says(talk, text(b"x"))
+    talk.answers(b"TEXT 20000\r\n" + b"x" * 131_072 + b"\r\n")
+    says(talk, text(b"never sent"))
+    talk.note(talk.leaves(4))
+    assert talk.body == b"DISCONNECT\r\n"
+
+
+def test_reading_is_news_only_to_who_waits_for_it() -> None:
+    talk = opened()
+    assert talk.reads() == []
+    assert talk.is_quiet
+
+
+# Partial acceptance.
+
+
+def test_what_was_not_accepted_waits_for_an_occasion() -> None:
+    talk = opened(INTERVAL)
+    says(talk, text(b"abc"))
+    talk.answers(b"", (b"Content-Bytes-Accepted", b"1"))
+    assert talk.is_quiet
+    says(talk, text(b"d"))
+    assert talk.body == b"TEXT 2\r\nbc\r\nTEXT 1\r\nd\r\n"
+    assert talk.asked is not None
+    assert b"Content-Bytes-Replayed: 2" in lines_of(talk.asked)
+    talk.answers(b"", (b"Content-Bytes-Accepted", b"0"))
+    talk.waits(31)
+    assert talk.body == b"TEXT 2\r\nbc\r\nTEXT 1\r\nd\r\n"
+    assert b"Content-Bytes-Replayed: 3" in lines_of(talk.asked)
+    talk.answers()
+    says(talk, text(b"e"))
+    assert b"Replayed" not in talk.asked.head
+
+
+def test_a_close_that_nothing_of_is_accepted_is_not_sent_in_circles() -> None:
+    talk = opened()
+    says(talk, text(b"abc"), close())
+    assert talk.answers(b"", (b"Content-Bytes-Accepted", b"2")) == []
+    assert talk.body == b"TEXT 1\r\nc\r\nCLOSE 2\r\n\x03\xe8\r\n"
+    assert is_dropped(talk.answers(b"", (b"Content-Bytes-Accepted", b"0")))
