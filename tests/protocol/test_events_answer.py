@@ -48,7 +48,16 @@ def test_an_answer_may_say_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("value", "accepted_bytes"),
-    [(b"5", 5), (b" 0 ", 0), (b"007", 7), (b"-1", None), (b"x", None), (b"", None), (b"1e3", None), (b"9" * 5000, None)],
+    [
+        (b"5", 5),
+        (b" 0 ", 0),
+        (b"007", 7),
+        (b"-1", None),
+        (b"x", None),
+        (b"", None),
+        (b"1e3", None),
+        (b"9" * 5000, None),
+    ],
 )
 def test_how_much_was_accepted_is_a_number_or_all(value: bytes, accepted_bytes: int | None) -> None:
     assert decode_answer([(b"Content-Bytes-Accepted", value)]).accepted_bytes == accepted_bytes

@@ -57,8 +57,22 @@ def test_bodies_are_read_as_the_reference_reads_them(body: bytes, events: list[W
 @pytest.mark.parametrize(
     "body",
     [
-        *(b"OPEN", b"OPEN\n", b"OPEN\r\nTEXT 5", b"TEXT g\r\nx\r\n", b"TEXT \r\n", b"TEXT -1\r\n\r\n", b"TEXT  5\r\nhello"),
-        *(b"TEXT 5 \r\nhello\r\n", b"TEXT 1_0\r\n", b"TEXT +5\r\nhello\r\n", b"TEXT 10000000000000000\r\n", b"x" * 1000),
+        *(
+            b"OPEN",
+            b"OPEN\n",
+            b"OPEN\r\nTEXT 5",
+            b"TEXT g\r\nx\r\n",
+            b"TEXT \r\n",
+            b"TEXT -1\r\n\r\n",
+            b"TEXT  5\r\nhello",
+        ),
+        *(
+            b"TEXT 5 \r\nhello\r\n",
+            b"TEXT 1_0\r\n",
+            b"TEXT +5\r\nhello\r\n",
+            b"TEXT 10000000000000000\r\n",
+            b"x" * 1000,
+        ),
     ],
 )
 def test_bodies_that_make_no_sense_are_refused(body: bytes) -> None:
