@@ -8,19 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import tnetstring
 import zmq
 
-from gripproxy.protocol.tnetstring import encode
 from tests.conftest import new_server
 from tests.installed import require
+from tests.integration.command import ZmqContext, command
 from tests.integration.deadline import wait_until
 from tests.integration.ports import can_connect, free_ports
 from tests.integration.raw_client import RawClient
 from tests.integration.server import GRIPPROXY, Server, ServerKind, ServerPlan, post
 from tests.integration.subscription_watch import SubscriptionWatch
 
-ZmqContext = zmq.Context[zmq.Socket[bytes]]
 PUBLISHERS_COUNT = 4  # two over ZeroMQ, one over HTTP, one over the command socket
 ITEMS_COUNT = 300  # of each
 
@@ -45,17 +43,6 @@ def opened(server: Server, channel: str) -> RawClient:
     client.get(f"/stream?channel={channel}", version="1.0")
     client.receive_until(b"[stream opened]\n")
     return client
-
-
-def command(server: Server, context: ZmqContext, method: str, **args: object) -> dict[bytes, object]:
-    """Ask on the command socket."""
-    with context.socket(zmq.REQ) as request:
-        request.setsockopt(zmq.LINGER, 0)
-        request.connect(f"tcp://127.0.0.1:{server.command_port}")
-        request.send(encode({"method": method, "args": args}))
-        assert request.poll(10_000), f"no reply to {method}"
-        reply: dict[bytes, object] = tnetstring.loads(request.recv())
-        return reply
 
 
 def publisher(context: ZmqContext, port: int) -> "zmq.Socket[bytes]":

@@ -1,28 +1,22 @@
 """The stats socket, to monitors that were written for Pushpin; with ``--server pushpin`` they show the reference."""
 
-import ast
 import os
 import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
 from tests.conftest import StartServer, new_server
-from tests.installed import require
 from tests.integration.deadline import wait_until
 from tests.integration.origin import ScriptedOrigin, answer
-from tests.integration.process import Process
 from tests.integration.raw_client import RawClient
+from tests.integration.reference import try_reference
 from tests.integration.server import GRIPPROXY, PUSHPIN, Server, ServerKind, ServerPlan
+from tests.integration.stats_monitor import TIMEOUT_S, Monitor, end_monitors
 from tests.integration.stats_reader import Fields
 
-READER = Path(__file__).with_name("stats_reader.py")
-TIMEOUT_S = 30.0
-REFERENCE_ATTEMPTS_COUNT = 3
 HANDLER = {
     "stats_spec": "ipc://{rundir}/{ipc_prefix}stats",
     "stats_report_interval": 1,
@@ -40,79 +34,13 @@ BYTES = [
     for way in ("received", "sent")
     if (side, way) != ("server-header", "sent")
 ]
-Seen = TypeVar("Seen")
-
-monitors: list["Monitor"] = []
 
 
 @pytest.fixture(autouse=True)
-def end_monitors() -> Iterator[None]:
+def monitors_end() -> Iterator[None]:
     """Leave none behind, also after a failure."""
     yield
-    while monitors:
-        monitors.pop().process.stop()
-
-
-class Monitor:
-    """A reader in a process of its own, and what it has printed."""
-
-    def __init__(self, server: Server, kinds: str = "") -> None:
-        output_path = server.directory / f"monitor-{kinds or 'all'}.output"
-        argv = [sys.executable, str(READER), f"ipc://{server.directory}/t-stats", kinds]
-        self.process = Process("monitor", argv, output_path)
-        monitors.append(self)
-
-    def packets(self, kind: str) -> list[Fields]:
-        """Give the fields of all packets of a type."""
-        lines = [line for line in self.process.output().splitlines(keepends=True) if line.endswith("}\n")]
-        return [ast.literal_eval(line.removeprefix(f"{kind} ")) for line in lines if line.startswith(f"{kind} ")]
-
-    def wait(self, kind: str, count: int = 1, **fields: object) -> None:
-        """Wait for so many packets with these fields."""
-        wanted = {name.replace("_", "-"): value for name, value in fields.items()}
-
-        def is_there() -> bool:
-            assert self.process.is_running(), self.process.output()
-            return sum(wanted.items() <= packet.items() for packet in self.packets(kind)) >= count
-
-        wait_until(is_there, f"{count} packets {kind} with {wanted}; it printed:\n{self.process.output()}", TIMEOUT_S)
-
-    def wait_subscribed(self, server: Server) -> None:
-        """Ask the origin until a connection is told: then all that follows is."""
-
-        def is_told() -> bool:
-            with RawClient(server.http_port) as client:
-                client.get("/plain")
-                client.receive_until(b"plain")
-            return bool(self.packets("conn"))
-
-        wait_until(is_told, "the monitor is subscribed", TIMEOUT_S)
-
-    def total(self, name: str) -> int:
-        """Add up a field of all reports."""
-        return sum(packet.get(name, 0) for packet in self.packets("report"))
-
-    def lives(self) -> list[tuple[Fields, int]]:
-        """Give each connection's first packet, without its id, and how often its end was told.
-
-        One that was under way when the monitor subscribed may have an end only, and is left out.
-        """
-        found: dict[str, tuple[Fields, int]] = {}
-        for packet in self.packets("conn"):
-            conn_id = packet.pop("id")
-            first, ends_count = found.get(conn_id, (packet, 0))
-            found[conn_id] = first, ends_count + ("unavailable" in packet)
-        return [(first, ends_count) for first, ends_count in found.values() if "unavailable" not in first]
-
-    def subscriptions(self) -> dict[tuple[str, str], list[int]]:
-        """Give the numbers of subscribers that were told of each channel, without what was told again."""
-        found: dict[tuple[str, str], list[int]] = {}
-        for packet in self.packets("sub"):
-            numbers = found.setdefault((packet["mode"], packet["channel"]), [])
-            number = packet.get("subscribers", 0)
-            if numbers[-1:] != [number]:
-                numbers.append(number)
-        return found
+    end_monitors()
 
 
 def start_origin() -> ScriptedOrigin:
@@ -199,17 +127,6 @@ def watch(plan: ServerPlan, kind: ServerKind, directory: Path) -> Monitor:
         return run_script(server)
     finally:
         server.stop()
-
-
-def try_reference(play: Callable[[Path], Seen], directory: Path) -> Seen:
-    """Play a script on the reference: again if it failed, as 1.36 now and then loses a hold on a busy machine."""
-    require("pushpin", "zurl")
-    for attempt in range(REFERENCE_ATTEMPTS_COUNT - 1):
-        try:
-            return play(directory / f"pushpin-{attempt}")
-        except AssertionError as error:
-            print(f"the reference failed: {error}")
-    return play(directory / "pushpin")
 
 
 def without(packets: list[Fields], *names: str) -> list[Fields]:
