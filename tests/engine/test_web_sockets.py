@@ -191,7 +191,7 @@ def test_publisher_closes_both_legs() -> None:
     assert session is not None
     close = encode_close(4001, b"off")
     assert talk.core.sockets.close(session, 4001, b"off", talk.now) == [
-        CloseOrigin(4, Frame(CLOSE, close)),
+        CloseOrigin(4, Frame(CLOSE, b"")),
         Write(4, encode_frame(CLOSE, close)),
     ]
     assert talk.client_sends(4, Frame(TEXT, b"late")) == []

@@ -309,7 +309,7 @@ def test_a_published_close_closes_towards_the_origin() -> None:
     assert session is not None
     effects = talk.note(talk.core.sockets.close(session, 4000, b"out", talk.now))
     assert Write(4, b"\x88\x05\x0f\xa0out") in effects
-    assert talk.body == b"CLOSE 5\r\n\x0f\xa0out\r\n"
+    assert talk.body == b"CLOSE\r\n"  # what is said to the client is not said to the origin
     talk.leaves(4)
     talk.answers(b"CLOSE\r\n")
     assert talk.is_quiet

@@ -43,7 +43,7 @@ def test_each_request_is_signed_anew() -> None:
     signed = [HANDSHAKE[0], (b"Grip-Sig", b"old"), (b"Grip-Feature", b"status")]
     head = make_events_head(signed, ID, has_grip=True)
     assert is_signed(head.template)
-    lines = b"Host: d.test\r\nGrip-Sig: new\r\nGrip-Feature: status\r\nSec-WebSocket-Extensions: grip\r\n"
+    lines = b"Host: d.test\r\nSec-WebSocket-Extensions: grip\r\nGrip-Sig: new\r\nGrip-Feature: status\r\n"
     assert written(head, b"new").startswith(b"POST /ws?a=%2 HTTP/1.1\r\n" + lines + TAIL)
     relayed = make_events_head(signed, ID, has_grip=False)
     assert not is_signed(relayed.template)

@@ -250,7 +250,7 @@ class WebSockets:
         """Let a client live on without its origin."""
         if session.state not in (OPEN, CLIENT_CLOSING):
             return []
-        effects = self._let_origin_go(session, None, b"", now)
+        effects = self._let_origin_go(session, now)
         if session.state is CLIENT_CLOSING:
             return effects + self._end(session, encode_close(NORMAL, b""), now)
         session.state = DETACHED
@@ -264,25 +264,23 @@ class WebSockets:
             return []
         effects: list[Effect] = []
         if session.state is OPEN:
-            effects = self._let_origin_go(session, NORMAL if code is None else code, reason, now)
+            effects = self._let_origin_go(session, now)
         effects += self._begin_end(session, ENDING, now)
         if not is_written:
             effects.append(session.write(CLOSE, encode_close(NORMAL if code is None else code, reason)))
         return effects
 
-    def _let_origin_go(self, session: WsSession, code: int | None, reason: bytes, now: float) -> list[Effect]:
+    def _let_origin_go(self, session: WsSession, now: float) -> list[Effect]:
+        """Close the origin's leg, without a code: what a publisher says to a client is not said to the origin."""
         self.mid_message.discard(session.conn_id)
         session.incoming = Incoming.NONE
         if session.origin is not None:
-            if code is None:
-                effects = self.over_http.detach(session, now)
-            else:
-                effects = self.over_http.close(session, code, reason, now)
+            effects = self.over_http.leave(session, now)
             session.origin = None
             return effects
         if session.shape.target.is_test:
             return []
-        return [CloseOrigin(session.conn_id, Frame(CLOSE, b"" if code is None else encode_close(code, reason)))]
+        return [CloseOrigin(session.conn_id, Frame(CLOSE, b""))]
 
     def refresh(self, session: WsSession, now: float) -> list[Effect]:
         """Ask an origin over HTTP whether it has something to say; for others there is no such question."""

@@ -164,12 +164,8 @@ class WsOverHttp:
         """Tell the origin how the client has answered its close, and be done with it."""
         return self._leave(session, encode_close(code, reason), now)
 
-    def close(self, session: WsSession, code: int | None, reason: bytes, now: float) -> list[Effect]:
-        """Close towards the origin, as a publisher wants it, and be done with it."""
-        return self._leave(session, encode_close(code, reason), now)
-
-    def detach(self, session: WsSession, now: float) -> list[Effect]:
-        """Close towards the origin; the client lives on without it."""
+    def leave(self, session: WsSession, now: float) -> list[Effect]:
+        """Close towards the origin, which hears no code, and be done with it, whatever becomes of the client."""
         return self._leave(session, b"", now)
 
     def disconnect(self, session: WsSession, now: float) -> list[Effect]:

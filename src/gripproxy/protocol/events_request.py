@@ -11,6 +11,7 @@ from gripproxy.protocol.websocket_events import MEDIA_TYPE
 
 _SIGNATURE = b"\x01"  # where the token goes: no header has such a byte
 _SEPARATOR = b"\0"  # nor this one
+OFFER = b"Sec-WebSocket-Extensions: grip"
 
 # What a client says of the session, or of its own connection, is not for the origin to hear.
 _DROPPED = frozenset(
@@ -49,10 +50,14 @@ def make_events_head(headers: Headers, connection_id: bytes, has_grip: bool) -> 
     """
     lines = []
     values = []
+    is_offered = not has_grip
     for name, value in headers:
         lower = name.lower()
         if lower in _DROPPED or lower.startswith(b"meta-"):
             continue
+        if not is_offered and lower in (b"grip-sig", b"grip-feature"):
+            lines.append(OFFER)  # in the reference's place
+            is_offered = True
         if has_grip and lower == b"grip-sig":
             lines.append(name + b": " + _SIGNATURE)
         elif lower in _SHARED or lower.startswith(b"sec-ch-ua"):
@@ -60,8 +65,8 @@ def make_events_head(headers: Headers, connection_id: bytes, has_grip: bool) -> 
         else:
             lines.append(name.replace(b"%", b"%%") + b": %b")
             values.append(value)
-    if has_grip:
-        lines.append(b"Sec-WebSocket-Extensions: grip")
+    if not is_offered:
+        lines.append(OFFER)
     lines += [b"Accept: " + MEDIA_TYPE, b"Connection-Id: %b", b"Content-Type: " + MEDIA_TYPE, b""]
     values.append(connection_id)
     return EventsHead(b"\r\n".join(lines), _SEPARATOR.join(values))
