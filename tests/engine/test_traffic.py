@@ -61,3 +61,19 @@ def test_maximum_is_that_since_it_was_taken() -> None:
     assert table.take()["r"][Traffic.CONNECTIONS_MAX] == 2
     traffic.values[Traffic.SENT] += 1
     assert taken["r"][Traffic.SENT] == 0, "a copy"
+
+
+def test_traffic_of_a_websocket_counts_once_in_a_minute() -> None:
+    """From its beginning on, which counts by itself; also after hours of silence."""
+    table = TrafficTable(1000.0)
+    traffic = table.of("")
+    table.begin_frames(7)
+    counts = []
+    for now in (1000.0, 1059.9, 1060.0, 1060.5, 1119.9, 1120.1, 70_000.0, 70_001.0):
+        table.tick(now)
+        table.touch(7, traffic)
+        counts.append(traffic.values[Traffic.ACTIVITY])
+    assert counts == [0, 0, 1, 1, 1, 2, 3, 3]
+    table.begin_frames(7)
+    table.touch(7, traffic)
+    assert traffic.values[Traffic.ACTIVITY] == 3

@@ -183,6 +183,7 @@ class HoldTable:
         """Hold a WebSocket client. Its target's own channels are its first."""
         self._add(session)
         self.sockets_count += 1
+        self.accounts.traffic.begin_frames(session.conn_id)
         self.accounts.observer.on_socket(session)
         effects: list[Effect] = []
         for name in session.shape.target.subs:

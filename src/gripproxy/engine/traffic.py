@@ -1,9 +1,14 @@
 """What goes through each route: connections, their minutes, items, bytes. All routes without an id are one."""
 
+from array import array
+
 from gripproxy.protocol.telemetry import Traffic
 
 CONNECTIONS, CONNECTIONS_MAX, MINUTES = int(Traffic.CONNECTIONS), int(Traffic.CONNECTIONS_MAX), int(Traffic.MINUTES)
 MINUTE_S = 60
+ACTIVITY = int(Traffic.ACTIVITY)
+SECONDS_KEPT = 65_536  # of 2 bytes: one in a thousand silences of many hours looks like one of less than a minute
+_SECOND_BYTES = 2
 NOT_BEGUN = 255  # in place of a second of the minute
 
 
@@ -25,6 +30,7 @@ class TrafficTable:
         self.routes: dict[str, RouteTraffic] = {}
         self._second = int(now)
         self._begun_at = bytearray()  # by connection id, the second of the minute
+        self._touched_at = array("H")  # by connection id of WebSockets, the second of `SECONDS_KEPT`
 
     def of(self, route: str) -> RouteTraffic:
         """Give the traffic of a route id, made where there is none."""
@@ -44,6 +50,19 @@ class TrafficTable:
         values[CONNECTIONS] = count = values[CONNECTIONS] + 1
         if count > values[CONNECTIONS_MAX]:
             values[CONNECTIONS_MAX] = count
+
+    def begin_frames(self, conn_id: int) -> None:
+        """Hear that a connection is a WebSocket's from now on: see `touch`."""
+        if conn_id >= len(self._touched_at):
+            self._touched_at.frombytes(bytes(_SECOND_BYTES * (conn_id + 1 - len(self._touched_at))))
+        self._touched_at[conn_id] = self._second % SECONDS_KEPT
+
+    def touch(self, conn_id: int, traffic: RouteTraffic) -> None:
+        """Count that a WebSocket has traffic, if that has not been counted within a minute, nor its beginning."""
+        second = self._second % SECONDS_KEPT
+        if (second - self._touched_at[conn_id]) % SECONDS_KEPT >= MINUTE_S:
+            self._touched_at[conn_id] = second
+            traffic.values[ACTIVITY] += 1
 
     def end(self, conn_id: int, traffic: RouteTraffic) -> bool:
         """Count a connection no more; say whether it had been counted."""

@@ -67,6 +67,7 @@ class WsTimers:
 
     def on_written(self, session: WsSession, now: float) -> None:
         """Hear that a client gets a frame: a keep-alive for quiet clients is put off."""
+        self._holds.accounts.traffic.touch(session.conn_id, session.shape.traffic)
         keep_alive = session.keep_alive
         if keep_alive is not None and not keep_alive.is_interval:
             self._schedule(session, keep_alive, now)
