@@ -250,6 +250,8 @@ def test_slow_origin_stops_its_client(sockets: SocketBench) -> None:
     ws_client = bench.driver.web_sockets._clients[conn_id]
     assert ws_client.input is None or len(ws_client.input._data) <= 65_536
     origin.transport.resume_reading()
+    # Nothing more comes of the client now that would let it be looked at.
+    bench.until(lambda: len(origin.received) > sent_bytes - 31_000)
     while sent_bytes < len(stream):
         with contextlib.suppress(BlockingIOError):
             sent_bytes += client.sock.send(stream[sent_bytes : sent_bytes + 100_000])
@@ -257,6 +259,24 @@ def test_slow_origin_stops_its_client(sockets: SocketBench) -> None:
     bench.until(lambda: len(origin.received) >= len(stream))
     numbers = [int(frame.payload.split(b" ")[0]) for frame in frames_of(origin.received, is_client=False)]
     assert numbers == list(range(1000))
+
+
+def test_client_that_waited_for_its_origin_is_read_without_it(sockets: SocketBench) -> None:
+    bench = sockets.bench
+    client, origin, conn_id = sockets.proxied()
+    sockets.core.script[FramesCame] = lambda event: [ToOrigin(event.conn_id, event.frames)]
+    origin.transport.pause_reading()
+    bench.until(
+        lambda: not bench.driver.web_sockets._client(conn_id).is_wanted or client.send(masked(BINARY, b"y" * 60_000))
+    )
+    client.send(masked(TEXT, b"still here"))
+    for _ in range(5):
+        bench.turn()
+    assert Frame(TEXT, b"still here") not in sockets.frames()
+    sockets.do(CloseOrigin(conn_id, Frame(CLOSE, b"")))
+    sockets.core.expect(FramesCame)
+    bench.until(lambda: sockets.frames()[-1] == Frame(TEXT, b"still here"))
+    bench.until(lambda: conn_id not in bench.driver.web_sockets._clients)
 
 
 def test_flood_of_pings_leaves_others_their_turn(sockets: SocketBench) -> None:

@@ -205,6 +205,7 @@ def test_nothing_is_sent_behind_a_close_frame() -> None:
     owner.origin.send([Frame(TEXT, b"too late")])
     owner.origin.close(CLOSING)
     assert owner.written() == [CLOSING]
+    assert len(owner.transport.written) == 6 + len(CLOSING.payload)
     assert not owner.transport.is_closing()
 
 
