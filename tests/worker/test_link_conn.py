@@ -35,9 +35,15 @@ def core(bench: WorkerBench) -> ScriptedCore:
     return core
 
 
-def ask(bench: WorkerBench, link_id: int = 1, head: bytes = GET, target: Target | None = None) -> None:
+def ask(
+    bench: WorkerBench,
+    link_id: int = 1,
+    head: bytes = GET,
+    target: Target | None = None,
+    is_repeatable: bool = False,
+) -> None:
     target = target or Target(host="127.0.0.1", port=bench.origin_port)
-    carry_out(bench, AskLink(link_id, target, "", head))
+    carry_out(bench, AskLink(link_id, target, "", head, is_repeatable=is_repeatable))
 
 
 def kinds(core: ScriptedCore) -> list[type]:
@@ -128,14 +134,14 @@ def test_link_to_an_origin_that_is_down(bench: WorkerBench, core: ScriptedCore) 
     assert core.events[0].failure is OriginFailure.CONNECT and "refused" in core.events[0].detail
 
 
-def use_and_close_kept(bench: WorkerBench, core: ScriptedCore, head: bytes) -> None:
+def use_and_close_kept(bench: WorkerBench, core: ScriptedCore, head: bytes, is_repeatable: bool = False) -> None:
     """Ask on a kept connection that the origin closes as soon as it is asked."""
     ask(bench, 1)
     bench.origin(ends=GET).send(OK)
     bench.until(lambda: LinkDone in kinds(core))
     core.events.clear()
     bench.origins[0].received.clear()
-    ask(bench, 2, head)
+    ask(bench, 2, head, is_repeatable=is_repeatable)
     bench.origin(ends=head).transport.close()
 
 
@@ -152,6 +158,25 @@ def test_word_of_an_end_is_sent_once(bench: WorkerBench, core: ScriptedCore) -> 
     use_and_close_kept(bench, core, POST)
     bench.until(lambda: core.events)
     assert kinds(core) == [LinkFailed] and len(bench.origins) == 1
+
+
+def test_events_are_sent_again_where_a_kept_connection_was_closed(bench: WorkerBench, core: ScriptedCore) -> None:
+    """Origins close idle connections whenever they like: no session may end for that. But it is done once."""
+    use_and_close_kept(bench, core, POST, is_repeatable=True)
+    bench.origin(1, ends=POST).transport.close()
+    bench.until(lambda: core.events)
+    assert kinds(core) == [LinkFailed] and len(bench.origins) == 2
+
+
+@pytest.mark.parametrize("size", [1000, 20_000_000])
+def test_request_that_was_not_all_sent_is_told_apart(bench: WorkerBench, core: ScriptedCore, size: int) -> None:
+    """It cannot have been acted on."""
+    ask(bench, head=b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+    bench.until(lambda: bench.origins and bench.origins[0].received)
+    bench.origins[0].transport.abort()
+    bench.until(lambda: core.events)
+    (failed,) = core.events
+    assert (failed.failure, failed.is_sent) == (OriginFailure.BROKEN, size == 1000)
 
 
 @pytest.mark.parametrize("turns", range(8))
