@@ -110,6 +110,7 @@ class WebSockets:
         session = self.session(event.conn_id)
         if session is None:
             return []
+        self._holds.accounts.traffic.touch(session.conn_id, session.shape.traffic)
         frames = event.frames
         close = frames[-1] if frames and frames[-1].opcode == CLOSE else None
         effects: list[Effect] = []
