@@ -55,12 +55,12 @@ def scene(
     assert scene.origin.errors == []
 
 
-def test_messages_of_any_size_both_ways(scene: Scene) -> None:
+def test_messages_both_ways(scene: Scene) -> None:
     """With their types, and the end's code and reason; the origin's headers too."""
     with open_websocket(scene.port, "/echo", scene.host) as client:
         assert client.response is not None and client.response.headers["X-Origin"] == "zeromq"
         assert client.response.reason_phrase == "Welcome"
-        for message in ("text", b"binary", "", "ä" * (LARGE_BYTES // 2), b"\xff" * LARGE_BYTES):
+        for message in ("text", b"binary", "", "ä" * 5000, b"\xff" * 10_000):
             assert ask(client, message) == message
         assert client.ping(b"payload").wait(30.0)
         client.send(["in ", "three ", "fragments"])
@@ -68,6 +68,14 @@ def test_messages_of_any_size_both_ways(scene: Scene) -> None:
         client.close(4001, "bye")
         assert ending(client) == (4001, "bye")
     wait_until(lambda: not scene.origin.talks, "the origin hears of the end")
+
+
+@pytest.mark.gripproxy_only  # pushpin 1.36 breaks off
+def test_large_messages_both_ways(scene: Scene) -> None:
+    """Credits are granted again and again."""
+    with open_websocket(scene.port, "/echo", scene.host) as client:
+        for message in ("ä" * (LARGE_BYTES // 2), b"\xff" * LARGE_BYTES):
+            assert ask(client, message) == message
 
 
 def test_origin_closes(scene: Scene) -> None:
