@@ -1,5 +1,7 @@
 """Requests of the engine's own: what it hears of them, and how they wait for slow readers."""
 
+import select
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -173,10 +175,26 @@ def test_request_that_was_not_all_sent_is_told_apart(bench: WorkerBench, core: S
     """It cannot have been acted on."""
     ask(bench, head=b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
     bench.until(lambda: bench.origins and bench.origins[0].received)
-    bench.origins[0].transport.abort()
+    bench.origins[0].transport.close()
     bench.until(lambda: core.events)
     (failed,) = core.events
     assert (failed.failure, failed.is_sent) == (OriginFailure.BROKEN, size == 1000)
+
+
+@pytest.mark.parametrize("read_bytes", [0, 10, len(POST)])
+def test_request_that_was_not_all_read_is_told_apart(bench: WorkerBench, core: ScriptedCore, read_bytes: int) -> None:
+    """So it is when an origin stops with connections that it has not accepted, or not read."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ask(bench, head=POST, target=Target(host="127.0.0.1", port=listener.getsockname()[1]))
+        bench.until(lambda: select.select([listener], [], [], 0)[0])
+        connection, _ = listener.accept()
+    with connection:
+        bench.until(lambda: select.select([connection], [], [], 0)[0])
+        assert connection.recv(len(POST), socket.MSG_PEEK) == POST
+        connection.recv(read_bytes)
+    bench.until(lambda: core.events)
+    (failed,) = core.events
+    assert (failed.failure, failed.is_sent) == (OriginFailure.BROKEN, read_bytes == len(POST))
 
 
 @pytest.mark.parametrize("turns", range(8))

@@ -152,7 +152,7 @@ class LinkConn:
             self.ask(is_fresh=True)
             return
         self.on_origin_read()
-        self._fail(origin.failure, detail, is_sent=origin.is_writable)
+        self._fail(origin.failure, detail, is_sent=not origin.is_untaken)
 
     def on_origin_writable(self) -> None:
         """The whole request was written at once."""

@@ -36,6 +36,8 @@ class Origin(Protocol):
     def is_reused(self) -> bool: ...
     @property
     def is_writable(self) -> bool: ...
+    @property
+    def is_untaken(self) -> bool: ...
     def ask(self, asker: "Asker", payload: bytes, is_head: bool, is_websocket: bool = False) -> None: ...
     def open_socket(self, owner: SocketOwner, conn_id: int, is_deflating: bool) -> OriginSocket: ...
     def send(self, payload: bytes) -> None: ...
@@ -83,6 +85,7 @@ class OriginConn(asyncio.Protocol):
         "_is_head",
         "_is_interim",
         "_is_kept_alive",
+        "_is_reset",
         "_is_websocket",
         "_keeper",
         "_parser",
@@ -115,6 +118,7 @@ class OriginConn(asyncio.Protocol):
         self._keeper = keeper
         self._parser: httptools.HttpResponseParser | None = None
         self._is_head = False
+        self._is_reset = False  # it ended so before a byte of the response had come
         self._switched_input: bytes | None = None  # what came behind a 101, once that is here
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -301,6 +305,14 @@ class OriginConn(asyncio.Protocol):
         self._break_off(detail)
 
     @property
+    def is_untaken(self) -> bool:
+        """Whether the origin has ended the connection without having read the whole request.
+
+        A kernel that closes a connection with unread input, or one that nobody has accepted, resets it.
+        """
+        return not self.is_writable or self._is_reset
+
+    @property
     def is_in_head(self) -> bool:
         """Whether the response has begun, and its head is not whole yet."""
         return self.has_answered and self._framing is None
@@ -316,6 +328,7 @@ class OriginConn(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
+        self._is_reset = isinstance(exc, ConnectionError) and not self.has_answered
         asker = self.asker
         if asker is not None:
             if self._framing is UNTIL_CLOSE and exc is None:

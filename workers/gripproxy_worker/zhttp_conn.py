@@ -46,6 +46,7 @@ class ZhttpConn:
     __slots__ = ("_client", "_left_bytes", "asker", "failure", "has_answered", "is_paused", "name", "target")
 
     is_reused = False
+    is_untaken = False
 
     def __init__(self, client: "ZhttpClient", target: Target, name: bytes) -> None:
         self.asker: Asker | None = None

@@ -125,7 +125,7 @@ class LinkDone:
 class LinkFailed:
     """A link got no answer, or broke off in it. It is the last event of its link.
 
-    Without `is_sent` the origin cannot have got the whole request.
+    Without `is_sent` the origin cannot have read the whole request.
     """
 
     link_id: int
