@@ -5,12 +5,13 @@ from collections.abc import Iterable
 
 import pytest
 
-from gripproxy.engine.books import CROWDED, DELIVERED, FILTERED, GONE, UNFIT
+from gripproxy.engine.books import CROWDED, DELIVERED, FILTERED, GONE, OVER_RATE, UNFIT
 from gripproxy.engine.effects import AskLink, Deliver, DropLink, Effect, Log
 from gripproxy.engine.events import LinkAnswered, LinkDone, LinkFailed, OriginFailure
 from gripproxy.engine.holds import QUEUE_MAX_COUNT
 from gripproxy.engine.http_delivery import STREAMS_MAX_COUNT
 from gripproxy.engine.rate_budget import Alone, RateBudget
+from gripproxy.engine.ws_session import WsSession
 from gripproxy.protocol.http1 import Headers
 from gripproxy.protocol.publish_format import Action, HttpStreamFormat, WsMessageFormat, WsMessageType
 from gripproxy.protocol.publish_item import PublishItem
@@ -381,23 +382,53 @@ def test_later_items_do_not_overtake() -> None:
 def test_limited_rate_gives_each_client_its_turn() -> None:
     """And a keep-alive is put off by what was sent, not by what waits."""
     table = subscribed((4, 5))
-    session = table.holds.holds[5]
-    table.say(session, type="keep-alive", content="beat", timeout=10)  # type: ignore[arg-type]
+    for conn_id in (4, 5):
+        session = table.holds.holds[conn_id]
+        assert isinstance(session, WsSession)
+        table.say(session, type="keep-alive", content="beat", timeout=10)
     table.holds.pace(RateBudget(1, Alone()), 100)
-    table.publish(HI, now=0.0)
-    sent = delivered(table.holds.resume(0.0))
-    assert [len(conn_ids) for _, conn_ids in sent] == [1]
+    assert table.publish(HI, now=9.0) == []
+    ((_, [served]),) = delivered(table.holds.resume(9.0))
+    (waiting,) = {4, 5} - {served}
+    assert delivered(table.holds.tick(10.5)) == [(encode_frame(TEXT, b"beat"), [waiting])]
     table.holds.fan_outs.wake()
-    sent += delivered(table.holds.resume(2.0))
-    assert sorted(conn_id for _, conn_ids in sent for conn_id in conn_ids) == [4, 5]
+    assert delivered(table.holds.resume(11.0)) == [(HI_FRAME, [waiting])]
+    assert delivered(table.holds.tick(19.5)) == [(encode_frame(TEXT, b"beat"), [served])]
+    assert delivered(table.holds.tick(21.5)) == [(encode_frame(TEXT, b"beat"), [waiting])]
 
 
 def test_too_much_waiting_is_missed_and_counted() -> None:
+    """By the blocks of each, if they are counted: of three clients one has room with 25 bytes."""
     table = subscribed((4, 5, 6))
-    table.holds.pace(RateBudget(1, Alone()), 2)
-    table.publish(HI)
-    receptions = table.holds.accounts.books.receptions
-    assert receptions == 1
+    table.holds.receptions.block_bytes = 10
+    table.holds.pace(RateBudget(1, Alone()), 5)
+    table.publish(WsMessageFormat(content=b"x" * 25))
+    assert table.holds.accounts.books.receptions == 2
+    assert ends(table) == {OVER_RATE: 2}
+
+
+@pytest.mark.parametrize(
+    "published",
+    [
+        WsMessageFormat(Action.CLOSE),
+        WsMessageFormat(Action.REFRESH),
+        WsMessageFormat(Action.HINT),
+        WsMessageFormat(content_filters=("var-subst",)),
+        WsMessageFormat(type=WsMessageType.PING, content=b"x" * 126),
+    ],
+)
+@pytest.mark.parametrize("filters", [(), ("skip-self",)])
+def test_every_receiver_has_its_end(published: WsMessageFormat, filters: tuple[str, ...]) -> None:
+    """A publisher who waits for the item's fate is not left waiting."""
+    table = with_filters(*filters)
+    item = PublishItem("news", ws_message=published, receipt=Receipt(1))
+    assert item.receipt is not None
+    for effect in table.holds.publish(item, 0.0):
+        if isinstance(effect, Deliver):
+            item.receipt.delivered += len(effect.conn_ids)  # as the worker's sockets do
+    assert item.receipt.messages == 1
+    assert item.receipt.delivered + item.receipt.filtered + item.receipt.dropped == 1
+    assert item.receipt.is_done
 
 
 def test_receivers_are_in_the_receipt_and_in_the_routes_traffic() -> None:
