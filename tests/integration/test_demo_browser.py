@@ -108,12 +108,13 @@ def test_page_chats_over_a_websocket(demo: Demo, browser: Chrome) -> None:
 
 def test_page_of_another_site_cannot_chat(demo: Demo, browser: Chrome) -> None:
     """The origin lets its own pages in, and browsers tell it truly where a page is from."""
-    browser.get("about:blank")
+    browser.get(f"http://127.0.0.1:{demo.port}/another-site")  # by another name: for a browser, somewhere else
     browser.execute_script(
         "const socket = new WebSocket(arguments[0]); socket.onclose = ({ code }) => { document.title = code; };",
         f"ws://localhost:{demo.port}/chat?channel=demo",
     )
     wait_until(lambda: browser.title == "1006", "the browser is refused")
+    wait_until(lambda: "Unexpected response code: 403" in "".join(complaints(browser)), "it was by the origin")
 
 
 def test_pasted_publish_line_reaches_the_page(demo: Demo, browser: Chrome, short_path: Path) -> None:
