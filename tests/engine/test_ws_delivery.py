@@ -297,6 +297,16 @@ def test_server_is_asked_and_later_items_wait() -> None:
     assert table.holds.accounts.books.pending == 0
 
 
+def test_meta_is_that_of_the_moment_when_the_item_came() -> None:
+    """Also for filters behind the one that asks."""
+    table = with_filters("http-check", "var-subst", **CHECK)
+    ask = asked(table.publish(WsMessageFormat(content=b"%(user)s")))
+    session = table.holds.holds[4]
+    assert isinstance(session, WsSession)
+    table.say(session, type="set-meta", name="user", value="eve")
+    assert delivered(answered(table, ask)) == [(encode_frame(TEXT, b"ann"), [4])]
+
+
 def test_server_says_no() -> None:
     table = with_filters("http-check", **CHECK)
     assert answered(table, asked(table.publish(HI)), DROP) == []
