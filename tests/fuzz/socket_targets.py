@@ -1,7 +1,9 @@
 """Fuzz targets for WebSockets: what their clients and origins send."""
 
+from gripproxy.errors import OriginError
 from gripproxy.protocol.permessage_deflate import agree
 from gripproxy.protocol.websocket_close import decode_close, encode_close
+from gripproxy.protocol.websocket_events import decode_events, encode_events, frame_of
 from gripproxy.protocol.websocket_frame import CLOSE, TEXT, encode_frame, encode_masked_frame
 from gripproxy.protocol.websocket_handshake import message_prefix_of
 from tests.protocol.websocket_streams import KEY, Reading, Terms, read_lazily, read_parts
@@ -49,3 +51,14 @@ def websocket_extensions(data: bytes) -> None:
     assert answer is None or (answer.startswith(b"permessage-deflate") and b"\n" not in answer)
     prefix = message_prefix_of([(b"Sec-WebSocket-Extensions", line) for line in lines])
     assert prefix is None or isinstance(prefix, bytes)
+
+
+def websocket_events(data: bytes) -> None:
+    """An origin's events can be written again, and say the same; the last one may have been cut off."""
+    try:
+        events = decode_events(data)
+    except OriginError:
+        return
+    frames = [frame for frame in map(frame_of, events) if frame is not None]
+    again = decode_events(encode_events(frames))
+    assert [frame_of(event) for event in again] == frames

@@ -24,6 +24,7 @@ TARGETS: dict[str, Target] = {
         publish_targets.filters,
         socket_targets.websocket_frames,
         socket_targets.websocket_extensions,
+        socket_targets.websocket_events,
         text_targets.instruct_headers,
         text_targets.instruct_json,
         text_targets.header_params,
