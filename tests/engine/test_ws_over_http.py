@@ -406,6 +406,29 @@ def test_what_an_origin_may_have_acted_on_is_not_sent_again() -> None:
     assert talk.body == b"TEXT 1\r\nx\r\n"
 
 
+def test_what_is_harmless_is_sent_again() -> None:
+    """An origin may be polled twice, and hear twice that a client is gone."""
+    talk = opened(INTERVAL)
+    talk.waits(31)
+    assert talk.fails(OriginFailure.BROKEN) == []
+    says(talk, text(b"later"))
+    talk.waits(1.5)
+    assert talk.body == b""
+    talk.answers()
+    assert talk.body == b"TEXT 5\r\nlater\r\n"
+    talk.answers()
+    talk.note(talk.leaves(4))
+    assert talk.fails(OriginFailure.BROKEN) == []
+    talk.waits(1.5)
+    assert talk.body == b"DISCONNECT\r\n"
+
+
+def test_a_target_that_must_not_be_reached_is_not_asked_again() -> None:
+    talk = opened()
+    says(talk, text(b"x"))
+    assert is_dropped(talk.fails(OriginFailure.BLOCKED))
+
+
 def test_a_disconnect_is_repeated_too() -> None:
     talk = opened()
     says(talk, text(b"x"))

@@ -44,6 +44,11 @@ class OutgoingEvents:
         return not self._events and not self._opcode
 
     @property
+    def is_offer_empty(self) -> bool:
+        """Whether there is nothing in the last request, but the question whether the origin has something."""
+        return not self._offered_count
+
+    @property
     def is_full(self) -> bool:
         """Whether the client should send no more for now."""
         return self._cost_bytes + self._partial_bytes >= CONTENT_MAX_BYTES

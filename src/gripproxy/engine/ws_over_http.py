@@ -275,9 +275,14 @@ class WsOverHttp:
         return self._on_done(talk, now) if isinstance(event, LinkDone) else self._on_failed(talk, event, now)
 
     def _on_failed(self, talk: Talk, event: LinkFailed, now: float) -> list[Effect]:
-        """Ask again if the origin cannot have acted on the request; else nobody knows where the session stands."""
-        is_untaken = event.failure is OriginFailure.CONNECT or not event.is_sent
-        if not is_untaken or talk.retries_count >= RETRIES_MAX_COUNT:
+        """Ask again if the origin cannot have acted on the request, or may act on it twice.
+
+        Otherwise nobody knows where the session stands.
+        """
+        is_repeatable = event.failure is OriginFailure.CONNECT or not event.is_sent
+        if event.failure is OriginFailure.BROKEN and (talk.is_disconnect_sent or talk.outgoing.is_offer_empty):
+            is_repeatable = True
+        if not is_repeatable or talk.retries_count >= RETRIES_MAX_COUNT:
             return self._break(talk, event.detail, now)
         self._wheel.schedule(talk, now + 2**talk.retries_count + self._jitter())
         talk.retries_count += 1
