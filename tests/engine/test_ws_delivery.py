@@ -158,9 +158,13 @@ def test_ping_that_is_no_control_frame_is_sent_to_nobody() -> None:
     table = subscribed((4, 5))
     assert table.publish(WsMessageFormat(type=WsMessageType.PING, content=b"x" * 126)) == []
     assert ends(table) == {UNFIT: 2}
-    table = with_filters("var-subst", long="x" * 126)
+    table = with_filters("var-subst", long="x" * 126, short="x" * 125)
     assert table.publish(WsMessageFormat(type=WsMessageType.PING, content=b"%(long)s")) == []
     assert ends(table) == {UNFIT: 1}
+    effects = table.publish(WsMessageFormat(type=WsMessageType.PING, content=b"%(short)s"))
+    assert delivered(effects) == [(encode_frame(PING, b"x" * 125), [4])]
+    effects = table.publish(WsMessageFormat(content=b"%(long)s"))
+    assert delivered(effects) == [(encode_frame(TEXT, b"x" * 126), [4])]
 
 
 # Filters.
@@ -233,6 +237,16 @@ def test_error_of_a_filter_skips_the_item_and_debug_says_why(is_debug: bool) -> 
     assert ends(table) == {UNFIT: 1}
     assert table.asked == ([("close", 4, 1011, text.encode(), False)] if is_debug else [])
     assert not is_debug or table.publish(HI) == []
+
+
+def test_errors_are_logged_once_in_a_second() -> None:
+    """Ten thousand clients have the same filters."""
+    table = with_filters("var-subst")
+    counts = []
+    for now in (10.0, 10.9, 11.0, 11.5, 12.5):
+        effects = table.publish(WsMessageFormat(content=b"100%"), now=now)
+        counts.append(sum(isinstance(effect, Log) for effect in effects))
+    assert counts == [1, 0, 1, 0, 1]
 
 
 @pytest.mark.parametrize(
