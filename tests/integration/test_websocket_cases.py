@@ -6,12 +6,15 @@ from itertools import count
 
 import pytest
 
+from gripproxy.protocol.websocket_frame import TEXT
 from tests.integration.deadline import wait_until
 from tests.integration.server import Server, ServerPlan
-from tests.websocket_cases.case import Case
+from tests.protocol.websocket_streams import raw_frame
+from tests.websocket_cases.case import FIN, RSV1, Case
 from tests.websocket_cases.collection import CASES
+from tests.websocket_cases.compression_cases import deflated
 from tests.websocket_cases.origins import Detached, events_origin, socket_origin
-from tests.websocket_cases.talk import TIMEOUT_S, Received, Talk
+from tests.websocket_cases.talk import NO_CONTEXT, TIMEOUT_S, Received, Talk
 
 # The reference drops the connection at a breach, and takes some breaches for none.
 pytestmark = pytest.mark.gripproxy_only
@@ -76,11 +79,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             server.stop()
 
 
-def begin(site: Site, way: Way, is_deflating: bool) -> Talk:
+def begin(site: Site, way: Way, *offers: str) -> Talk:
     """Connect a client whose origin echoes, or is gone."""
     host, _, path = way.name.partition("-")
     client_id = str(next(_ids))
-    talk = Talk(site.server.http_port, f"/{path or 'echo'}?id={client_id}", host, is_deflating)
+    talk = Talk(site.server.http_port, f"/{path or 'echo'}?id={client_id}", host, *offers)
     if way.is_detached:
         wait_until(lambda: client_id in site.detached.ids, "the client is detached", TIMEOUT_S)
     else:
@@ -91,7 +94,8 @@ def begin(site: Site, way: Way, is_deflating: bool) -> Talk:
 @pytest.mark.parametrize(("way", "case"), EACH)
 def test_case(site: Site, way: Way, case: Case) -> None:
     """Messages, pongs and the close come back as they must; a detached client gets the close alone."""
-    talk = begin(site, way, case.is_deflating)
+    talk = begin(site, way, *([NO_CONTEXT] if case.is_deflating else []))
+    assert bool(talk.agreed) is case.is_deflating
     expected = Received() if way.is_detached else Received(list(case.messages), list(case.pongs))
 
     def is_complete(received: Received) -> bool:
@@ -111,3 +115,44 @@ def test_case(site: Site, way: Way, case: Case) -> None:
         code, reason = 1000, b""
     assert close is not None and int.from_bytes(close[:2], "big") == code
     assert reason is None or close[2:] == reason
+
+
+OFFERS = {
+    "permessage-deflate": [NO_CONTEXT],
+    "permessage-deflate; client_max_window_bits": [NO_CONTEXT],  # Chromium's and Firefox's
+    "permessage-deflate; client_max_window_bits=10": [NO_CONTEXT],
+    "permessage-deflate; server_no_context_takeover": [NO_CONTEXT],
+    "permessage-deflate; server_max_window_bits=15": [f"{NO_CONTEXT}; server_max_window_bits=15"],
+    "permessage-deflate; server_max_window_bits=10": [],
+    "permessage-deflate; server_max_window_bits=10, permessage-deflate": [NO_CONTEXT],
+    "permessage-deflate; server_max_window_bits": [],
+    "permessage-deflate; unknown": [],
+    "permessage-deflate; server_no_context_takeover; server_no_context_takeover": [],
+    "permessage-deflate; client_max_window_bits=16": [],
+    "x-webkit-deflate-frame, permessage-deflate": [NO_CONTEXT],
+    "x-webkit-deflate-frame": [],
+}
+
+
+@pytest.mark.parametrize("offer", OFFERS)
+@pytest.mark.parametrize("way", [WAYS[0], WAYS[2]], ids=lambda way: way.name)
+def test_offer_of_compression(site: Site, way: Way, offer: str) -> None:
+    """What was agreed is done, both ways; nothing is where it was not."""
+    talk = begin(site, way, offer)
+    assert talk.agreed == OFFERS[offer]
+    assert talk.first_byte == FIN | TEXT | (RSV1 if OFFERS[offer] else 0)
+    talk.send(raw_frame(FIN | RSV1 | TEXT, deflated(b"Hello" * 10)))
+    if OFFERS[offer]:
+        talk.wait(lambda received: bool(received.messages), "the message")
+        assert talk.received.messages == [(TEXT, b"Hello" * 10)]
+    else:
+        talk.wait_for_end()
+        assert talk.received.close is not None and talk.received.close.startswith(b"\x03\xea")  # 1002
+    talk.close()
+
+
+def test_offers_in_several_lines(site: Site) -> None:
+    """They are one list."""
+    talk = begin(site, WAYS[0], "foo", "permessage-deflate; server_max_window_bits=9", "permessage-deflate")
+    assert talk.agreed == [NO_CONTEXT]
+    talk.close()

@@ -17,7 +17,7 @@ TIMEOUT_S = 30.0
 HELLO = b"hello"
 HANDSHAKE = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13")
 KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
-OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; server_no_context_takeover"
+NO_CONTEXT = "permessage-deflate; client_no_context_takeover; server_no_context_takeover"
 
 
 @dataclass(slots=True)
@@ -30,18 +30,23 @@ class Received:
 
 
 class Talk:
-    """A WebSocket connection to any server."""
+    """A WebSocket connection to any server. `agreed` is what it answered to offers of extensions, `first_byte` that of its
+    first frame.
+    """
 
-    def __init__(self, port: int, target: str, host: str, is_deflating: bool) -> None:
+    def __init__(self, port: int, target: str, host: str, *offers: str) -> None:
         self.received = Received()
         self._begun: tuple[int, bytes] | None = None
         self._client = RawClient(port)
-        self._client.get(target, *HANDSHAKE, KEY, *([OFFER] if is_deflating else []), host=host)
+        offer_lines = [f"Sec-WebSocket-Extensions: {offer}" for offer in offers]
+        self._client.get(target, *HANDSHAKE, KEY, *offer_lines, host=host)
         head, _, rest = self._client.receive_until(b"\r\n\r\n", TIMEOUT_S).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101 ") and b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head, head
-        assert (b"permessage-deflate" in head) is is_deflating, head
+        self.agreed = [
+            line[26:].decode() for line in head.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Extensions: ")
+        ]
         self._protocol = ClientProtocol(parse_uri("ws://h/"), state=OPEN, max_size=None)
-        self._protocol.extensions = [PerMessageDeflate(True, True, 15, 15)] if is_deflating else []
+        self._protocol.extensions = [PerMessageDeflate(True, True, 15, 15)] if self.agreed else []
         self._client.received = b""
         self._take(rest)
 
@@ -85,6 +90,7 @@ class Talk:
 
     def _take(self, data: bytes) -> None:
         if data:
+            self.first_byte = data[0] if self.first_byte is None else self.first_byte
             assert self.received.close is None, f"something behind the close frame: {data!r}"
             self._protocol.receive_data(data)
         assert self._protocol.parser_exc is None, self._protocol.parser_exc
