@@ -9,7 +9,7 @@ from gripproxy.settings import Settings
 from tests.engine.conversation import Conversation, accepting, request, socket_request
 
 AT_FAULT = (
-    b"HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\nContent-Length: 34\r\n\r\nError while proxying to origin.\n"
+    b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 34\r\n\r\nError while proxying to origin.\n"
 )
 
 
@@ -95,7 +95,7 @@ def test_other_answers_go_on_as_they_are() -> None:
     talk.asks(4, socket_request())
     headers = [(b"Content-Type", b"text/x"), (b"Upgrade", b"websocket"), (b"Content-Length", b"2")]
     relay = only(talk.core.handle(OriginAnswered(4, check_response(403, b"No Way", headers, False)), talk.now))
-    head = b"HTTP/1.1 403 No Way\r\nContent-Type: text/x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n"
+    head = b"HTTP/1.1 403 No Way\r\nContent-Type: text/x\r\nContent-Length: 2\r\n\r\n"
     assert relay == Relay(4, head, SIZED, is_persistent=False)
     talk.core.handle(RelayDone(4, 2), talk.now)
     assert talk.core.exchanges == {}

@@ -74,15 +74,15 @@ def _admit_socket(event: RequestArrived, rules: ProxyRules) -> tuple[ClientReque
         is_websocket=True,
         traffic=rules.accounts.traffic.of(settled.id if settled.is_id_explicit else ""),
     )
-    head.is_keep_alive = False
     try:
         check_handshake(head)
     except ClientError as error:
+        head.is_keep_alive = False
         return request, _refuse(event, error.status, str(error), request)
     if route is None:
         text = f"No route for host: {head.host_name}" if request.is_debug else "Route not found"
-        payload, is_persistent = request.answer(502, reason_phrase(502), [], text.encode() + b"\n")
-        return request, Refusal(Respond(event.conn_id, payload, is_persistent), 502)
+        payload, _ = request.answer(502, reason_phrase(502), [], text.encode() + b"\n")
+        return request, Refusal(Respond(event.conn_id, payload, False), 502)
     return request, None
 
 

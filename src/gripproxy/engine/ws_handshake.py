@@ -59,7 +59,6 @@ class Handshake:
         self.is_broken = False
         self.session: WsSession | None = None
         self.state: ExchangeState = ASKING
-        request.head.is_keep_alive = False  # whatever the answer is, no other request follows
         self._is_over_http = False  # a target over HTTP is being asked
         self._key = b""
         self._on_closed = on_closed
@@ -130,11 +129,9 @@ class Handshake:
             framing = CHUNKED if self.request.head.is_http11 else UNTIL_CLOSE
         self.answer.status = response.status
         headers = relayed_headers(response.headers)
-        payload, is_persistent = self.request.begin(
-            response.status, response.reason, headers, framing, response.content_length
-        )
+        payload, _ = self.request.begin(response.status, response.reason, headers, framing, response.content_length)
         self.state = RELAYING
-        return [Relay(self.conn_id, payload, framing, is_persistent)]
+        return [Relay(self.conn_id, payload, framing, False)]
 
     def _open(
         self,
@@ -221,9 +218,9 @@ class Handshake:
 
     def _respond(self, status: int, reason: bytes, headers: Headers, body: bytes) -> list[Effect]:
         self.state = CLOSED
-        payload, is_persistent = self.request.answer(status, reason, headers, body)
+        payload, _ = self.request.answer(status, reason, headers, body)
         self.answer.note(status, payload)
-        return [Respond(self.conn_id, payload, is_persistent)]
+        return [Respond(self.conn_id, payload, False)]  # it goes without saying, as with Pushpin: no request may follow
 
     def _answer_error(self, reason: str, debug_text: str) -> list[Effect]:
         """Answer 502; the log always says why, the client hears it only on a debug route."""
