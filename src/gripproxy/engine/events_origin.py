@@ -23,8 +23,8 @@ class EventsOrigin:
     interval_s: int = 0
     meta: Meta = ()
     unread_kib: int = 0
-    talk: "Talk | None" = None
-    slot: Slot | None = None
+    talk: "Talk | None" = field(default=None, repr=False)
+    slot: Slot | None = field(default=None, repr=False)  # in which there may be very many
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class Talk:
     is_client_paused: bool = False
     has_client_closed: bool = False
     is_disconnect_sent: bool = False
-    slot: Slot | None = None
+    slot: Slot | None = field(default=None, repr=False)
 
     @property
     def is_under_way(self) -> bool:

@@ -299,7 +299,8 @@ class WsOverHttp:
             talk.outgoing.take(says.accepted_bytes)
         except OriginError as error:
             return self._break(talk, str(error), now)
-        origin.meta = with_changes(origin.meta, says.changes)
+        if says.changes:
+            origin.meta = with_changes(origin.meta, says.changes)
         if says.interval_s is not None:
             origin.interval_s = says.interval_s
         if talk.session is not None:
