@@ -30,8 +30,9 @@ class Received:
 
 
 class Talk:
-    """A WebSocket connection to any server. `agreed` is what it answered to offers of extensions, `first_byte` that of its
-    first frame.
+    """A WebSocket connection to any server.
+
+    `agreed` is what it answered to offers of extensions, `first_byte` the first one behind its head.
     """
 
     def __init__(self, port: int, target: str, host: str, *offers: str) -> None:
@@ -42,9 +43,9 @@ class Talk:
         self._client.get(target, *HANDSHAKE, KEY, *offer_lines, host=host)
         head, _, rest = self._client.receive_until(b"\r\n\r\n", TIMEOUT_S).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101 ") and b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head, head
-        self.agreed = [
-            line[26:].decode() for line in head.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Extensions: ")
-        ]
+        lines = [line.partition(b": ") for line in head.split(b"\r\n")]
+        self.agreed = [value.decode() for name, _, value in lines if name == b"Sec-WebSocket-Extensions"]
+        self.first_byte: int | None = None
         self._protocol = ClientProtocol(parse_uri("ws://h/"), state=OPEN, max_size=None)
         self._protocol.extensions = [PerMessageDeflate(True, True, 15, 15)] if self.agreed else []
         self._client.received = b""
