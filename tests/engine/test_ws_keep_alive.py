@@ -48,6 +48,16 @@ def test_frame_to_the_client_puts_it_off() -> None:
     assert delivered(table.holds.tick(16.5)) == [(BEAT, [4])]
 
 
+def test_frames_to_the_client_are_activity_once_in_a_minute() -> None:
+    """Statistics tell it of a connection that goes on."""
+    table = SocketTable()
+    session = table.connect(4)
+    for now in (0.0, 30.0, 61.0, 62.0):
+        table.holds.accounts.traffic.tick(now)
+        table.timers.on_written(session, now)
+    assert session.traffic.values[Traffic.ACTIVITY] == 1
+
+
 def test_published_message_puts_it_off_for_all_of_the_channel() -> None:
     """Nobody goes through ten thousand clients to say so: who is due looks at his channels."""
     table = SocketTable()
@@ -103,8 +113,8 @@ def test_keep_alive_is_replaced_and_switched_off() -> None:
     assert table.holds.tick(12.9) == []
     assert delivered(table.holds.tick(13.5)) == [(encode_frame(BINARY, b"\0\1"), [4])]
     table.say(session, 14.0, type="keep-alive")
-    assert table.holds.tick(100.0) == []
     assert (session.slot, session.keep_alive) == (None, None)
+    assert table.holds.tick(100.0) == []
 
 
 def test_keep_alive_goes_on_without_an_origin() -> None:
