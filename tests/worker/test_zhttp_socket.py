@@ -1,7 +1,7 @@
 """WebSocket clients of zhttp targets, with an origin that the test speaks for."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,12 +9,13 @@ import pytest
 
 from gripproxy.bus.zhttp_wire import CLOSE as HUB_CLOSE
 from gripproxy.bus.zhttp_wire import SEND
+from gripproxy.engine.timer_wheel import TICK_S
 from gripproxy.protocol.websocket_frame import BINARY, CLOSE, PING, PONG, TEXT, Frame, encode_masked_frame
 from gripproxy.protocol.websocket_handshake import accept_of
 from gripproxy.protocol.websocket_reader import FrameReader
 from gripproxy.protocol.zhttp import CREDITS_BYTES
 from gripproxy.protocol.zhttp_stream import KEEP_ALIVE_S, SILENT_MAX_S
-from gripproxy_worker.zhttp_socket import UNSENT_MAX_BYTES, ZhttpSocket
+from gripproxy_worker.zhttp_socket import PACKETS_MAX_COUNT, UNSENT_MAX_BYTES, ZhttpSocket
 from tests.worker.bench import Client, WorkerBench
 from tests.worker.test_zhttp_client import pass_time
 from tests.worker.zhttp_hub import Hub, zhttp_bench
@@ -59,6 +60,20 @@ class Talk:
     def until_frames(self, *frames: Frame) -> None:
         self.bench.until(lambda: len(self.frames) >= len(frames))
         assert self.frames == list(frames)
+
+    def until_in_time(self, condition: Callable[[], bool]) -> None:
+        """Turn the loop until `condition` holds, with ticks of the clock as they are waited for."""
+        (socket,) = self.sockets()
+        now = self.bench.loop.time()
+
+        def is_so() -> bool:
+            nonlocal now
+            if socket.slot is not None:
+                now += TICK_S
+                socket.on_deadline(now)
+            return condition()
+
+        self.bench.until(is_so)
 
     def sockets(self) -> list[ZhttpSocket]:
         """Give what the worker has of it."""
@@ -243,11 +258,25 @@ def test_client_is_read_as_far_as_credits_go() -> None:
         received = 0
         while received < count * size:
             said.origin_says(type=b"credit", credits=size)
-            part = said.hub.sent()
-            received += len(part[b"body"])
-        assert socket.is_writable
+            said.until_in_time(lambda: bool(said.hub.messages))
+            received += len(said.hub.sent()[b"body"])
         said.client.close()
-        said.bench.until(lambda: said.hub.messages and said.hub.messages[-1][0] == HUB_CLOSE)
+        said.until_in_time(lambda: bool(said.hub.messages) and said.hub.messages[-1][0] == HUB_CLOSE)
+
+
+def test_flood_of_pings_waits_for_its_time() -> None:
+    """Empty ones need no credits; other clients need the origin's queue, too."""
+    count = 20 * PACKETS_MAX_COUNT
+    with talk() as said:
+        said.client.send(masked(PING) * count)
+        (socket,) = said.sockets()
+        said.bench.until(lambda: not socket.is_writable)
+        for _ in range(20):
+            said.bench.turn()
+        assert PACKETS_MAX_COUNT <= len(said.hub.messages) < 5 * PACKETS_MAX_COUNT, "4 KB of frames are taken at once"
+        said.until_in_time(lambda: len(said.hub.messages) == count)
+        said.client.close()
+        said.until_in_time(lambda: said.hub.messages[-1][0] == HUB_CLOSE)
 
 
 def test_credits_are_granted_as_the_client_reads() -> None:

@@ -3,7 +3,7 @@
 import logging
 from typing import TYPE_CHECKING
 
-from gripproxy.engine.timer_wheel import Slot
+from gripproxy.engine.timer_wheel import TICK_S, Slot
 from gripproxy.protocol.route_target import Target
 from gripproxy.protocol.websocket_frame import Frame
 from gripproxy.protocol.zhttp import RequestId, ResponsePacket
@@ -17,12 +17,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 UNSENT_MAX_BYTES = 65_536  # of what waits for credits: past this the client is not read
+# Of one client in a `TICK_S`; if it has sent more, it is not read until that many for each tick have passed. Credits do
+# not count packets, and an origin's queue holds 1000: when that is full, others' requests fail as well.
+PACKETS_MAX_COUNT = 250
 
 
 class ZhttpSocket:
     """An `OriginSocket`. `session` is the request's, whose handshake is over."""
 
-    __slots__ = ("_client", "_conn_id", "_is_closed", "_is_paused", "_owner", "_session", "slot", "target")
+    __slots__ = (
+        *("_client", "_conn_id", "_counted_at", "_is_closed", "_is_paused", "_owner", "_packets_count", "_session"),
+        *("slot", "target"),
+    )
 
     def __init__(
         self, client: "ZhttpClient", target: Target, session: SocketSession, owner: SocketOwner, conn_id: int
@@ -31,6 +37,8 @@ class ZhttpSocket:
         self.target = target
         self._client = client
         self._conn_id: int | None = conn_id  # None: the client needs it no more
+        self._counted_at = 0.0  # when `_packets_count` was last made less
+        self._packets_count = 0
         self._is_closed = False
         self._is_paused = False  # its client reads too slowly
         self._owner = owner
@@ -40,12 +48,17 @@ class ZhttpSocket:
 
     @property
     def is_writable(self) -> bool:
-        return not self._client.is_behind and self._session.unsent_bytes < UNSENT_MAX_BYTES
+        is_calm = self._packets_count < PACKETS_MAX_COUNT and self._session.unsent_bytes < UNSENT_MAX_BYTES
+        return is_calm and not self._client.is_behind
 
     def send(self, frames: list[Frame]) -> None:
         """Send frames, or keep them until there are credits: see `is_writable`."""
+        now = self._owner.clock()
+        self._count_down(now)
         self._session.send(frames, self._client.clock())
-        self._flush()
+        self._packets_count += self._flush()
+        if self._packets_count >= PACKETS_MAX_COUNT:
+            self._owner.wheel.schedule(self, now)
 
     def pause_reading(self) -> None:
         """Grant no more credits until the client has read what there is."""
@@ -72,8 +85,15 @@ class ZhttpSocket:
         self._end()
 
     def on_deadline(self, now: float) -> None:
-        """It was closed long enough ago."""
-        self._end()
+        """It was closed long enough ago, or may send again."""
+        if self._conn_id is None:
+            self._end()
+            return
+        self._count_down(now)
+        if self._packets_count >= PACKETS_MAX_COUNT:
+            self._owner.wheel.schedule(self, now)
+        else:
+            self.on_link_writable()
 
     # For the client of the hub: as `ZhttpConn`.
 
@@ -122,7 +142,7 @@ class ZhttpSocket:
         return self._session.keep_alive(now) if self._check(self._session.check(now)) else None
 
     def on_link_writable(self) -> None:
-        """The way to the hub is free again."""
+        """The way to the hub may be free again."""
         if self._conn_id is not None and self.is_writable:
             self._owner.on_origin_writable(self._conn_id)
 
@@ -136,13 +156,23 @@ class ZhttpSocket:
                 self._end()
         return self._client.is_open(self)
 
+    def _count_down(self, now: float) -> None:
+        """Forget packets that were sent long enough ago."""
+        ticks_count = int((now - self._counted_at) / TICK_S)
+        if ticks_count > 0:
+            self._counted_at = now
+            self._packets_count = max(0, self._packets_count - ticks_count * PACKETS_MAX_COUNT)
+
     def _grant(self) -> None:
         self._session.grant(self._client.clock())
         self._flush()
 
-    def _flush(self) -> None:
-        for packet in self._session.take_outgoing():
+    def _flush(self) -> int:
+        """Send what there is to send, and give the number of packets."""
+        packets = self._session.take_outgoing()
+        for packet in packets:
             self._client.send([self.name], packet)
+        return len(packets)
 
     def _end(self) -> None:
         if self._is_closed:
