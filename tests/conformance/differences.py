@@ -1,6 +1,7 @@
 """The known differences: rows of docs/compatibility.md, and texts in the transcripts that prove them."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.conformance.collection import SCENARIOS
@@ -30,9 +31,16 @@ def documented() -> dict[str, tuple[str, str, str]]:
     return {name: (reference, ours, reason) for name, reference, ours, reason in rows}
 
 
+def differences_of(scenario: Scenario) -> Sequence[Difference]:
+    """Give the differences that a scenario shows."""
+    if scenario.difference is None:
+        return ()
+    return (scenario.difference,) if isinstance(scenario.difference, Difference) else scenario.difference
+
+
 def in_scenarios() -> set[str]:
     """Give the ids of the differences that scenarios prove."""
-    own = {scenario.difference.id for scenario in SCENARIOS if scenario.difference}
+    own = {difference.id for scenario in SCENARIOS for difference in differences_of(scenario)}
     return own | {difference.id for difference in EVERYWHERE}
 
 
@@ -42,10 +50,9 @@ def translate(reference_text: str, scenario: Scenario) -> str:
     Raises:
         AssertionError: the reference no longer does what the difference says.
     """
-    difference = scenario.difference
     for everywhere in EVERYWHERE[1:] if scenario.is_accept_ours else EVERYWHERE:
         reference_text = reference_text.replace(everywhere.reference, everywhere.ours)
-    if difference is None:
-        return reference_text
-    assert difference.reference in reference_text, f"{difference.id}: the reference's transcript is\n{reference_text}"
-    return reference_text.replace(difference.reference, difference.ours)
+    for difference in differences_of(scenario):
+        assert difference.reference in reference_text, f"{difference.id}: the reference did\n{reference_text}"
+        reference_text = reference_text.replace(difference.reference, difference.ours)
+    return reference_text

@@ -2,7 +2,6 @@
 
 from tests.conformance.frames import CLOSE, TEXT, closing, frame
 from tests.conformance.scenario import (
-    Asked,
     Difference,
     End,
     Leave,
@@ -12,7 +11,9 @@ from tests.conformance.scenario import (
     Send,
     Subscribed,
     Taken,
+    Told,
 )
+from tests.conformance.socket_frames import NO_CODE, says_why
 from tests.conformance.sockets import (
     EVENTS,
     GRIP,
@@ -32,9 +33,7 @@ from tests.integration.origin import WAIT, Answer, answer
 
 def broken(name: str, why: str, *answers: Answer, difference: Difference | None = None) -> Scenario:
     """Make the scenario of a session that an answer ends: the client is cut off."""
-    return session(
-        f"broken-{name}", why, say(TEXT, b"x"), End(), then=answers, difference=difference
-    )
+    return session(f"broken-{name}", why, say(TEXT, b"x"), End(), then=answers, difference=difference)
 
 
 SCENARIOS = [
@@ -46,14 +45,31 @@ SCENARIOS = [
         End(),
         then=[answered((CLOSE, closing(1001, b"too")))],
     ),
-    session("client-close-bare", "no code, no content", hang_up(None), Receive(b"<close"), End(), then=[answered((CLOSE, b""))]),
-    session("client-close-zero", "libraries spell no code as 0", hang_up(None), Receive(b"<close"), End(), then=[answered((CLOSE, closing(0)))]),
-    session("client-close-unanswered", "an answer without a close", hang_up(), End(), then=[answered((TEXT, b"m:late"))]),
+    session(
+        "client-close-bare",
+        "no code, no content",
+        hang_up(None),
+        Receive(b"<close"),
+        End(),
+        then=[answered((CLOSE, b""))],
+    ),
+    session(
+        "client-close-zero",
+        "libraries spell no code as 0",
+        hang_up(None),
+        Receive(b"<close"),
+        End(),
+        then=[answered((CLOSE, closing(0)))],
+        difference=NO_CODE,
+    ),
+    session(
+        "client-close-unanswered", "an answer without a close", hang_up(), End(), then=[answered((TEXT, b"m:late"))]
+    ),
     session(
         "client-close-behind-messages",
         "in one request",
         say(TEXT, b"one"),
-        Asked("/client-close-behind-messages", 2),
+        Told("/client-close-behind-messages", 2),
         Send(frame(TEXT, b"two", is_masked=True) + frame(CLOSE, closing(1000), is_masked=True)),
         Taken(),
         Release(),
@@ -66,8 +82,20 @@ SCENARIOS = [
         "half a message is dropped",
         Send(frame(TEXT, b"half", is_masked=True, is_final=False) + frame(CLOSE, closing(1000), is_masked=True)),
         End(),
-        Asked("/client-close-in-message", 2),
+        Told("/client-close-in-message", 2),
         then=[answered((CLOSE, closing(1000)))],
+        difference=(
+            Difference(
+                id="control-frame-within-a-message",
+                reference="\r\n\r\n<ended>",
+                ours="\r\n\r\n<close 1000 >\n<ended>",
+            ),
+            Difference(
+                id="control-frame-within-a-message",
+                reference="Content-Length: 12\n\nDISCONNECT\r\n",
+                ours="Content-Length: 13\n\nCLOSE 2\r\n\x03\xe8\r\n",
+            ),
+        ),
     ),
     session(
         "origin-close",
@@ -76,7 +104,7 @@ SCENARIOS = [
         Receive(b"<close"),
         hang_up(4002, b"client"),
         End(),
-        Asked("/origin-close", 3),
+        Told("/origin-close", 3),
         then=[answered((TEXT, b"m:before"), (CLOSE, closing(4001, b"origin")), (TEXT, b"m:behind"))],
     ),
     session(
@@ -86,7 +114,7 @@ SCENARIOS = [
         Receive(b"<close"),
         hang_up(None),
         End(),
-        Asked("/origin-close-bare", 3),
+        Told("/origin-close-bare", 3),
         then=[answered((CLOSE, b""))],
     ),
     session(
@@ -96,20 +124,21 @@ SCENARIOS = [
         Receive(b"<close"),
         hang_up(None),
         End(),
-        Asked("/origin-close-zero", 3),
+        Told("/origin-close-zero", 3),
         then=[answered((CLOSE, closing(0)))],
+        difference=NO_CODE,
     ),
-    session("client-leaves", "the origin is told", Leave(), Asked("/client-leaves", 2), then=[answered()]),
+    session("client-leaves", "the origin is told", Leave(), Told("/client-leaves", 2), then=[answered()]),
     session(
         "client-leaves-meanwhile",
         "after the request on its way",
         say(TEXT, b"x"),
-        Asked("/client-leaves-meanwhile", 2),
+        Told("/client-leaves-meanwhile", 2),
         say(TEXT, b"y"),
         Leave(),
         Taken(),
         Release(),
-        Asked("/client-leaves-meanwhile", 3),
+        Told("/client-leaves-meanwhile", 3),
         then=[[WAIT, answered(subscribe("left"))]],
     ),
     session(
@@ -117,7 +146,8 @@ SCENARIOS = [
         "a client that breaks the rules is lost",
         Send(frame(3, b"x", is_masked=True)),
         End(),
-        Asked("/client-breaks", 2),
+        Told("/client-breaks", 2),
+        difference=says_why("1002 Unknown opcode: 3"),
     ),
     broken("status", "an error", answer("500 Internal Server Error", body=b"no\n")),
     broken("no-content", "no content", answer("204 No Content", EVENTS)),
@@ -125,8 +155,14 @@ SCENARIOS = [
     broken("type", "another type", answer("200 OK", "Content-Type: text/plain", body=b"TEXT 3\r\nm:x\r\n")),
     broken("garbage", "no events", answer("200 OK", EVENTS, body=b"garbage")),
     broken("open", "opened again", answer("200 OK", EVENTS, body=b"OPEN\r\n")),
-    broken("disconnect", "the origin knows it no more", answer("200 OK", EVENTS, body=b"DISCONNECT\r\nTEXT 3\r\nm:x\r\n")),
-    broken("died", "the origin ends in the middle of the answer", [b"HTTP/1.1 200 OK\r\n" + EVENTS.encode() + b"\r\nContent-Length: 10\r\n\r\nTEXT", END_CONNECTION]),
+    broken(
+        "disconnect", "the origin knows it no more", answer("200 OK", EVENTS, body=b"DISCONNECT\r\nTEXT 3\r\nm:x\r\n")
+    ),
+    broken(
+        "died",
+        "the origin ends in the middle of the answer",
+        [b"HTTP/1.1 200 OK\r\n" + EVENTS.encode() + b"\r\nContent-Length: 10\r\n\r\nTEXT", END_CONNECTION],
+    ),
     session(
         "published-close",
         "the origin is told, and the client gets the code",
@@ -135,7 +171,7 @@ SCENARIOS = [
         Receive(b"<close"),
         hang_up(4001),
         End(),
-        Asked("/published-close", 2),
+        Told("/published-close", 2),
         first=opened(subscribe("woh-shut")),
         then=[answered((CLOSE, closing(1000)))],
     ),
@@ -143,7 +179,7 @@ SCENARIOS = [
         "detach",
         "the origin is told, and the client stays for items",
         Receive(b"before"),
-        Asked("/detach", 2),
+        Told("/detach", 2),
         Subscribed("woh-detached"),
         say(TEXT, b"nobody hears"),
         published("woh-detached", content="one"),

@@ -33,6 +33,7 @@ from tests.conformance.scenario import (
     Subscribed,
     Taken,
     Tell,
+    Told,
     Unsubscribed,
     get,
 )
@@ -252,6 +253,14 @@ class Conversation:
 
         wait_until(is_asked, f"{step.count} request(s) for {step.target}", step.timeout_s)
 
+    def told(self, step: Told) -> None:
+        requests = self.bench.origin.requests
+
+        def is_told() -> bool:
+            return sum(each.target == step.target and each.is_whole for each in requests) >= step.count
+
+        wait_until(is_told, f"{step.count} whole request(s) for {step.target}")
+
     def answered(self, step: Answered) -> None:
         origin = self.bench.origin
         wait_until(lambda: origin.answered_count >= step.count, f"{step.count} answer(s) of the origin")
@@ -268,7 +277,8 @@ class Conversation:
     def origin_send(self, step: OriginSend) -> None:
         connection = self._listening(step.target).connection
         assert connection is not None
-        connection.sendall(step.data)
+        with contextlib.suppress(OSError):  # the proxy may have ended it already
+            connection.sendall(step.data)
 
     def origin_receive(self, step: OriginReceive) -> None:
         request = self._listening(step.target)
@@ -283,7 +293,8 @@ class Conversation:
         connection = self._listening(step.target).connection
         assert connection is not None
         with contextlib.suppress(OSError):  # the proxy may have ended it already
-            connection.shutdown(socket.SHUT_RDWR)
+            connection.shutdown(socket.SHUT_WR)
+        self.origin_end(OriginEnd(step.target))
 
     def origin_end(self, step: OriginEnd) -> None:
         request = self._listening(step.target)
@@ -353,6 +364,7 @@ _TAKE: dict[type[Step], Callable[..., None]] = {
     Command: Conversation.command,
     Control: Conversation.control,
     Asked: Conversation.asked,
+    Told: Conversation.told,
     Answered: Conversation.answered,
     OriginSend: Conversation.origin_send,
     OriginReceive: Conversation.origin_receive,

@@ -116,6 +116,14 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """Wait until the origin has got so many requests for a target with all of their bodies."""
+
+    target: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """Wait until the origin has sent the whole of so many answers."""
 
@@ -141,7 +149,7 @@ class OriginReceive:
 
 @dataclass(frozen=True, slots=True)
 class OriginLeave:
-    """The origin ends that connection."""
+    """The origin ends its side of that connection, and waits until the proxy has ended the other."""
 
     target: str | None = None
 
@@ -188,6 +196,7 @@ Step = (
     | Command
     | Control
     | Asked
+    | Told
     | Answered
     | OriginSend
     | OriginReceive
@@ -221,7 +230,7 @@ class Scenario:
     config: str = "plain"  # a key of configurations.CONFIGURATIONS
     warm: Sequence[str] = ()  # channels held since the server's start: nobody is the first on them
     origin: Mapping[str, Answer] = field(default_factory=dict)
-    difference: Difference | None = None
+    difference: Difference | Sequence[Difference] | None = None
     is_framing_free: bool = False  # sized or chunked, both are right: the reference decides by timing
     is_repeat_free: bool = False  # the reference may ask the origin again while it holds
     is_accept_ours: bool = False  # the proxy makes the request's Accept itself, so both send it

@@ -3,7 +3,17 @@
 import json
 
 from tests.conformance.frames import CLOSE, PING, TEXT, closing
-from tests.conformance.scenario import End, OriginLeave, Pause, Publish, Receive, Scenario, Subscribed, Unsubscribed, item
+from tests.conformance.scenario import (
+    End,
+    OriginLeave,
+    Pause,
+    Publish,
+    Receive,
+    Scenario,
+    Subscribed,
+    Unsubscribed,
+    item,
+)
 from tests.conformance.sockets import (
     Message,
     at_origin,
@@ -141,9 +151,19 @@ SCENARIOS = [
     *told("blank", "blanks around", (TEXT, b'c: \r\n {"type" : "subscribe", "channel" : "blank-a"} \n'), channels="a"),
     *told("trailing", "bytes behind", (TEXT, b'c:{"type":"subscribe","channel":"trailing-a"} x'), channels="a"),
     *told("extra", "keys that nobody knows", subscribe("extra-a", other=1, filters=[]), channels="a"),
-    *told("doubled", "a key twice", (TEXT, b'c:{"type":"subscribe","channel":"doubled-a","channel":"doubled-b"}'), channels="a b"),
+    *told(
+        "doubled",
+        "a key twice",
+        (TEXT, b'c:{"type":"subscribe","channel":"doubled-a","channel":"doubled-b"}'),
+        channels="a b",
+    ),
     *told("unicode", "any name", subscribe("unicode-\u00e9"), channels="\u00e9"),
-    *told("unknown-filter", "a filter that does not exist", subscribe("unknown-filter-a", filters=["nonsense"]), channels="a"),
+    *told(
+        "unknown-filter",
+        "a filter that does not exist",
+        subscribe("unknown-filter-a", filters=["nonsense"]),
+        channels="a",
+    ),
     *both(
         "set-meta",
         "filters go by it",
@@ -152,9 +172,18 @@ SCENARIOS = [
         Publish([item("meta", "ws-message", content="own") | {"meta": {"sender": "me"}}]),
         published("meta", content="other"),
         Receive(b"other"),
-        first=[control("set-meta", name="user", value="me"), subscribe("meta", filters=["skip-self"]), (TEXT, b"m:set")],
+        first=[
+            control("set-meta", name="user", value="me"),
+            subscribe("meta", filters=["skip-self"]),
+            (TEXT, b"m:set"),
+        ],
     ),
-    timed("keep-alive", "a message when nothing else comes", control("keep-alive", content="alive", timeout=2), marker=b"<text alive>"),
+    timed(
+        "keep-alive",
+        "a message when nothing else comes",
+        control("keep-alive", content="alive", timeout=2),
+        marker=b"<text alive>",
+    ),
     timed(
         "keep-alive-types",
         "of every type, the last word counts",
@@ -162,11 +191,32 @@ SCENARIOS = [
         control("keep-alive", content="pi", message_type="ping", timeout=2),
         marker=b"<ping",
     ),
-    timed("keep-alive-pong", "a pong", control("keep-alive", content="po", message_type="pong", timeout=2), marker=b"<pong"),
-    timed("keep-alive-binary", "in base64", control("keep-alive", content_bin="AP8=", message_type="binary", timeout=2), marker=b"<binary"),
-    timed("keep-alive-bin-text", "base64 does not make it binary", control("keep-alive", content_bin="YWJj", timeout=2), marker=b"<text abc>"),
+    timed(
+        "keep-alive-pong",
+        "a pong",
+        control("keep-alive", content="po", message_type="pong", timeout=2),
+        marker=b"<pong",
+    ),
+    timed(
+        "keep-alive-binary",
+        "in base64",
+        control("keep-alive", content_bin="AP8=", message_type="binary", timeout=2),
+        marker=b"<binary",
+    ),
+    timed(
+        "keep-alive-bin-text",
+        "base64 does not make it binary",
+        control("keep-alive", content_bin="YWJj", timeout=2),
+        marker=b"<text abc>",
+    ),
     timed("keep-alive-empty", "a message of nothing", control("keep-alive", content="", timeout=2), marker=b"<text>"),
-    timed("keep-alive-twice", "again and again", control("keep-alive", content="alive", timeout=2, mode="interval"), marker=b"<text alive>", count=2),
+    timed(
+        "keep-alive-twice",
+        "again and again",
+        control("keep-alive", content="alive", timeout=2, mode="interval"),
+        marker=b"<text alive>",
+        count=2,
+    ),
     socket(
         "timed-keep-alive-off",
         "no content switches it off",
@@ -183,10 +233,28 @@ SCENARIOS = [
         Receive(b"last"),
         first=[control("keep-alive", content="none", timeout=0)],
     ),
-    timed("delayed", "a message later", control("send-delayed", content="later", timeout=1), (TEXT, b"m:now"), marker=b"later"),
-    timed("delayed-default", "a time of nothing is a second", control("send-delayed", content="later", timeout=0), (TEXT, b"m:now"), marker=b"later"),
+    timed(
+        "delayed",
+        "a message later",
+        control("send-delayed", content="later", timeout=1),
+        (TEXT, b"m:now"),
+        marker=b"later",
+    ),
+    timed(
+        "delayed-default",
+        "a time of nothing is a second",
+        control("send-delayed", content="later", timeout=0),
+        (TEXT, b"m:now"),
+        marker=b"later",
+    ),
     timed("delayed-empty", "a message of nothing", control("send-delayed"), (TEXT, b"m:now"), marker=b"<text>"),
-    timed("delayed-binary", "of another type", control("send-delayed", content_bin="AP8=", message_type="binary"), (TEXT, b"m:now"), marker=b"<binary"),
+    timed(
+        "delayed-binary",
+        "of another type",
+        control("send-delayed", content_bin="AP8=", message_type="binary"),
+        (TEXT, b"m:now"),
+        marker=b"<binary",
+    ),
     socket(
         "timed-delayed-second",
         "a second one sends the first at once",

@@ -1,8 +1,16 @@
 """Scenarios of GRIP on a WebSocket origin's connection: the extension, the prefix of messages, what is dropped."""
 
 from tests.conformance.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, closing, frame
-from tests.conformance.scenario import OriginLeave, OriginSend, Receive, Scenario, Subscribed, Unsubscribed, End, Leave
-from tests.conformance.sockets import at_origin, control, hang_up, origin_says, published, say, socket, subscribe, both
+from tests.conformance.scenario import (
+    Difference,
+    End,
+    OriginLeave,
+    OriginSend,
+    Receive,
+    Scenario,
+    Subscribed,
+)
+from tests.conformance.sockets import at_origin, both, control, hang_up, origin_says, published, say, socket, subscribe
 
 LAST = (TEXT, b"m:last")
 
@@ -14,7 +22,15 @@ def extension(name: str, why: str, *values: str, marker: bytes = b"last>") -> Sc
         why,
         Receive(marker),
         headers=[f"Sec-WebSocket-Extensions: {value}" for value in values],
-        first=[(TEXT, b"bare"), (TEXT, b"x;y:quoted"), (TEXT, b"zbare"), (TEXT, b"c:control"), (TEXT, b"m:last"), (TEXT, b"x;y:last"), (TEXT, b"zlast")],
+        first=[
+            (TEXT, b"bare"),
+            (TEXT, b"x;y:quoted"),
+            (TEXT, b"zbare"),
+            (TEXT, b"c:control"),
+            (TEXT, b"m:last"),
+            (TEXT, b"x;y:last"),
+            (TEXT, b"zlast"),
+        ],
     )
 
 
@@ -53,6 +69,9 @@ SCENARIOS = [
             (TEXT, b"m:c:kept"),
             LAST,
         ],
+        difference=Difference(
+            id="ping-keeps-its-payload", reference="<ping>\n<pong>\n", ours="<ping ping>\n<pong pong>\n"
+        ),
     ),
     socket(
         "prefix-of-fragments",
@@ -67,6 +86,7 @@ SCENARIOS = [
         "a message without the prefix is dropped to its end",
         OriginSend(frame(TEXT, b"dropped ", is_final=False) + frame(CONTINUATION, b"too") + frame(*LAST)),
         Receive(b"<text last>"),
+        difference=Difference(id="dropped-to-its-end", reference="<text too>\n", ours=""),
     ),
     socket(
         "control-in-fragments",
@@ -131,5 +151,19 @@ SCENARIOS = [
         Receive(b"still"),
         host="implied.ws.test",
     ),
-    socket("close", "a close passes", origin_says((TEXT, b"m:x"), (CLOSE, closing(1000, b"c:bye"))), Receive(b"<close"), hang_up(1000, b"m:"), at_origin(b"<close"), OriginLeave(), End()),
+    socket(
+        "close",
+        "a close passes",
+        origin_says((TEXT, b"m:x"), (CLOSE, closing(1000, b"c:bye"))),
+        Receive(b"<close"),
+        hang_up(1000, b"m:"),
+        at_origin(b"<close"),
+        OriginLeave(),
+        End(),
+        difference=Difference(
+            id="last-word-before-the-close",
+            reference="\r\n\r\n<close 1000 c:bye>",
+            ours="\r\n\r\n<text x>\n<close 1000 c:bye>",
+        ),
+    ),
 ]

@@ -106,8 +106,8 @@ def socket(
     first: Sequence[Message] = (),
     host: str = WS_HOST,
     asks: Sequence[str] = (),
-    difference: Difference | None = None,
-    is_count_free: bool = False,
+    difference: Difference | Sequence[Difference] | None = None,
+    **more: object,
 ) -> Scenario:
     """Make the scenario of a client whose handshake a WebSocket origin accepts; `first` follows at once."""
     frames = b"".join(frame(*message) for message in first)
@@ -118,7 +118,7 @@ def socket(
         origin={f"/{name}": accept(*headers, frames=frames)},
         steps=[Send(upgrade(f"/{name}", *asks, host=host)), Receive(b"\r\n\r\n"), *steps],
         difference=difference,
-        is_count_free=is_count_free,
+        **more,  # type: ignore[arg-type]  # fields of Scenario
     )
 
 
@@ -130,7 +130,7 @@ def session(
     then: Sequence[Answer] = (),
     host: str = WOH_HOST,
     asks: Sequence[str] = (),
-    difference: Difference | None = None,
+    difference: Difference | Sequence[Difference] | None = None,
 ) -> Scenario:
     """Make the scenario of a session over HTTP: `first` accepts it, `then` are the further answers."""
     answers = [opened() if first is None else first, *then]
@@ -144,10 +144,20 @@ def session(
     )
 
 
-def both(name: str, why: str, *steps: Step, first: Sequence[Message], host: str = "plain") -> list[Scenario]:
-    """Make the two scenarios of what holds for WebSocket origins and for those over HTTP."""
+def both(
+    name: str,
+    why: str,
+    *steps: Step,
+    first: Sequence[Message],
+    host: str = "plain",
+    difference: Difference | None = None,
+) -> list[Scenario]:
+    """Make the two scenarios of what holds for WebSocket origins and for those over HTTP.
+
+    `difference` is what the first of them shows.
+    """
     return [
-        socket(name, why, *steps, first=first, host=f"{host}.ws.test"),
+        socket(name, why, *steps, first=first, host=f"{host}.ws.test", difference=difference),
         session(name, why, *steps, first=opened(*first), host=f"{host}.woh.test"),
     ]
 

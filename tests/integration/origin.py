@@ -36,6 +36,7 @@ class OriginRequest:
     version: str
     headers: list[tuple[str, str]]
     body: bytes = b""
+    is_whole: bool = False  # all of the body has come
     connection: socket.socket | None = None  # once the origin listens on it
     is_ended: bool = False  # the proxy has ended that connection
 
@@ -204,9 +205,11 @@ class ScriptedOrigin:
             parts.pop(0)
         else:
             request.body = reader.body(request)
+            request.is_whole = True
         for part in parts:
             if part == READ_BODY:
                 request.body = reader.body(request)
+                request.is_whole = True
             elif part == LISTEN:
                 reader.listen(request)
             elif not self._do(connection, part.replace(ACCEPT, request.accept()) if isinstance(part, bytes) else part):
