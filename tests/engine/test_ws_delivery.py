@@ -69,6 +69,16 @@ def test_message_of_each_type_is_one_frame(kind: WsMessageType, opcode: int, con
     assert channel.sockets is not None and effect.conn_ids == channel.sockets.keys() == {4, 5, 6}
 
 
+@pytest.mark.parametrize("size", [126, 65_535, 65_536])
+def test_large_message_is_one_frame_too(size: int) -> None:
+    """Only control frames have a limit."""
+    table = subscribed()
+    content = b"x" * size
+    for kind, opcode in ((WsMessageType.TEXT, TEXT), (WsMessageType.BINARY, BINARY)):
+        effects = table.publish(WsMessageFormat(type=kind, content=content))
+        assert delivered(effects) == [(encode_frame(opcode, content), [4])]
+
+
 def test_message_is_compressed_once_for_those_who_agreed() -> None:
     """However many there are; the others get it as it is."""
     table = subscribed((4, 5))

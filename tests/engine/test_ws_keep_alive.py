@@ -193,6 +193,15 @@ def test_second_delayed_message_sends_the_first_at_once() -> None:
     assert delivered(table.holds.tick(3.5)) == [(encode_frame(TEXT, b""), [4])]
 
 
+def test_time_of_a_message_that_was_sent_early_is_not_the_next_ones() -> None:
+    table = SocketTable()
+    session = table.connect(4)
+    table.say(session, type="send-delayed", content="first", timeout=5)
+    table.say(session, 1.0, type="send-delayed", content="later", timeout=30)
+    assert table.holds.tick(6.0) == []
+    assert delivered(table.holds.tick(31.5)) == [(LATER, [4])]
+
+
 def test_flush_sends_what_waits() -> None:
     table = SocketTable()
     session = table.connect(4)
