@@ -96,6 +96,7 @@ class WsClients:
         self._kept: dict[int, int] = {}  # bytes of frames that are not whole, the oldest frame first
         self._kept_bytes = 0
         self._turns: deque[tuple[int, WsClient]] = deque()
+        self._is_turn_due = False
         self._left_count = TURN_MAX_COUNT  # of frames, in this turn
 
     # Clients.
@@ -122,8 +123,6 @@ class WsClients:
             return
         if client is None or client.is_wanted:
             self._read(fd, kind, client)
-        else:
-            client.has_more = True
 
     def _read(self, fd: int, kind: WsKind, client: WsClient | None) -> None:
         """Read once. Most reads bring whole frames, and leave nothing behind."""
@@ -206,11 +205,16 @@ class WsClients:
         client = self._client(fd)
         if not client.is_turn_due:
             client.is_turn_due = True
-            if not self._turns:
-                self.call_soon(self._on_turn)
             self._turns.append((fd, client))
+            self._plan_turn()
+
+    def _plan_turn(self) -> None:
+        if not self._is_turn_due:
+            self._is_turn_due = True
+            self.call_soon(self._on_turn)
 
     def _on_turn(self) -> None:
+        self._is_turn_due = False
         self._left_count = TURN_MAX_COUNT
         for _ in range(len(self._turns)):
             if self._left_count <= 0:
@@ -220,7 +224,7 @@ class WsClients:
                 client.is_turn_due = False
                 self._go_on(fd, client)
         if self._turns:
-            self.call_soon(self._on_turn)
+            self._plan_turn()
 
     def _go_on(self, fd: int, client: WsClient) -> None:
         kind = self._sockets.records[fd]

@@ -95,8 +95,10 @@ class WsInput:
         data, begin = self._data, self._begin
         size = SLICE_BYTES
         if len(data) - begin > SLICE_BYTES and kind.inflater is None:
-            missing_bytes = 0 if self._reader is None else self._reader.missing_bytes
-            size = max(size, missing_bytes or frame_size(data, begin))
+            if self._reader is not None and self._reader.missing_bytes:
+                size = max(size, self._reader.missing_bytes)
+            elif not self.kept_bytes:  # a frame begins here
+                size = max(size, frame_size(data, begin))
         if not begin and size >= len(data):
             self._data = b""
             return data
