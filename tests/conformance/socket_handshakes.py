@@ -156,14 +156,14 @@ SCENARIOS = [
         get("/x", "Upgrade: websocket", *OWN, host="plain.ws.test", version="1.0"),
         difference=(
             Difference(
-                id="websockets-need-http-1.1",
+                id="websockets-need-http-1-1",
                 reference="HTTP/1.0 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n<open>",
                 ours="HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n"
                 f"Content-Length: 110\r\n\r\n{INVALID}<ended>",
             ),
             Difference(
-                id="websockets-need-http-1.1",
+                id="websockets-need-http-1-1",
                 reference="\n--- origin\nGET /x HTTP/1.1\nHost: plain.ws.test\nGrip-Sig: <token of pushpin>\n"
                 f"Grip-Feature: {FEATURES}\n{OFFERED}{UPGRADE}\n<open>",
                 ours="",
