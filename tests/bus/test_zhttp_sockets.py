@@ -146,8 +146,9 @@ def test_packet_for_an_origin_that_is_gone_goes_nowhere(bench: BusBench) -> None
     assert sockets.send(b"gone", b"later") is None
 
 
-def test_full_origin_fails_the_request(bench: BusBench) -> None:
+def test_full_origin_fails_the_request(bench: BusBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A packet that is dropped in silence would leave a hole in the body."""
+    monkeypatch.setattr(zhttp_sockets, "PACKETS_HWM", 1000)
     sockets = stream_sockets(bench, [])
     origin = StreamOrigin(bench, spec_of(bench))
     origin.router.send_multipart([b"proxy", b"probe"])

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 UNSENT_MAX_BYTES = 65_536  # of what waits for credits: past this the client is not read
 # Of one client in a `TICK_S`; if it has sent more, it is not read until that many for each tick have passed. Credits do
-# not count packets, and an origin's queue holds 1000: when that is full, others' requests fail as well.
+# not count packets, and an origin's queue is for all: when it is full, others' requests fail as well.
 PACKETS_MAX_COUNT = 250
 
 

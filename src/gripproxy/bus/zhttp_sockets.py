@@ -12,6 +12,7 @@ from gripproxy.protocol.zhttp import stream_addresses
 
 KEY = "zhttp target"  # what an error names as the setting
 FIRST_HWM = 100  # first packets that wait for an origin; same as Pushpin
+PACKETS_HWM = 10_000  # later packets that wait for one origin, of all its requests: their bytes are bounded by credits
 # Answers that wait for us. An origin's PUB socket drops what exceeds it, which ends a request; its bytes are bounded by
 # the credits of the requests under way.
 ANSWERS_HWM = 100_000
@@ -57,6 +58,7 @@ class StreamSockets:
             self._push.setsockopt(zmq.SNDHWM, FIRST_HWM)
             self._router = _socket(zmq_context, zmq.ROUTER, opened)
             self._router.setsockopt(zmq.ROUTING_ID, instance)
+            self._router.setsockopt(zmq.SNDHWM, PACKETS_HWM)
             self._router.setsockopt(zmq.ROUTER_MANDATORY, 1)  # a full queue must not swallow a packet
             self._router.setsockopt(zmq.ROUTER_HANDOVER, 1)  # an origin that was restarted keeps its id
             self._sub = _socket(zmq_context, zmq.SUB, opened)
