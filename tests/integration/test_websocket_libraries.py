@@ -3,7 +3,9 @@
 import json
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -364,3 +366,33 @@ def test_http_sites_restart_under_their_clients(estate: Estate) -> None:
         for number, client in enumerate(clients):
             assert next_message(client) == f"echo meanwhile {number}"
             assert ask(client, f"after {number}") == f"echo after {number}"
+
+
+def test_http_site_restarts_politely_under_load(estate: Estate) -> None:
+    """A site is restarted while its clients talk to it: none of them is lost, and every message is answered in turn."""
+    if estate.server.plan.kind is PUSHPIN:
+        pytest.skip("Pushpin gives up clients whose request the site's system had taken and the site had not")
+    are_open, is_over = threading.Barrier(21, timeout=WAIT_S), threading.Event()
+
+    def talk() -> int:
+        """Say numbers and give how many were echoed."""
+        count = 0
+        with estate.open("wsgi.test", "/socket", channel="w8") as client:
+            are_open.wait()
+            while not is_over.is_set():
+                assert ask(client, str(count)) == f"echo {count}"
+                count += 1
+        return count
+
+    with ThreadPoolExecutor(max_workers=20) as pool:
+        talks = [pool.submit(talk) for _ in range(20)]
+        try:
+            are_open.wait()
+            for _ in range(2):
+                estate.sites.end(estate.sites.wsgi_port)
+                estate.sites.restart(estate.sites.wsgi_port)
+            with estate.open("wsgi.test", "/socket", channel="w8") as client:
+                assert ask(client, "is back") == "echo is back"
+        finally:
+            is_over.set()
+        assert min(talk.result() for talk in talks) > 0
