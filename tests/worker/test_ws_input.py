@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from gripproxy.protocol.permessage_deflate import INFLATED_MAX_BYTES, deflate
+from gripproxy.protocol.permessage_deflate import INFLATED_MAX_BYTES, ORIGIN_INFLATED_MAX_BYTES, deflate
 from gripproxy.protocol.websocket_frame import (
     BINARY,
     CLOSE,
@@ -137,19 +137,27 @@ def test_deflated_input_is_always_sliced() -> None:
     assert made_bytes == 60_000_000
 
 
-def test_deflated_message_has_a_limit_without_any() -> None:
+@pytest.mark.parametrize(("is_client", "max_bytes"), [(True, INFLATED_MAX_BYTES), (False, ORIGIN_INFLATED_MAX_BYTES)])
+@pytest.mark.parametrize("is_fragmented", [False, True])
+def test_deflated_message_has_a_limit_without_any(is_client: bool, max_bytes: int, is_fragmented: bool) -> None:
     """Also where messages have none, and in fragments: 1,000 bytes become a million."""
-    kind = WsKind(is_client=False, is_deflating=True)
-    payload = deflate(b"\0" * (INFLATED_MAX_BYTES + 1))
-    for stream in (
-        encode_frame(BINARY, payload, is_compressed=True),
-        encode_frame(BINARY, payload[:100], is_final=False, is_compressed=True)
-        + encode_frame(CONTINUATION, payload[100:]),
-    ):
-        source = WsInput()
-        source.put(stream)
-        error = source.step(kind)[1]
-        assert error is not None and error.code == 1009
+
+    def frame(opcode: int, payload: bytes, is_final: bool, is_compressed: bool) -> bytes:
+        if is_client:
+            return encode_masked_frame(opcode, payload, is_final, b"key.", is_compressed)
+        return encode_frame(opcode, payload, is_final, is_compressed)
+
+    kind = WsKind(is_client, is_deflating=True)
+    for size, code in ((max_bytes, None), (max_bytes + 1, 1009)):
+        payload = deflate(b"\0" * size)
+        cut = 100 if is_fragmented else len(payload)
+        source, error = WsInput(), None
+        source.put(frame(BINARY, payload[:cut], not is_fragmented, True))
+        if is_fragmented:
+            source.put(frame(CONTINUATION, payload[cut:], True, False))
+        while source.is_waiting:
+            error = source.step(kind)[1]
+        assert (None if error is None else error.code) == code
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])

@@ -1,7 +1,7 @@
 """What a WebSocket peer sent, cut into slices small enough for one turn of the loop, as frames."""
 
 from gripproxy.errors import WebSocketError
-from gripproxy.protocol.permessage_deflate import INFLATED_MAX_BYTES, Inflater
+from gripproxy.protocol.permessage_deflate import INFLATED_MAX_BYTES, ORIGIN_INFLATED_MAX_BYTES, Inflater
 from gripproxy.protocol.websocket_frame import CLOSE, Frame
 from gripproxy.protocol.websocket_reader import FrameReader, read_whole
 
@@ -20,7 +20,8 @@ class WsKind:
     def __init__(self, is_client: bool, is_deflating: bool, message_max_bytes: int = 0) -> None:
         self.is_client = is_client
         self.message_max_bytes = message_max_bytes
-        self._inflated_max_bytes = message_max_bytes or INFLATED_MAX_BYTES
+        usual_max_bytes = INFLATED_MAX_BYTES if is_client else ORIGIN_INFLATED_MAX_BYTES
+        self._inflated_max_bytes = message_max_bytes or usual_max_bytes
         self.inflater = Inflater(self._inflated_max_bytes) if is_deflating else None
 
     def new_reader(self) -> FrameReader:
