@@ -5,7 +5,7 @@ import zlib
 from gripproxy.errors import OriginError, WebSocketError
 from gripproxy.protocol.header_params import Param, decode_int, decode_valued_params, split_list
 
-# Of a message whose length nothing else bounds: 1,000 bytes can become a million. Origins are those that one has chosen.
+# Of a message whose length nothing else bounds: 1,000 bytes can become a million. Origins are chosen, clients are not.
 INFLATED_MAX_BYTES = 1_048_576
 ORIGIN_INFLATED_MAX_BYTES = 16 * 1_048_576
 STREAMS_MAX_COUNT = 64  # deflate streams in one message: each costs as much as a message, and may have 2 bytes
