@@ -56,6 +56,10 @@ from gripproxy.protocol.websocket_frame import BINARY, PING, PONG, TEXT
         (b'{"type":"send-delayed","timeout":1.5}', SendDelayed(b"", TEXT, 2)),
         (b'{"type":"send-delayed","timeout":"soon"}', SendDelayed(b"")),
         (b'{"type":"send-delayed","timeout":true}', SendDelayed(b"")),
+        (
+            b'{"type":"send-delayed","content":"%s","message-type":"ping"}' % (b"x" * 125),
+            SendDelayed(b"x" * 125, PING),
+        ),
         (b'{"type":"flush-delayed"}', FlushDelayed()),
         (b'{"type":"detach"}', Detach()),
         (b'{"type":"session","id":"s1"}', SetSession("s1")),
