@@ -34,14 +34,14 @@ class Maker:
         target = request.route.targets[0]
         head = self.requests.begin(4, request, target, now)
         shape = WsShape(
-            *(request.route, target, request.traffic, request.url, False, False, None, head.template, b"/path"),
+            *(request.route, target, request.traffic, request.url, False, False, None, head.template),
         )
         return self.requests.post(nothing, shape, EventsOrigin(4, head.values), body, now)
 
 
 def test_a_request_names_its_connection() -> None:
     ask = Maker("* origin:80,over_http").makes()
-    assert ask.head.startswith(b"POST /path HTTP/1.1\r\nHost: d.test\r\n")
+    assert ask.head.startswith(b"POST / HTTP/1.1\r\nHost: d.test\r\n")
     assert b"\r\nConnection-Id: " + ID + b"\r\n" in ask.head
     assert ask.is_repeatable
     assert ask.server_name == ""

@@ -192,9 +192,9 @@ class Telemetry:
         self._row[Field.HOLDS_WEBSOCKET] += 1
 
     def on_subscribe(self, session: WsSession, channel: Channel) -> None:
-        shape = session.shape
-        url = f"{'wss' if shape.url.is_https else 'ws'}://{shape.url.host}{shape.url.target}"
-        self._note_hold(session.conn_id, url, shape.traffic.route, "ws", (channel,))
+        url = session.url
+        shown = f"{'wss' if url.is_https else 'ws'}://{url.host}{url.target}"
+        self._note_hold(session.conn_id, shown, session.traffic.route, "ws", (channel,))
 
     def connection_id(self, conn_id: int) -> bytes:
         return self._connection_ids.encode(conn_id, self._serials[conn_id] & ~_IS_SOCKET).encode()

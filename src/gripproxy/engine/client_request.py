@@ -19,6 +19,7 @@ from gripproxy.protocol.link_url import LinkUrl
 from gripproxy.protocol.reason_phrase import reason_phrase
 from gripproxy.protocol.route import Route
 from gripproxy.protocol.route_target import Target
+from gripproxy.protocol.websocket_handshake import message_prefix_of
 
 PLAIN_TEXT: Headers = [(b"Content-Type", b"text/plain")]
 ORIGIN_AT_FAULT = "Error while proxying to origin."  # all that is said to clients where debug is off
@@ -56,6 +57,11 @@ class ClientRequest:
     def is_uninterpreted(self) -> bool:
         """Whether the origin's answer goes on as it is, whatever it says of GRIP."""
         return self.is_trusted or self.route.no_grip
+
+    @property
+    def is_grip_passed_on(self) -> bool:
+        """Whether the origin of a WebSocket is offered GRIP for the client, a GRIP proxy that offers it itself."""
+        return self.is_trusted and not self.route.no_grip and message_prefix_of(self.head.headers) is not None
 
     @property
     def url(self) -> LinkUrl:

@@ -15,6 +15,7 @@ from gripproxy.engine.ws_session import WsShape
 from gripproxy.errors import OriginError
 from gripproxy.protocol.events_answer import decode_answer, is_events_answer, with_changes
 from gripproxy.protocol.http1 import ResponseHead
+from gripproxy.protocol.link_url import root_of
 from gripproxy.protocol.route_target import Target
 from gripproxy.protocol.websocket_events import BODY_MAX_BYTES, OPEN_BODY, WsEvent, decode_events
 
@@ -29,9 +30,7 @@ class Handshake(Protocol):
     @property
     def request(self) -> ClientRequest: ...
 
-    def accept(
-        self, head: ResponseHead, origin: EventsOrigin, common_head: bytes, path: bytes, now: float
-    ) -> list[Effect]:
+    def accept(self, head: ResponseHead, origin: EventsOrigin, common_head: bytes, now: float) -> list[Effect]:
         """Begin the session. What the origin sent behind OPEN follows when it has begun."""
         ...
 
@@ -77,14 +76,12 @@ class EventsOpenings:
     def open(self, handshake: Handshake, target: Target, now: float) -> list[Effect]:
         """Ask a target whether it accepts a client."""
         request, conn_id = handshake.request, handshake.conn_id
-        path = request.route.rewrite_path(request.head.target)
         head = self._requests.begin(conn_id, request, target, now)
         shape = WsShape(
-            *(request.route, target, request.traffic, request.url, request.is_debug),
+            *(request.route, target, request.traffic, root_of(request.url), request.is_debug),
             is_deflating=False,
             message_prefix=None,
             common_head=head.template,
-            path=path,
         )
         opening = Opening(handshake, conn_id, EventsOrigin(conn_id, head.values), shape)
         self._by_conn[conn_id] = opening

@@ -7,6 +7,7 @@ from gripproxy.engine.outgoing_events import OutgoingEvents
 from gripproxy.engine.timer_wheel import Slot
 from gripproxy.engine.ws_session import WsSession, WsShape
 from gripproxy.protocol.events_answer import Meta
+from gripproxy.protocol.events_request import path_of
 from gripproxy.protocol.http1 import ResponseHead
 
 
@@ -25,6 +26,11 @@ class EventsOrigin:
     unread_kib: int = 0
     talk: "Talk | None" = field(default=None, repr=False)
     slot: Slot | None = field(default=None, repr=False)  # in which there may be very many
+
+    @property
+    def path(self) -> bytes:
+        """Of requests, with the query."""
+        return path_of(self.values)
 
 
 @dataclass(slots=True)

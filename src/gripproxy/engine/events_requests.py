@@ -25,12 +25,13 @@ class EventsRequests:
         self._connection_id = connection_id
 
     def begin(self, conn_id: int, request: ClientRequest, target: Target, now: float) -> EventsHead:
-        """Make the header lines of a new session's requests."""
+        """Make the beginning of a new session's requests."""
         headers, _ = self._requests.headers(
             request.head, request.route, target, request.client_ip, request.is_https, now, request.is_trusted
         )
         has_grip = not request.is_uninterpreted
-        return make_events_head(headers, self._connection_id(conn_id), has_grip)
+        path = request.route.rewrite_path(request.head.target)
+        return make_events_head(path, headers, self._connection_id(conn_id), has_grip, request.is_grip_passed_on)
 
     def post(
         self,
@@ -44,7 +45,7 @@ class EventsRequests:
         """Make a request; `on_event` gets what comes of it."""
         target, template = shape.target, shape.common_head
         token = self._requests.grip_sig(shape.route, now) if is_signed(template) else None
-        payload = encode_events_request(shape.path, template, origin.values, token, origin.meta, replayed_bytes, body)
+        payload = encode_events_request(template, origin.values, token, origin.meta, replayed_bytes, body)
         host = shape.url.host if target.host_header is None else target.host_header
         return self._links.post(on_event, target, server_name(target, host.encode()), payload, shape.traffic)
 

@@ -27,6 +27,7 @@ from gripproxy.engine.ws_session import (
     WsState,
 )
 from gripproxy.protocol import test_target
+from gripproxy.protocol.link_url import root_of
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.websocket_close import decode_close, encode_close
 from gripproxy.protocol.websocket_frame import CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, encode_frame
@@ -78,6 +79,8 @@ class WebSockets:
     ) -> list[Effect]:
         """Begin a session: its client gets `accept`, the head of the 101."""
         session = WsSession(conn_id, self._shapes.shared(shape), origin=origin)
+        if origin is None:
+            session.path = request.url.target.encode("latin-1")
         limits = [limit for limit in (self._message_max_bytes, EVENTS_MAX_BYTES if origin else 0) if limit]
         opened = OpenSocket(
             conn_id,
@@ -329,7 +332,6 @@ def shape_of(
     is_deflating: bool,
     message_prefix: bytes | None,
     common_head: bytes = b"",
-    path: bytes = b"",
 ) -> WsShape:
     """Make the shape of a session from the request that asked for it."""
     assert request.target is not None
@@ -337,10 +339,9 @@ def shape_of(
         request.route,
         request.target,
         request.traffic,
-        request.url,
+        root_of(request.url),
         request.is_debug,
         is_deflating,
         message_prefix,
         common_head,
-        path,
     )

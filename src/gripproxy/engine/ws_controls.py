@@ -54,7 +54,7 @@ class WsControls:
         try:
             message = decode_control_message(text)
         except OriginError as error:
-            return [Log(LOG_DEBUG, f"{session.shape.url}: {error}, ignoring", about=session.conn_id)]
+            return [Log(LOG_DEBUG, f"{session.url}: {error}, ignoring", about=session.conn_id)]
         if session.state is not OPEN and not isinstance(message, Detach):
             return []
         return _DO[type(message)](self, session, message, now)
@@ -62,7 +62,7 @@ class WsControls:
     def _subscribe(self, session: WsSession, message: Subscribe, now: float) -> list[Effect]:
         channel = session.shape.route.prefix + message.channel
         if len(session.channels) >= self._channels_max_count:
-            text = f"{session.shape.url}: too many subscriptions, ignoring channel {channel!r}"
+            text = f"{session.url}: too many subscriptions, ignoring channel {channel!r}"
             return [Log(LOG_INFO, text, about=session.conn_id)]
         if len(message.filters) > FILTERS_MAX_COUNT:
             text = f"too many filters for channel '{message.channel}'" if session.shape.is_debug else ""

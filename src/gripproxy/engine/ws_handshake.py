@@ -97,7 +97,10 @@ class Handshake:
             head, route, target, request.client_ip, request.is_https, now, request.is_trusted
         )
         headers, self._key = origin_headers(
-            headers, rules.sockets.nonce(), not request.is_uninterpreted, rules.settings.allow_compression
+            headers,
+            rules.sockets.nonce(),
+            not request.is_uninterpreted or request.is_grip_passed_on,
+            rules.settings.allow_compression,
         )
         payload = encode_request_head(b"GET", path, headers, NONE, 0)
         return [AskOrigin(self.conn_id, target, server_name, payload, False, NONE, is_websocket=True)]
@@ -109,7 +112,7 @@ class Handshake:
         if status != 101:
             return self._respond(status, reason, headers, body)
         prefix = message_prefix_of(headers) if is_grip else None
-        effects = self._open(reason, headers, prefix, None, b"", b"", False, now)
+        effects = self._open(reason, headers, prefix, None, b"", False, now)
         return effects + self._take(frames, now)
 
     def _on_origin_answered(self, event: OriginAnswered, now: float) -> list[Effect]:
@@ -123,7 +126,7 @@ class Handshake:
                 label = self.request.route.targets[self._targets_tried - 1].label
                 return self._answer_error(f"origin {label}: {error}", ORIGIN_AT_FAULT)
             prefix, is_deflating = terms.message_prefix, terms.is_deflating
-            return self._open(response.reason, response.headers, prefix, None, b"", b"", is_deflating, now)
+            return self._open(response.reason, response.headers, prefix, None, b"", is_deflating, now)
         framing = response.framing
         if framing in (CHUNKED, UNTIL_CLOSE):
             framing = CHUNKED if self.request.head.is_http11 else UNTIL_CLOSE
@@ -140,7 +143,6 @@ class Handshake:
         message_prefix: bytes | None,
         origin: EventsOrigin | None,
         common_head: bytes,
-        path: bytes,
         is_origin_deflating: bool,
         now: float,
     ) -> list[Effect]:
@@ -150,10 +152,11 @@ class Handshake:
         if self._rules.settings.allow_compression:
             offers = [value for name, value in request.head.headers if name.lower() == b"sec-websocket-extensions"]
             deflate = agree(offers)
-        accept = encode_accept(reason, headers, check_handshake(request.head), deflate)
+        passed_on = message_prefix_of(headers) if request.is_grip_passed_on else None
+        accept = encode_accept(reason, headers, check_handshake(request.head), deflate, passed_on)
         self.answer.status = 101
         self.state = CLOSED
-        shape = shape_of(request, deflate is not None, message_prefix, common_head, path)
+        shape = shape_of(request, deflate is not None, message_prefix, common_head)
         sockets = self._rules.sockets
         return sockets.open(self.conn_id, request, shape, origin, accept, is_origin_deflating, now)
 
@@ -192,12 +195,11 @@ class Handshake:
         head: ResponseHead,
         origin: EventsOrigin,
         common_head: bytes,
-        path: bytes,
         now: float,
     ) -> list[Effect]:
         """The origin has accepted: from now on there is a `session`, whose first two are given."""
         prefix = None if self.request.is_uninterpreted else message_prefix_of(head.headers)
-        effects = self._open(b"Switching Protocols", head.headers, prefix, origin, common_head, path, False, now)
+        effects = self._open(b"Switching Protocols", head.headers, prefix, origin, common_head, False, now)
         self._on_closed(self)
         self.session = self._rules.sockets.session(self.conn_id)
         return effects

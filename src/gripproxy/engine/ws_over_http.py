@@ -101,7 +101,7 @@ class WsOverHttp:
         session = None
         if opening.handshake is not None:
             seen = ResponseHead(head.status, head.reason, client_headers(head.headers), head.framing)
-            effects = opening.handshake.accept(seen, origin, shape.common_head, shape.path, now)
+            effects = opening.handshake.accept(seen, origin, shape.common_head, now)
             session = self._owner.session(opening.conn_id)
         if session is None or session.origin is not origin:
             return effects + self._advance(Talk(origin, shape, None, stage=DISCONNECTING), now)
@@ -166,6 +166,8 @@ class WsOverHttp:
 
     def leave(self, session: WsSession, now: float) -> list[Effect]:
         """Close towards the origin, which hears no code, and be done with it, whatever becomes of the client."""
+        if session.origin is not None:
+            session.path = session.origin.path  # for the log and for filters
         return self._leave(session, b"", now)
 
     def disconnect(self, session: WsSession, now: float) -> list[Effect]:

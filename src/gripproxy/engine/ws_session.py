@@ -45,9 +45,8 @@ class Incoming(IntEnum):
 class WsShape:
     """What all WebSocket clients that are alike share.
 
-    `message_prefix` is None where the origin did not agree to GRIP. `url` is what was asked for; `common_head` are
-    the header lines of the handshake that requests to the origin repeat, each with its CRLF, as far as they are the
-    same for many clients (over HTTP only; empty otherwise).
+    `message_prefix` is None where the origin did not agree to GRIP. `url` is the root of what was asked for: paths are
+    often a client's own, as tokens are in them. `common_head` is how requests to the origin begin, over HTTP only.
     """
 
     route: Route
@@ -58,7 +57,6 @@ class WsShape:
     is_deflating: bool
     message_prefix: bytes | None
     common_head: bytes = b""
-    path: bytes = b""  # of requests to the origin, over HTTP only
 
 
 class WsShapes:
@@ -71,7 +69,7 @@ class WsShapes:
         """Give the shape that is equal to this one, which it is itself if it is the first."""
         key = (
             *(id(shape.route), id(shape.target), shape.traffic.route, str(shape.url), shape.is_debug),
-            *(shape.is_deflating, shape.message_prefix, shape.common_head, shape.path),
+            *(shape.is_deflating, shape.message_prefix, shape.common_head),
         )
         return self._shapes.setdefault(key, shape)
 
@@ -93,7 +91,8 @@ class WsSession:
     """A WebSocket client, from its 101 to its end.
 
     `slot` is of its keep-alive, or of the deadline for the end of a closing. `origin` is what it needs over HTTP; a
-    WebSocket origin is the worker's.
+    WebSocket origin is the worker's. `path`, with the query, is what its origin was asked for, if there is no `origin`
+    that knows it.
     """
 
     conn_id: int
@@ -105,6 +104,7 @@ class WsSession:
     origin: "EventsOrigin | None" = None
     keep_alive: "WsKeepAlive | None" = None
     extra: WsExtra | None = None
+    path: bytes | None = None
 
     @property
     def traffic(self) -> RouteTraffic:
@@ -118,8 +118,10 @@ class WsSession:
 
     @property
     def url(self) -> LinkUrl:
-        """What the client asked for."""
-        return self.shape.url
+        """What the origin was asked for."""
+        path = self.path if self.origin is None else self.origin.path
+        root = self.shape.url
+        return root if path is None else LinkUrl(root.is_https, root.host, path.decode("latin-1"))
 
     def rare(self) -> WsExtra:
         """Give `extra`, made if it is not there yet."""

@@ -32,25 +32,29 @@ _SHARED = frozenset(
 
 @dataclass(slots=True)
 class EventsHead:
-    """The header lines that all requests of a session have.
+    """How all requests of a session begin: request line and headers.
 
-    `values` are the client's own, for the places in the template; the last one is the connection's id.
+    `values` are the client's own, for the places in the template: first the path, last the connection's id.
     """
 
     template: bytes
     values: bytes
 
 
-def make_events_head(headers: Headers, connection_id: bytes, has_grip: bool) -> EventsHead:
-    """Make the header lines of a session's requests.
+def make_events_head(
+    path: bytes, headers: Headers, connection_id: bytes, has_grip: bool, is_grip_passed_on: bool = False
+) -> EventsHead:
+    """Make the beginning of a session's requests.
 
     Args:
+        path: with the query.
         headers: as `OriginRequests` makes them for the handshake, Host first.
         has_grip: GRIP is offered to the origin; a Grip-Sig is then ours, and made anew for each request.
+        is_grip_passed_on: GRIP is offered for the client, a proxy that does it itself; the Grip-Sig is its own.
     """
-    lines = []
-    values = []
-    is_offered = not has_grip
+    lines = [b"POST %b HTTP/1.1"]
+    values = [path]
+    is_offered = not has_grip and not is_grip_passed_on
     for name, value in headers:
         lower = name.lower()
         if lower in _DROPPED or lower.startswith(b"meta-"):
@@ -77,14 +81,19 @@ def is_signed(template: bytes) -> bool:
     return _SIGNATURE in template
 
 
+def path_of(values: bytes) -> bytes:
+    """Give the path, with the query, that a session's requests go to."""
+    return values.partition(_SEPARATOR)[0]
+
+
 def encode_events_request(
-    path: bytes, template: bytes, values: bytes, token: bytes | None, meta: Meta, replayed_bytes: int, body: bytes
+    template: bytes, values: bytes, token: bytes | None, meta: Meta, replayed_bytes: int, body: bytes
 ) -> bytes:
     """Write a whole request. `replayed_bytes` of its content have been sent before."""
     lines = template % tuple(values.split(_SEPARATOR))
     if token is not None:
         lines = lines.replace(_SIGNATURE, token)
-    request = b"POST %s HTTP/1.1\r\n%sContent-Length: %d\r\n" % (path, lines, len(body))
+    request = b"%sContent-Length: %d\r\n" % (lines, len(body))
     if replayed_bytes:
         request += b"Content-Bytes-Replayed: %d\r\n" % replayed_bytes
     for name, value in meta:

@@ -39,6 +39,11 @@ class LinkUrl:
         return f"{self.scheme}://{self.host}{self.target}"
 
 
+def root_of(url: LinkUrl) -> LinkUrl:
+    """Give the URL of the same server's root."""
+    return LinkUrl(url.is_https, url.host, "/")
+
+
 def resolve_link(base: LinkUrl, uri: str) -> LinkUrl:
     """Make an absolute URL of a link's (RFC 3986 section 5). A fragment is dropped.
 

@@ -69,19 +69,25 @@ def accept_of(key: bytes) -> bytes:
     return b64encode(sha1(key + _GUID, usedforsecurity=False).digest())
 
 
-def encode_accept(reason: bytes, headers: Headers, key: bytes, deflate_answer: bytes | None) -> bytes:
+def encode_accept(
+    reason: bytes, headers: Headers, key: bytes, deflate_answer: bytes | None, message_prefix: bytes | None = None
+) -> bytes:
     """Write the 101 that a client gets.
 
     Args:
         reason, headers: the origin's.
         key: the client's.
         deflate_answer: what `permessage_deflate.agree` gave.
+        message_prefix: if the client is a GRIP proxy, the prefix of messages to which the origin has agreed.
     """
     lines = [b"HTTP/1.1 101 " + reason]
     lines += [name + b": " + value for name, value in relayed_headers(headers)]
     lines += [b"Upgrade: websocket", b"Connection: Upgrade", b"Sec-WebSocket-Accept: " + accept_of(key)]
     if deflate_answer is not None:
         lines.append(b"Sec-WebSocket-Extensions: " + deflate_answer)
+    if message_prefix is not None:
+        quoted = message_prefix.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+        lines.append(b'Sec-WebSocket-Extensions: grip; message-prefix="' + quoted + b'"')
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
