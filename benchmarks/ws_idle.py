@@ -1,6 +1,7 @@
 """What one more idle WebSocket costs a server, in user memory: held over HTTP, by a WebSocket origin, and over TLS.
 
-gripproxy holds them in one worker.
+They share a thousand URLs and as many channels; in a case of its own, each has one of both to itself. gripproxy holds
+them in one worker.
 """
 
 import time
@@ -14,7 +15,12 @@ from benchmarks.sizes import Sizes
 from benchmarks.watch import Watch
 
 CHANNEL_COUNT = 1000
-WAYS = OVER_HTTP, OVER_TLS, OVER_WEBSOCKET = "over HTTP", "over HTTP, clients by TLS", "WebSocket origin"
+WAYS = OVER_HTTP, OVER_HTTP_ALONE, OVER_TLS, OVER_WEBSOCKET = (
+    "over HTTP",
+    "over HTTP, URL and channel of its own",
+    "over HTTP, clients by TLS",
+    "WebSocket origin",
+)
 MIB = 1 << 20
 
 
@@ -25,7 +31,9 @@ def cases(sizes: Sizes) -> tuple[str, ...]:
 
 def _counts(sizes: Sizes, way: str) -> tuple[int, int]:
     size = sizes.ws_idle
-    return (size.low_count, size.high_count) if way == OVER_HTTP else (size.other_low_count, size.other_high_count)
+    if way in (OVER_HTTP, OVER_HTTP_ALONE):
+        return size.low_count, size.high_count
+    return size.other_low_count, size.other_high_count
 
 
 def measure(server: Server, sizes: Sizes, case: str, watch: Watch) -> dict[str, float]:
@@ -35,7 +43,8 @@ def measure(server: Server, sizes: Sizes, case: str, watch: Watch) -> dict[str, 
     is_tls = way == OVER_TLS
     port = server.tls_port if is_tls else server.http_port
     path = server.socket_path(is_over_http=way != OVER_WEBSOCKET)
-    target = HoldTarget((port,), path, min(CHANNEL_COUNT, low), is_websocket=True, is_tls=is_tls)
+    channels = high if way == OVER_HTTP_ALONE else min(CHANNEL_COUNT, low)
+    target = HoldTarget((port,), path, channels, is_websocket=True, is_tls=is_tls)
     readings = []
     idle = server.tree.memory()
     with HoldSwarm(target, sizes.client_processes) as swarm:
