@@ -121,9 +121,10 @@ def test_events_do_not_get_past_as_jsonp() -> None:
     assert b"not allowed to send WebSocket events" in answer.payload
 
 
-def test_websocket_is_refused() -> None:
-    """Not in this version."""
-    assert label(admitted(request(upgrade=b"WebSocket"))) == "501 WebSocket is not supported by this version.\n"
+def test_websocket_without_a_handshake_is_refused() -> None:
+    """Whatever the route: no origin has to see it."""
+    refusal = label(admitted(request(upgrade=b"WebSocket")))
+    assert refusal.startswith('400 Request contained an Upgrade header with value "websocket" but the request was not')
 
 
 def test_refusal_in_the_middle_of_a_body_ends_the_connection() -> None:

@@ -148,13 +148,11 @@ def test_answer_to_a_whole_request_keeps_the_connection() -> None:
 
 
 @pytest.mark.parametrize("value", [b"websocket", b"WebSocket"])
-def test_websocket_is_refused(value: bytes) -> None:
-    """Better a clear answer than a handshake that an origin takes and we cannot follow."""
+def test_websocket_without_a_handshake_is_refused(value: bytes) -> None:
+    """Other protocols are none of ours: the origin gets the request without them."""
     talk = Conversation()
-    assert status_and_body(talk.asks(1, request(upgrade=value))) == (
-        501,
-        b"WebSocket is not supported by this version.\n",
-    )
+    status, body = status_and_body(talk.asks(1, request(upgrade=value)))
+    assert (status, body.startswith(b"Request contained an Upgrade header")) == (400, True)
     assert isinstance(talk.asks(2, request(upgrade=b"h2c"))[0], AskOrigin)
 
 
