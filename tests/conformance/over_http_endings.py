@@ -1,6 +1,9 @@
 """Scenarios of how sessions over HTTP end: closed by either side, lost, broken, and asked for again."""
 
+from tests.conformance.commands import ask
 from tests.conformance.frames import CLOSE, TEXT, closing, frame
+from tests.conformance.publish_inputs import mapped
+from tests.conformance.publishing import tnet
 from tests.conformance.scenario import (
     Difference,
     End,
@@ -189,6 +192,15 @@ SCENARIOS = [
         End(),
         first=opened(subscribe("woh-detached"), (TEXT, b"m:before"), control("detach")),
         then=[answered((CLOSE, closing(1000)))],
+    ),
+    session(
+        "refresh-command",
+        "the origin is asked whether it has something to say",
+        Subscribed("refreshed"),
+        ask("refresh", args=mapped(channel=tnet("refreshed"))),
+        Receive(b"<text news>"),
+        first=opened(subscribe("refreshed")),
+        then=[answered((TEXT, b"m:news"))],
     ),
     Scenario(
         name="session-interval",

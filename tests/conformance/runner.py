@@ -38,6 +38,7 @@ from tests.conformance.scenario import (
     get,
 )
 from tests.conformance.transcript import (
+    EVENTS_TYPE,
     is_of_another_session,
     methods_in,
     readable,
@@ -57,6 +58,7 @@ from tests.integration.subscription_watch import SubscriptionWatch
 SUBSCRIPTION_MAX_COUNT = 20  # of one connection, with the servers' default settings
 COMMAND_TIMEOUT_MS = 10_000
 LAST_REQUEST = b"32:6:method,8:nonsense,2:id,4:last,}"
+FAREWELL_TIMEOUT_S = 1.0
 QUIET_S = 0.12  # after the last step: bytes that should not come would come within it
 
 
@@ -343,10 +345,26 @@ class Conversation:
         return with_short_ids(sorted(texts) if self.scenario.is_origin_order_free else texts)
 
     def close(self) -> None:
-        """End the clients' connections."""
+        """End the clients' connections, and wait until their origin has heard of it: none of it is the next play's."""
+        is_over = all(client.is_ended for client in self.clients.values())
         for client in self.clients.values():
             with contextlib.suppress(OSError):
                 client.close()
+        if is_over:
+            return
+        with contextlib.suppress(AssertionError):  # a session that is detached has nothing to say
+            wait_until(self._is_farewell_said, "the end of every session", FAREWELL_TIMEOUT_S)
+
+    def _is_farewell_said(self) -> bool:
+        """Say whether each session over HTTP that was opened is closed."""
+        talks: dict[str | None, list[bytes]] = {}
+        for request in list(self.bench.origin.requests):
+            if request.is_whole and ("Content-Type", EVENTS_TYPE) in request.headers:
+                talks.setdefault(request.header("Connection-Id"), []).append(request.body)
+        return all(
+            any(body.startswith((b"CLOSE", b"DISCONNECT")) or b"\nCLOSE" in body for body in talk)
+            for talk in talks.values()
+        )
 
 
 _TAKE: dict[type[Step], Callable[..., None]] = {

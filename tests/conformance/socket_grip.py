@@ -8,11 +8,44 @@ from tests.conformance.scenario import (
     OriginSend,
     Receive,
     Scenario,
+    Send,
     Subscribed,
 )
-from tests.conformance.sockets import at_origin, both, control, hang_up, origin_says, published, say, socket, subscribe
+from tests.conformance.sockets import (
+    GRIP,
+    accept,
+    at_origin,
+    both,
+    control,
+    hang_up,
+    opened,
+    origin_says,
+    published,
+    say,
+    socket,
+    subscribe,
+    upgrade,
+)
+from tests.conformance.trust import token
+from tests.integration.origin import Answer
 
 LAST = (TEXT, b"m:last")
+
+
+def trusted(name: str, why: str, answers: Answer, host: str, target: str, *headers: str) -> Scenario:
+    """Make the scenario of a proxy in front that does GRIP itself: here nothing is a control message."""
+    return Scenario(
+        name=f"socket-trusted-{name}",
+        why=why,
+        config="trusting",
+        origin={target: answers},
+        steps=[Send(upgrade(target, token(), *headers, host=host)), Receive(b"last>")],
+        difference=Difference(
+            id="grip-is-passed-on",
+            reference="xOo=\r\n\r\n",
+            ours='xOo=\r\nSec-WebSocket-Extensions: grip; message-prefix="m:"\r\n\r\n',
+        ),
+    )
 
 
 def extension(name: str, why: str, *values: str, marker: bytes = b"last>") -> Scenario:
@@ -35,6 +68,24 @@ def extension(name: str, why: str, *values: str, marker: bytes = b"last>") -> Sc
 
 
 SCENARIOS = [
+    trusted(
+        "origin",
+        "all of an origin's messages are for the proxy in front",
+        accept(GRIP, frames=frame(*subscribe("trusted")) + frame(*LAST)),
+        "plain.test",
+        "/trusted",
+        GRIP,
+    ),
+    trusted(
+        "over-http",
+        "so they are of an origin over HTTP",
+        opened(subscribe("trusted"), LAST),
+        "overhttp.test",
+        "/trusted-over-http",
+        GRIP,
+        "Connection-Id: theirs",
+        "Meta-User: me",
+    ),
     extension("plain", "messages have the prefix m:", "grip"),
     extension("quoted", "another prefix, in quotes", 'foo, grip; message-prefix="x;y:"'),
     extension("bare", "another prefix, bare", "grip;message-prefix=z"),

@@ -8,11 +8,21 @@ from collections.abc import Callable, Iterator
 import jwt
 import pytest
 
-from tests.integration.origin import ScriptedOrigin, answer
+from gripproxy.protocol.websocket_frame import TEXT, encode_frame
+from tests.integration.origin import ACCEPT, LISTEN, ScriptedOrigin, answer
 from tests.integration.raw_client import RawClient
 from tests.integration.server import Server, ServerPlan
 
 STREAM = answer("200 OK", "Content-Type: text/plain", "Grip-Hold: stream", "Grip-Channel: news", body=b"[open]\n")
+SOCKET = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n"
+    b"Sec-WebSocket-Extensions: grip; message-prefix=to:\r\n\r\n%s%s"
+    % (
+        ACCEPT,
+        encode_frame(TEXT, b'c:{"type":"subscribe","channel":"news"}'),
+        encode_frame(TEXT, b"to:welcome"),
+    )
+)
 SECRET = "between-the-two-proxies-and-nobody-else"
 FAR_AWAY = 4_000_000_000
 
@@ -55,6 +65,25 @@ def test_first_proxy_holds_and_the_second_passes_instructions_on(
     claims = jwt.decode(request.header("Grip-Sig") or "", SECRET, algorithms=["HS256"])
     assert claims["iss"] == "pushpin"
     assert request.header("Connection-Id") is None
+
+
+def test_first_proxy_does_grip_on_a_websocket(
+    start_server: Callable[[ServerPlan], Server], origin: ScriptedOrigin
+) -> None:
+    """The second one hands on that the origin agreed to it, and its control messages."""
+    origin.play({"/socket": [SOCKET, LISTEN]})
+    inner = start_server(
+        ServerPlan(routes=[f"* 127.0.0.1:{origin.port}"], sections={"proxy": {"upstream_key": SECRET}}, workers=1)
+    )
+    outer = start_server(
+        ServerPlan(routes=[f"* 127.0.0.1:{inner.http_port}"], sections={"proxy": {"sig_key": SECRET}}, workers=1)
+    )
+    with RawClient(outer.http_port) as client:
+        client.get("/socket", "Upgrade: websocket", "Sec-WebSocket-Key: x", "Sec-WebSocket-Version: 13")
+        client.receive_until(b"\r\n\r\n" + encode_frame(TEXT, b"welcome"))
+        outer.publish({"channel": "news", "ws-message": {"content": "after"}})
+        client.receive_until(encode_frame(TEXT, b"welcome") + encode_frame(TEXT, b"after"))
+        assert b"grip" not in client.received
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_each_request_is_signed_anew() -> None:
     assert b"\r\nGrip-Sig: old\r\n" in written(relayed)
     assert b"Extensions" not in written(relayed)
     passed_on = make_events_head(PATH, signed, ID, has_grip=False, is_grip_passed_on=True)
-    assert b"\r\nSec-WebSocket-Extensions: grip\r\nGrip-Sig: old\r\n" in written(passed_on)
+    assert b"\r\nGrip-Sig: old\r\nGrip-Feature: status\r\nSec-WebSocket-Extensions: grip\r\n" in written(passed_on)
 
 
 def test_clients_share_all_but_what_is_their_own() -> None:

@@ -104,6 +104,14 @@ def test_client_gets_the_origin_s_headers_and_the_proxy_s_agreement() -> None:
     assert encode_accept(b"Fine", theirs, KEY, b"permessage-deflate; x") == b"\r\n".join(lines) + b"\r\n\r\n"
 
 
+@pytest.mark.parametrize("prefix", [b"m:", b"", b'a"b\\c;d, e'])
+def test_grip_proxy_in_front_hears_of_the_prefix(prefix: bytes) -> None:
+    """It reads what we read of an origin."""
+    _, _, lines = encode_accept(b"Fine", AGREED, KEY, None, prefix).partition(b"\r\n")
+    headers = [(name, value.strip()) for name, _, value in (line.partition(b":") for line in lines.split(b"\r\n"))]
+    assert message_prefix_of([(name.lower(), value) for name, value in headers]) == prefix
+
+
 def test_origin_is_asked_anew() -> None:
     """The order is the reference's; what the client said of its own leg would be wrong of this one."""
     client = [(b"Host", b"h"), (b"Sec-WebSocket-KEY", b"theirs"), (b"Sec-WebSocket-Protocol", b"chat")]

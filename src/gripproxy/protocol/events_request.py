@@ -59,7 +59,7 @@ def make_events_head(
         lower = name.lower()
         if lower in _DROPPED or lower.startswith(b"meta-"):
             continue
-        if not is_offered and lower in (b"grip-sig", b"grip-feature"):
+        if has_grip and not is_offered and lower in (b"grip-sig", b"grip-feature"):
             lines.append(OFFER)  # in the reference's place
             is_offered = True
         if has_grip and lower == b"grip-sig":
