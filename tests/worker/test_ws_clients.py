@@ -417,3 +417,17 @@ def test_bug_of_ours_ends_one_client(sockets: SocketBench, caplog: pytest.LogCap
     other.send(masked(PING, b"?"))
     bench.until(lambda: sockets.frames() == [Frame(PING, b"?")])
     bench.row[Field.INTERNAL_ERRORS] = 0
+
+
+def test_what_comes_while_nobody_wants_it_is_read_in_the_end(sockets: SocketBench) -> None:
+    """Its edge comes once, when there is still something to decode of what was read before."""
+    client, conn_id = sockets.open()
+    sockets.core.script[FramesCame] = lambda event: [PauseClient(conn_id, True)]
+    client.send(masked(BINARY, b"x" * 3000) * 2)
+    sockets.bench.until(lambda: sockets.frames())
+    client.send(masked(TEXT, b"last"))
+    sockets.bench.until(lambda: sockets.bench.driver.web_sockets._clients[conn_id].has_more)
+    assert len(sockets.frames()) == 1
+    sockets.core.script[FramesCame] = lambda event: []
+    sockets.do(PauseClient(conn_id, False))
+    sockets.bench.until(lambda: sockets.frames()[-1] == Frame(TEXT, b"last"))

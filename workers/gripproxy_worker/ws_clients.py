@@ -123,6 +123,8 @@ class WsClients:
             return
         if client is None or client.is_wanted:
             self._read(fd, kind, client)
+        else:
+            client.has_more = True  # no other edge will tell of it
 
     def _read(self, fd: int, kind: WsKind, client: WsClient | None) -> None:
         """Read once. Most reads bring whole frames, and leave nothing behind."""
