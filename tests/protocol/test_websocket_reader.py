@@ -280,6 +280,22 @@ def test_large_frames_come_in_pieces() -> None:
     assert reader.is_idle
 
 
+def test_reader_tells_what_it_keeps_and_what_is_missing() -> None:
+    """Of a small frame all that came, of a large one nothing; between frames there is neither."""
+    reader = FrameReader(is_client=True)
+    begun, ping = client_frame(TEXT, b"a", False), client_frame(PING, b"p" * 50)
+    message, large = client_frame(CONTINUATION, b"m" * 1000), client_frame(BINARY, b"l" * (WHOLE_MAX_BYTES + 1))
+    told = []
+    for part in (begun, ping[:3], ping[3:16], ping[16:], message[:7], message[7:108], message[108:], large[:15]):
+        reader.feed(part)
+        told.append((reader.kept_bytes, reader.missing_bytes))
+    assert told == [(0, 0), (3, 0), (10, 40), (0, 0), (7, 0), (100, 900), (0, 0), (0, WHOLE_MAX_BYTES)]
+    reader.feed(large[15:] + client_frame(TEXT, b"x" * 50)[:20])
+    assert reader.kept_bytes == 14
+    reader.feed(b"\0" * 36 + raw_frame(FIN | 3))
+    assert (reader.kept_bytes, reader.error is None) == (0, False)
+
+
 def test_pieces_of_a_fragment_do_not_end_the_message() -> None:
     """Only its last frame does."""
     large = client_frame(TEXT, b"l" * (WHOLE_MAX_BYTES + 1), is_final=False)

@@ -230,7 +230,7 @@ class FrameReader:
         self._payload += part
         if self._missing_bytes:
             return
-        payload = bytes(self._payload)
+        payload, self._payload = bytes(self._payload), bytearray()
         if head.opcode == CLOSE:
             (check_close if self._is_client else check_reason)(payload)
             self._is_closed = True
