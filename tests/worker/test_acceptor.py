@@ -59,6 +59,19 @@ def test_worker_keeps_its_reserve_of_descriptors(bench: WorkerBench) -> None:
     acceptor.close()
 
 
+def test_origins_of_websockets_take_descriptors_too(bench: WorkerBench) -> None:
+    listener = bind(LOCAL)
+    acceptor = new_acceptor(bench, listener, worker_max=4)
+    bench.driver.web_sockets.origin_fds_count = 1
+    connect(bench, listener, 5)
+    acceptor.start()
+    bench.until(lambda: bench.row[Field.REFUSED] == 2)
+    assert bench.driver.sockets.count == 3 and not bench.driver.web_sockets.has_room
+    bench.driver.web_sockets.origin_fds_count = 0
+    assert bench.driver.web_sockets.has_room
+    acceptor.close()
+
+
 class ScriptedListener:
     """A listening socket whose `_accept` raises what it is told."""
 

@@ -1,5 +1,6 @@
 """Bytes by route, as reports have them."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -9,9 +10,12 @@ from gripproxy.engine.observer import Nobody
 from gripproxy.engine.traffic import RouteTraffic
 from gripproxy.protocol.publish_format import Action
 from gripproxy.protocol.telemetry import Traffic
-from gripproxy_worker.metering import Meter, chunks_size, head_size
+from gripproxy.protocol.websocket_frame import BINARY, CLOSE, CONTINUATION, PING, TEXT, encode_frame
+from gripproxy.protocol.websocket_handshake import encode_accept
+from gripproxy_worker.metering import Meter, chunks_size, head_size, written_messages
 from tests.worker.bench import WorkerBench
 from tests.worker.held_clients import held, response_item, stream_item
+from tests.worker.socket_bench import masked
 
 
 def test_size_of_a_head_is_that_of_its_words() -> None:
@@ -135,3 +139,33 @@ def test_next_part_counts_as_the_first_does(bench: WorkerBench) -> None:
     assert values[Traffic.CLIENT_CONTENT_BYTES_SENT] == 3 * parts_count
     assert values[Traffic.SERVER_CONTENT_BYTES_RECEIVED] == 3 * parts_count
     assert values[Traffic.SERVER_HEADER_BYTES_SENT] > parts_count * len("GET/x" + "Hosth")
+
+
+def test_messages_of_websockets_count_on_both_sides(bench: WorkerBench) -> None:
+    """Without the framing; pings are none."""
+    client = bench.client(
+        b"GET /x HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    origin = bench.origin()
+    key = re.findall(rb"Sec-WebSocket-Key: (.*)\r\n", origin.received)[0]
+    origin.send(encode_accept(b"Switching Protocols", [], key, None) + encode_frame(TEXT, b"down"))
+    client.send(masked(TEXT, b"up", is_final=False) + masked(PING, b"?") + masked(CONTINUATION, b" and up"))
+    bench.until(lambda: client.received.endswith(b"down"))
+    values = values_of(bench)
+    bench.until(lambda: values[Traffic.SERVER_MESSAGES_SENT])
+    assert values[Traffic.CLIENT_MESSAGES_RECEIVED] == values[Traffic.SERVER_MESSAGES_SENT] == 1
+    assert values[Traffic.SERVER_MESSAGES_RECEIVED] == values[Traffic.CLIENT_MESSAGES_SENT] == 1
+    assert values[Traffic.CLIENT_CONTENT_BYTES_RECEIVED] == len("up and up")
+    assert values[Traffic.SERVER_CONTENT_BYTES_SENT] == len("up and up")
+    assert values[Traffic.SERVER_CONTENT_BYTES_RECEIVED] == len("down")
+    assert values[Traffic.CLIENT_CONTENT_BYTES_SENT] == len("down")
+
+
+def test_frames_that_were_written_are_told_apart() -> None:
+    """One write may hold several, of any size, and pieces of messages."""
+    sizes = (0, 125, 126, 65_535, 65_536)
+    payload = b"".join(encode_frame(BINARY, b"x" * size) for size in sizes) + encode_frame(PING, b"?")
+    payload += encode_frame(TEXT, b"abc", is_final=False) + encode_frame(CLOSE, b"\x03\xe8")
+    assert written_messages(payload) == (sum(sizes) + 3, len(sizes))
+    assert written_messages(b"") == (0, 0)

@@ -291,3 +291,40 @@ def test_reading_pauses_and_resumes() -> None:
 
 def test_no_body_is_named_none() -> None:
     assert OriginBench().receive(EMPTY).heads[0].framing is BodyFraming.NONE
+
+
+SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+
+
+def test_what_follows_a_101_is_none_of_http() -> None:
+    """Whole and cut anywhere: the frames behind it wait until somebody takes the connection over."""
+    stream = INTERIM[: INTERIM.index(SIZED)] + SWITCHED + b"\x81\x05hello"
+    splits = [[stream[:position], stream[position:]] for position in range(1, len(stream))]
+    for parts in [[stream], *splits]:
+        bench = OriginBench(is_asked=False)
+        bench.origin.ask(bench, b"request", False, is_websocket=True)
+        bench.outbox.flush()
+        bench.receive(*parts)
+        assert [head.status for head in bench.heads] == [101] and bench.heads[0].headers[0] == (
+            b"Upgrade",
+            b"websocket",
+        )
+        assert not bench.failures and not bench.freed and bench.ends_count == 0
+        assert bench.origin._switched_input == b"\x81\x05hello"
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_websocket"),
+    [
+        (SWITCHED, False),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x05hello", True),
+        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x05hello", True),
+    ],
+)
+def test_switch_that_is_none_fails(answer: bytes, is_websocket: bool) -> None:
+    """Nobody asked for it, or it is not said what it leads to."""
+    bench = OriginBench(is_asked=False)
+    bench.origin.ask(bench, b"request", False, is_websocket=is_websocket)
+    bench.outbox.flush()
+    bench.receive(answer)
+    assert len(bench.failures) == 1 and not bench.heads and bench.transport.is_aborted

@@ -15,6 +15,7 @@ from gripproxy_worker.origin_line import Ask
 from gripproxy_worker.origin_pool import CONNECTS_MAX_COUNT, IDLE_MAX_S, OriginPool
 from tests.worker.bench import WorkerBench
 from tests.worker.conftest import MakeBench
+from tests.worker.socket_bench import SocketBench
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -391,6 +392,26 @@ def test_operator_bounds_the_requests_on_their_way(
     for origin in list(bench.origins):
         origin.send(OK)
     bench.until(lambda: all(wanter.ends_count == 1 for wanter in wanters))
+
+
+@pytest.mark.parametrize(("max_open_requests", "is_next_served"), [(1, False), (0, True)])
+def test_websocket_counts_only_where_the_operator_bounds_their_number(
+    make_bench: MakeBench, max_open_requests: int, is_next_served: bool
+) -> None:
+    """Else a thousand of them would leave no connection for requests."""
+    bench = make_bench(connections_max=1, max_open_requests=max_open_requests, workers=1)
+    sockets = SocketBench(bench)
+    client, _, _ = sockets.proxied()
+    bench.answer = OK
+    waiting = Wanter(bench)
+    if is_next_served:
+        bench.until(lambda: waiting.ends_count == 1)
+        return
+    for _ in range(5):
+        bench.turn()
+    assert len(bench.origins) == 1 and len(pool_of(bench)._line) == 1
+    client.close()
+    bench.until(lambda: waiting.ends_count == 1)
 
 
 def test_untrusted_target_gets_no_kept_connection_of_a_trusted_one(bench: WorkerBench) -> None:
