@@ -1,9 +1,17 @@
-"""The normaliser must hide chunk boundaries and nothing else, or the comparison would prove nothing."""
+"""The normaliser must hide the boundaries of chunks and frames and nothing else, or the comparison would prove nothing."""
 
 import jwt
 import pytest
 
-from tests.conformance.transcript import methods_in, readable, readable_request
+from tests.conformance.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT, closing, frame, readable_frames
+from tests.conformance.transcript import (
+    EVENTS_TYPE,
+    is_of_another_session,
+    methods_in,
+    readable,
+    readable_request,
+    with_short_ids,
+)
 from tests.integration.origin import OriginRequest
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -62,3 +70,40 @@ def test_forged_signature_is_refused() -> None:
     request = OriginRequest("GET", "/", "HTTP/1.1", [("Grip-Sig", "eyJhbGciOiJub25lIn0.e30.")])
     with pytest.raises(jwt.InvalidTokenError):
         readable_request(request)
+
+
+def test_frame_boundaries_are_hidden() -> None:
+    """A message in one frame reads as one in two; a control frame between them comes before it."""
+    whole = frame(TEXT, b"one two") + frame(PING, b"p")
+    cut = frame(TEXT, b"one ", is_final=False) + frame(PING, b"p") + frame(CONTINUATION, b"two")
+    assert readable_frames(whole) == b"<text one two>\n<ping p>\n"
+    assert readable_frames(cut) == b"<ping p>\n<text one two>\n"
+
+
+def test_what_is_odd_about_frames_shows() -> None:
+    """Messages without an end, wrong masks, reserved bits, frames out of place, and half a frame."""
+    assert readable_frames(frame(TEXT, b"one ", is_final=False)) == b"<text one ...>\n"
+    assert readable_frames(frame(BINARY, b"x", is_masked=True)) == b"<binary masked x>\n"
+    assert readable_frames(frame(BINARY, b"x"), is_from_client=True) == b"<binary unmasked x>\n"
+    assert readable_frames(frame(TEXT, b"x", bits=4)) == b"<text bits=4 x>\n"
+    assert readable_frames(frame(CONTINUATION, b"x")) == b"<continuation out of place x>\n"
+    assert readable_frames(frame(3, b"x")) == b"<opcode 3 out of place x>\n"
+    assert readable_frames(frame(TEXT, b"x" * 70_000)) == b"<text 70000 bytes: xxxxxxxxxx...xxxxxxxxxx>\n"
+    assert readable_frames(frame(CLOSE, closing(1000, b"bye")) + b"\x81\x05ab") == b"<close 1000 bye>\n\x81\x05ab"
+
+
+def test_ids_of_sessions_are_numbered() -> None:
+    """They are random, but which requests have the same one is not."""
+    one, two = "01234567-89ab-4cde-8f01-23456789abcd", "11234567-89ab-4cde-8f01-23456789abcd"
+    texts = [f"POST\nConnection-Id: {each}\n" for each in (one, two, one)]
+    assert with_short_ids(texts) == [f"POST\nConnection-Id: <id {number}>\n" for number in (1, 2, 1)]
+    assert with_short_ids(["Connection-Id: mine\n"]) == ["Connection-Id: mine\n"]
+
+
+def test_last_words_of_another_session_are_left_out() -> None:
+    """Those of a session that was opened in the same play are not."""
+    headers = [("Content-Type", EVENTS_TYPE), ("Connection-Id", "1")]
+    opening = OriginRequest("POST", "/", "HTTP/1.1", headers, b"OPEN\r\n")
+    ending = OriginRequest("POST", "/", "HTTP/1.1", headers, b"DISCONNECT\r\n")
+    assert is_of_another_session(ending, [ending])
+    assert not is_of_another_session(ending, [opening, ending])
