@@ -3,8 +3,11 @@
 from gripproxy.errors import ClientError, OriginError
 from gripproxy.protocol.http1 import Headers, RequestHead, breaks_lines, is_header_name
 from gripproxy.protocol.jsonp import JsonpRules, decode_jsonp
-from gripproxy.protocol.zhttp import decode_response_packet
+from gripproxy.protocol.websocket_frame import CLOSE, TEXT, Frame, encode_frame
+from gripproxy.protocol.websocket_reader import CONTROL_MAX_BYTES
+from gripproxy.protocol.zhttp import PacketType, ResponsePacket, decode_response_packet
 from gripproxy.protocol.zhttp_session import ResponseReader
+from gripproxy.protocol.zhttp_socket import SocketSession
 from gripproxy_worker.request_reader import ChunkedBody, read_head
 from tests.worker.origin_bench import OriginBench
 from tests.worker.test_request_reader import CHUNKED_HEAD, Reader
@@ -96,6 +99,28 @@ def zhttp_packet(data: bytes) -> None:
         check_headers(came.head.headers)
         assert not breaks_lines(came.head.reason)
         assert not (is_head and came.body)
+
+
+def zhttp_socket_packet(data: bytes) -> None:
+    """Whatever a packet is to a WebSocket, before its origin has accepted and after, frames can carry it."""
+    try:
+        packet = decode_response_packet(data)
+    except OriginError:
+        return
+    for accepts_count in range(3):
+        session = SocketSession(b"a", b"p", 0.0)
+        for seq in range(accepts_count):
+            session.receive(ResponsePacket([], PacketType.DATA if seq else PacketType.KEEP_ALIVE, b"wk"), seq, 0.0)
+        session.send([Frame(TEXT, b"x"), Frame(CLOSE, b"")], 0.0)
+        came = session.receive(packet, accepts_count, 1.0)
+        if came.head is not None:
+            check_headers(came.head.headers)
+            assert not breaks_lines(came.head.reason)
+        for frame in session.take_frames():
+            assert frame.opcode < CLOSE or len(frame.payload) <= CONTROL_MAX_BYTES
+            encode_frame(frame.opcode, frame.payload, frame.is_final)
+        for message in session.take_outgoing():
+            assert message.startswith(b"T")
 
 
 JSONP_RULES = (JsonpRules(), JsonpRules(is_extended=False, body_param=b"b", default_callback=b"cb"))

@@ -14,6 +14,7 @@ TARGETS: dict[str, Target] = {
         http_targets.chunked_body,
         http_targets.origin_response,
         http_targets.zhttp_packet,
+        http_targets.zhttp_socket_packet,
         http_targets.jsonp_request,
         publish_targets.publish_json,
         publish_targets.publish_frame,
