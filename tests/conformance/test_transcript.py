@@ -1,4 +1,4 @@
-"""The normaliser must hide the boundaries of chunks and frames and nothing else, or the comparison would prove nothing."""
+"""The normaliser must hide where chunks and frames are cut and nothing else, or the comparison would prove nothing."""
 
 import jwt
 import pytest
