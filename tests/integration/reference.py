@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from websockets.exceptions import WebSocketException
+
 from tests.installed import require
 
 ATTEMPTS_COUNT = 3
@@ -16,6 +18,6 @@ def try_reference(play: Callable[[Path], Seen], directory: Path) -> Seen:
     for attempt in range(ATTEMPTS_COUNT - 1):
         try:
             return play(directory / f"pushpin-{attempt}")
-        except AssertionError as error:
-            print(f"the reference failed: {error}")
+        except (AssertionError, OSError, WebSocketException) as error:
+            print(f"the reference failed: {error!r}")
     return play(directory / "pushpin")
