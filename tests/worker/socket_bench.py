@@ -16,6 +16,7 @@ from gripproxy.engine.events import (
 from gripproxy.protocol.http1 import NONE
 from gripproxy.protocol.route_target import Target
 from gripproxy.protocol.websocket_frame import CLOSE, Frame, encode_frame, encode_masked_frame
+from gripproxy.protocol.websocket_handshake import encode_accept
 from gripproxy.protocol.websocket_reader import FrameReader
 from gripproxy_worker.ws_input import WsKind
 from tests.worker.bench import Client, OriginSide, WorkerBench
@@ -24,6 +25,19 @@ from tests.worker.scripted_core import ScriptedCore, carry_out, script
 HANDSHAKE = b"GET /chat HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 CLIENT_EVENTS = (FramesCame, ReaderCaughtUp, ClientGone, OriginFramesCame, OriginSocketGone)
+
+
+def real_handshake(path: str) -> bytes:
+    """Give a handshake that the engine takes."""
+    key = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    return HANDSHAKE.replace(b"/chat", path.encode())[:-2] + b"Sec-WebSocket-Version: 13\r\n" + key + b"\r\n"
+
+
+def real_accept(origin: OriginSide) -> bytes:
+    """Give an origin's answer to the handshake that it got, and forget that."""
+    head, _, rest = bytes(origin.received).partition(b"\r\n\r\n")
+    origin.received[:] = rest
+    return encode_accept(b"Switching Protocols", [], head.partition(b"Sec-WebSocket-Key: ")[2].split(b"\r\n")[0], None)
 
 
 def masked(opcode: int, payload: bytes = b"", is_final: bool = True) -> bytes:

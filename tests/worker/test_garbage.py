@@ -7,9 +7,11 @@ import pytest
 
 from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpStreamFormat
 from gripproxy.protocol.publish_item import PublishItem
+from gripproxy.protocol.websocket_frame import BINARY, CLOSE, CONTINUATION, TEXT, encode_frame
 from gripproxy_worker import garbage
 from tests.worker.bench import Client, WorkerBench
 from tests.worker.conftest import MakeBench
+from tests.worker.socket_bench import frames_of, masked, real_accept, real_handshake
 
 GET = b"GET / HTTP/1.1\r\n\r\n"
 ROUTES = "* {origin}\n*,path_beg=/held test\n*,path_beg=/dead {dead}"
@@ -109,6 +111,44 @@ def bad_request(bench: WorkerBench, client: Client) -> None:
     bench.until(lambda: client.is_closed)
 
 
+def websocket_that_leaves(bench: WorkerBench, client: Client) -> None:
+    """In the middle of a frame, and of a message."""
+    _leave_in_the_middle(bench, client, masked(CONTINUATION, b"half")[:-2])
+
+
+def websocket_that_breaks_the_protocol(bench: WorkerBench, client: Client) -> None:
+    """An exception's traceback knows who has raised it."""
+    _leave_in_the_middle(bench, client, masked(BINARY, b"within a text"))
+
+
+def _leave_in_the_middle(bench: WorkerBench, client: Client, last: bytes) -> None:
+    bench.answer = None
+    count = len(bench.origins)
+    client.send(real_handshake("/socket"))
+    origin = bench.origin(count)
+    origin.send(real_accept(origin))
+    client.send(masked(TEXT, b"a", is_final=False) + last)
+    bench.until(lambda: frames_of(origin.received, is_client=False))
+    client.close()
+    bench.until(lambda: origin.is_closed)
+
+
+def websocket_whose_origin_leaves(bench: WorkerBench, client: Client) -> None:
+    bench.answer = None
+    count = len(bench.origins)
+    client.send(real_handshake("/socket"))
+    origin = bench.origin(count)
+    origin.send(real_accept(origin) + encode_frame(TEXT, b"bye"))
+    origin.transport.close()
+    bench.until(lambda: client.is_closed)
+
+
+def websocket_that_is_closed(bench: WorkerBench, client: Client) -> None:
+    client.send(real_handshake("/held/ws") + masked(TEXT, b"echo") + masked(CLOSE))
+    bench.until(lambda: client.is_closed)
+    assert b"echo" in client.received
+
+
 @pytest.mark.parametrize(
     "conversation",
     [
@@ -122,6 +162,10 @@ def bad_request(bench: WorkerBench, client: Client) -> None:
         broken_origin,
         client_that_leaves_its_request,
         bad_request,
+        websocket_that_leaves,
+        websocket_that_breaks_the_protocol,
+        websocket_whose_origin_leaves,
+        websocket_that_is_closed,
     ],
     ids=lambda conversation: conversation.__name__,
 )

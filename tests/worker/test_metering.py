@@ -1,6 +1,5 @@
 """Bytes by route, as reports have them."""
 
-import re
 from collections.abc import Iterator
 
 import pytest
@@ -11,11 +10,10 @@ from gripproxy.engine.traffic import RouteTraffic
 from gripproxy.protocol.publish_format import Action
 from gripproxy.protocol.telemetry import Traffic
 from gripproxy.protocol.websocket_frame import BINARY, CLOSE, CONTINUATION, PING, TEXT, encode_frame
-from gripproxy.protocol.websocket_handshake import encode_accept
 from gripproxy_worker.metering import Meter, chunks_size, head_size, written_messages
 from tests.worker.bench import WorkerBench
 from tests.worker.held_clients import held, response_item, stream_item
-from tests.worker.socket_bench import masked
+from tests.worker.socket_bench import masked, real_accept, real_handshake
 
 
 def test_size_of_a_head_is_that_of_its_words() -> None:
@@ -143,13 +141,9 @@ def test_next_part_counts_as_the_first_does(bench: WorkerBench) -> None:
 
 def test_messages_of_websockets_count_on_both_sides(bench: WorkerBench) -> None:
     """Without the framing; pings are none."""
-    client = bench.client(
-        b"GET /x HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
+    client = bench.client(real_handshake("/x"))
     origin = bench.origin()
-    key = re.findall(rb"Sec-WebSocket-Key: (.*)\r\n", origin.received)[0]
-    origin.send(encode_accept(b"Switching Protocols", [], key, None) + encode_frame(TEXT, b"down"))
+    origin.send(real_accept(origin) + encode_frame(TEXT, b"down"))
     client.send(masked(TEXT, b"up", is_final=False) + masked(PING, b"?") + masked(CONTINUATION, b" and up"))
     bench.until(lambda: client.received.endswith(b"down"))
     values = values_of(bench)

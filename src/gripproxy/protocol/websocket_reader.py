@@ -164,7 +164,7 @@ class FrameReader:
         try:
             self._feed(data, frames)
         except WebSocketError as error:
-            self.error = error
+            self.error = WebSocketError(str(error), error.code)  # without a traceback, which knows us: a cycle
             self._rest, self._payload = b"", bytearray()
         return frames
 
