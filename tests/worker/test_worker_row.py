@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gripproxy.engine import hold_table
+from gripproxy.engine import http_delivery
 from gripproxy.scoreboard import Field, Histogram, read_histogram
 from tests.worker.bench import WorkerBench
 from tests.worker.held_clients import LONG_POLL, STREAM, held, response_item, stream_item
@@ -56,7 +56,7 @@ def test_responses_count_by_their_status(bench: WorkerBench) -> None:
 
 def test_times_of_items_are_noted_when_all_have_them(bench: WorkerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that takes several turns counts at its end, and once."""
-    monkeypatch.setattr(hold_table, "STREAMS_MAX_COUNT", 1)
+    monkeypatch.setattr(http_delivery, "STREAMS_MAX_COUNT", 1)
     counts = bench.driver.counts
 
     def times(histogram: Histogram) -> int:
