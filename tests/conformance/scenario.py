@@ -220,6 +220,9 @@ class Difference:
     ours: str
 
 
+Differences = Difference | Sequence[Difference] | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """One conversation among client, proxy, origin and publisher."""
@@ -230,7 +233,7 @@ class Scenario:
     config: str = "plain"  # a key of configurations.CONFIGURATIONS
     warm: Sequence[str] = ()  # channels held since the server's start: nobody is the first on them
     origin: Mapping[str, Answer] = field(default_factory=dict)
-    difference: Difference | Sequence[Difference] | None = None
+    difference: Differences = None
     is_framing_free: bool = False  # sized or chunked, both are right: the reference decides by timing
     is_repeat_free: bool = False  # the reference may ask the origin again while it holds
     is_accept_ours: bool = False  # the proxy makes the request's Accept itself, so both send it

@@ -3,6 +3,7 @@
 from tests.conformance.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, closing, frame
 from tests.conformance.scenario import (
     Difference,
+    Differences,
     End,
     HalfClose,
     Leave,
@@ -28,7 +29,7 @@ TOLD_ORIGIN = Difference(
 RAW = ("X-Raw: 1",)  # headers of an origin that answers without the extension
 
 
-def raw(name: str, why: str, *steps: Step, difference: Difference | None = None, **more: object) -> Scenario:
+def raw(name: str, why: str, *steps: Step, difference: Differences = None, **more: object) -> Scenario:
     """Make the scenario of an origin that does not do GRIP: everything is relayed as it is."""
     return socket(name, why, *steps, headers=RAW, difference=difference, **more)  # type: ignore[arg-type]
 

@@ -1,10 +1,8 @@
 """Scenarios of WebSocket handshakes: what the origin is asked, what the client is answered, and who is refused."""
 
-from collections.abc import Sequence
-
 from tests.conformance.features import FEATURES
 from tests.conformance.frames import BINARY, CLIENT_KEY, PING, TEXT
-from tests.conformance.scenario import Difference, End, Receive, Scenario, Send, Subscribed, get
+from tests.conformance.scenario import Difference, Differences, End, Receive, Scenario, Send, Subscribed, get
 from tests.conformance.sockets import accept, hang_up, published, say, socket, upgrade
 from tests.integration.origin import CLOSE, Answer, answer
 
@@ -35,9 +33,7 @@ def shaken(name: str, why: str, request: bytes, *, end: bool = False, host: str 
     )
 
 
-def turned_down(
-    name: str, why: str, answers: Answer, difference: Difference | Sequence[Difference] | None = None
-) -> Scenario:
+def turned_down(name: str, why: str, answers: Answer, difference: Differences = None) -> Scenario:
     """Make the scenario of a handshake that the origin does not accept."""
     return Scenario(
         name=f"rejected-{name}",

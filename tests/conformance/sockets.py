@@ -15,6 +15,7 @@ from tests.conformance.frames import (
 )
 from tests.conformance.scenario import (
     Difference,
+    Differences,
     OriginReceive,
     OriginSend,
     Publish,
@@ -106,7 +107,7 @@ def socket(
     first: Sequence[Message] = (),
     host: str = WS_HOST,
     asks: Sequence[str] = (),
-    difference: Difference | Sequence[Difference] | None = None,
+    difference: Differences = None,
     **more: object,
 ) -> Scenario:
     """Make the scenario of a client whose handshake a WebSocket origin accepts; `first` follows at once."""
@@ -130,7 +131,7 @@ def session(
     then: Sequence[Answer] = (),
     host: str = WOH_HOST,
     asks: Sequence[str] = (),
-    difference: Difference | Sequence[Difference] | None = None,
+    difference: Differences = None,
 ) -> Scenario:
     """Make the scenario of a session over HTTP: `first` accepts it, `then` are the further answers."""
     answers = [opened() if first is None else first, *then]
