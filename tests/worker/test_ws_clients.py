@@ -29,8 +29,9 @@ from gripproxy.engine.events import (
     RequestArrived,
 )
 from gripproxy.protocol.http1 import NONE
+from gripproxy.protocol.permessage_deflate import deflate
 from gripproxy.protocol.route_target import Target
-from gripproxy.protocol.websocket_frame import BINARY, CLOSE, PING, TEXT, Frame, encode_frame
+from gripproxy.protocol.websocket_frame import BINARY, CLOSE, PING, TEXT, Frame, encode_frame, encode_masked_frame
 from gripproxy.scoreboard import Field
 from gripproxy_worker import ws_clients
 from gripproxy_worker.idle_conn import ClosingConn
@@ -300,6 +301,26 @@ def test_flood_of_pings_leaves_others_their_turn(sockets: SocketBench, clients_c
     bench.until(lambda: sum(counts) == 20_000 * clients_count)
     # The clients' sockets and those whose turn it is have their share each.
     assert max(counts) <= 2 * (TURN_MAX_COUNT + SLICE_BYTES // 6 + 1)
+
+
+def test_flood_of_compressed_messages_leaves_others_their_turn(sockets: SocketBench) -> None:
+    """A read of 64 KB can become 64 MB, and a second of work: a turn of the loop has one such message or two."""
+    bench = sockets.bench
+    size, sent_count = 1_000_000, 60
+    bomb = encode_masked_frame(BINARY, deflate(b"\0" * size), True, b"key.", is_compressed=True)
+    for _ in range(3):
+        sockets.open(is_deflating=True)[0].send(bomb * sent_count)
+    counts: list[int] = []
+
+    def on_loop_turned() -> None:
+        counts.append(len(sockets.frames()))
+        sockets.core.events.clear()
+        if sum(counts) < 3 * sent_count:
+            bench.loop.call_soon(on_loop_turned)
+
+    on_loop_turned()
+    bench.until(lambda: sum(counts) == 3 * sent_count)
+    assert max(counts[1:]) <= 4  # while they were opened, several turns went by
 
 
 def test_what_comes_while_a_client_waits_for_its_turn_is_read(sockets: SocketBench) -> None:

@@ -142,6 +142,19 @@ def test_flood_takes_turns() -> None:
     assert owner.transport.is_fed
 
 
+def test_flood_of_compressed_messages_takes_turns() -> None:
+    """A read of 64 KB can become 64 MB."""
+    owner = Owner(DEFLATING_ORIGINS)
+    message = encode_frame(BINARY, deflate(b"\0" * 1_000_000), is_compressed=True)
+    owner.origin.data_received(message * 20)
+    counts = [len(owner.frames)]
+    while owner.turns:
+        owner.turn()
+        counts.append(len(owner.frames))
+    assert counts[-1] == 20 and counts[0] <= 2
+    assert owner.transport.is_fed
+
+
 def test_slow_client_stops_it_between_two_slices() -> None:
     """What was read already waits; the rest stays with the kernel."""
     owner = Owner()

@@ -28,7 +28,7 @@ from gripproxy.scoreboard import Field
 from gripproxy_worker.client_sockets import BROKEN, GONE
 from gripproxy_worker.idle_conn import ClosingConn
 from gripproxy_worker.outbox import Outbox
-from gripproxy_worker.ws_input import SLICE_BYTES, WsInput, WsKind
+from gripproxy_worker.ws_input import WsInput, WsKind, frame_size
 from gripproxy_worker.ws_origin import OriginSocket, WsOrigin
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 BACKLOG_PAUSE_BYTES = 65_536  # unread by the client: past this its origin is not read
 TURN_MAX_COUNT = 1000  # frames of all clients in one turn of the loop, some 5 ms
 KEPT_MAX_BYTES = 67_108_864  # of frames of all clients that are not whole: 1,024 of the largest that are kept at all
-FRAME_BYTES = 512  # of what is read count as much as a frame
+FRAME_BYTES = 512  # of what is read, or inflated, count as much as a frame
 
 
 class WsClient:
@@ -142,10 +142,10 @@ class WsClients:
             return
         has_more = self._sockets.has_more
         self._left_count -= len(data) // FRAME_BYTES
-        if client is None and not has_more and len(data) <= SLICE_BYTES:
+        if client is None and not has_more and (len(data) <= kind.slice_bytes or frame_size(data, 0) == len(data)):
             frames, end = read_whole(data, True, kind.inflater, kind.message_max_bytes)
             if end == len(data):
-                self._hand_over(FramesCame(fd, frames))
+                self._hand_over(FramesCame(fd, frames), kind)
                 return
         client = client or self._client(fd)
         client.has_more = has_more
@@ -160,7 +160,7 @@ class WsClients:
             frames, error = source.step(kind)
             if frames or error is not None:
                 self._forget_kept(fd)
-                self._hand_over(FramesCame(fd, frames, error))
+                self._hand_over(FramesCame(fd, frames, error), kind)
                 if self._clients.get(fd) is not client:
                     return
         if client.is_wanted and ((source is not None and source.is_waiting) or client.has_more or client.is_ended):
@@ -183,8 +183,10 @@ class WsClients:
         if fd in self._kept:
             self._kept_bytes -= self._kept.pop(fd)
 
-    def _hand_over(self, event: FramesCame) -> None:
+    def _hand_over(self, event: FramesCame, kind: WsKind) -> None:
         self._left_count -= len(event.frames)
+        if kind.inflater is not None:
+            self._left_count -= sum([len(frame.payload) for frame in event.frames]) // FRAME_BYTES
         if self._driver.meter is not None:
             self._driver.meter.frames_came(event.conn_id, event.frames)
         self._driver.dispatch(None, event)

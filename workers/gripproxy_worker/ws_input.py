@@ -5,8 +5,9 @@ from gripproxy.protocol.permessage_deflate import INFLATED_MAX_BYTES, ORIGIN_INF
 from gripproxy.protocol.websocket_frame import CLOSE, Frame
 from gripproxy.protocol.websocket_reader import FrameReader, read_whole
 
-# Decoded at once: 682 empty pings, 2 ms; deflated, it can become 4 MB.
+# Decoded at once, or a frame if that is larger: 682 empty pings, 2 ms.
 SLICE_BYTES = 4096
+DEFLATED_SLICE_BYTES = 256  # can become 256 KB, and a frame as much as a message may have
 
 
 class WsKind:
@@ -15,11 +16,12 @@ class WsKind:
     `message_max_bytes` is of a message, inflated; 0 is no limit, but what is inflated always has one.
     """
 
-    __slots__ = ("_inflated_max_bytes", "inflater", "is_client", "message_max_bytes")
+    __slots__ = ("_inflated_max_bytes", "inflater", "is_client", "message_max_bytes", "slice_bytes")
 
     def __init__(self, is_client: bool, is_deflating: bool, message_max_bytes: int = 0) -> None:
         self.is_client = is_client
         self.message_max_bytes = message_max_bytes
+        self.slice_bytes = DEFLATED_SLICE_BYTES if is_deflating else SLICE_BYTES
         usual_max_bytes = INFLATED_MAX_BYTES if is_client else ORIGIN_INFLATED_MAX_BYTES
         self._inflated_max_bytes = message_max_bytes or usual_max_bytes
         self.inflater = Inflater(self._inflated_max_bytes) if is_deflating else None
@@ -76,7 +78,7 @@ class WsInput:
 
     def step(self, kind: WsKind) -> tuple[list[Frame], WebSocketError | None]:
         """Decode a slice."""
-        part = self._next_slice(kind)
+        part = self._next_slice(kind.slice_bytes)
         frames: list[Frame] = []
         reader = self._reader
         if reader is None:
@@ -92,10 +94,9 @@ class WsInput:
             self._reader = None
         return frames, reader.error
 
-    def _next_slice(self, kind: WsKind) -> bytes:
+    def _next_slice(self, size: int) -> bytes:
         data, begin = self._data, self._begin
-        size = SLICE_BYTES
-        if len(data) - begin > SLICE_BYTES and kind.inflater is None:
+        if len(data) - begin > size:
             if self._reader is not None and self._reader.missing_bytes:
                 size = max(size, self._reader.missing_bytes)
             elif not self.kept_bytes:  # a frame begins here
