@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from gripproxy.errors import OriginError
 from gripproxy.protocol.websocket_events import WsEvent, decode_events, encode_events, frame_of
 from gripproxy.protocol.websocket_frame import BINARY, CLOSE, PING, PONG, TEXT, Frame
+from gripproxy.protocol.websocket_reader import read_whole
 
 FRAMES = st.builds(Frame, st.sampled_from([TEXT, BINARY, PING, PONG, CLOSE]), st.binary(max_size=125))
 
@@ -25,6 +26,12 @@ FRAMES = st.builds(Frame, st.sampled_from([TEXT, BINARY, PING, PONG, CLOSE]), st
 def test_frames_become_events(frames: list[Frame], body: bytes) -> None:
     """An empty message is a message and has a length; an empty control frame has none."""
     assert encode_events(frames) == body
+
+
+def test_empty_messages_as_readers_give_them_have_a_length() -> None:
+    """Their opcodes are plain numbers."""
+    frames, _ = read_whole(b"\x81\x80mask\x82\x80mask\x8a\x80mask", is_client=True)
+    assert encode_events(frames) == b"TEXT 0\r\n\r\nBINARY 0\r\n\r\nPONG\r\n"
 
 
 @given(st.lists(FRAMES))

@@ -36,7 +36,7 @@ def encode_events(frames: Iterable[Frame]) -> bytes:
     parts = []
     for frame in frames:
         opcode, content = frame.opcode, frame.payload
-        if content or opcode is TEXT or opcode is BINARY:
+        if content or opcode in (TEXT, BINARY):
             parts.append(b"%s %x\r\n%s\r\n" % (_KINDS[opcode], len(content), content))
         else:
             parts.append(b"%s\r\n" % _KINDS[opcode])
