@@ -166,12 +166,12 @@ def test_request_without_an_origin_is_refused(scene: Scene) -> None:
     """And one to sockets that are not there, or are for the other kind of requests."""
     spec = f"ipc://{scene.bench.directory}/other"
     scene.one.send(OPEN, spec, False, b"a", b"T")
-    assert scene.one.receive() == [[REFUSED, b"a", f"the sockets of {spec} are not open"]]
+    assert scene.one.receive() == [[REFUSED, b"a", f"the sockets of {spec} are not open", True]]
     scene.one.send(OPEN, scene.spec, True, b"a", b"T")
-    assert scene.one.receive() == [[REFUSED, b"a", f"the sockets of {scene.spec} are not open"]]
+    assert scene.one.receive() == [[REFUSED, b"a", f"the sockets of {scene.spec} are not open", True]]
     scene.one.send(DECLARE, [(scene.spec, False, None), (spec, False, None)])
     scene.one.send(OPEN, spec, False, b"a", b"T")
-    assert scene.one.receive() == [[REFUSED, b"a", NO_ORIGIN]]
+    assert scene.one.receive() == [[REFUSED, b"a", NO_ORIGIN, True]]
     assert scene.row[Field.ZHTTP_REFUSED] == 3
     assert scene.gateway.requests == {}
 
@@ -248,7 +248,7 @@ def test_worker_that_does_not_read_loses_its_requests(scene: Scene, monkeypatch:
     messages: list[list[Any]] = []
     while not messages or messages[-1][0] == PACKET:
         messages += scene.one.receive()
-    assert messages[-1] == [REFUSED, b"a", "this worker is too far behind"]
+    assert messages[-1] == [REFUSED, b"a", "this worker is too far behind", False]
 
 
 def test_sockets_stay_as_long_as_they_are_used(scene: Scene) -> None:

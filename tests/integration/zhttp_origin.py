@@ -76,10 +76,11 @@ def answer_to(path: str, body: bytes) -> Answer:
 
 
 class ZmqThread:
-    """A thread with sockets of its own, which `serve` opens."""
+    """A thread with sockets of its own, which `serve` opens. `answer_to` says what a request gets, if all goes well."""
 
     def __init__(self, spec: str) -> None:
         self.spec = spec
+        self.answer_to: Callable[[str, bytes], Answer] = answer_to
         self.requests: list[Packet] = []  # first packets
         self.packets: list[Packet] = []  # all later ones
         self.is_stopping = False
@@ -127,7 +128,7 @@ class ReqOrigin(ZmqThread):
             return argument.encode()
         if name == "error":
             return encode({b"id": packet[b"id"], b"type": b"error", b"condition": argument.encode()})
-        answer = answer_to(path, packet.get(b"body", b""))
+        answer = self.answer_to(path, packet.get(b"body", b""))
         answered = {b"id": packet[b"id"], b"code": answer.code, b"reason": answer.reason, b"headers": answer.headers}
         if name == "more":
             answered[b"more"] = True
@@ -273,7 +274,7 @@ class StreamOrigin(ZmqThread):
             self.send(session, kind)
         if name in ("mute", "error", "cancel"):
             return False
-        session.answer = answer = answer_to(session.path, session.body)
+        session.answer = answer = self.answer_to(session.path, session.body)
         head: Packet = {b"code": answer.code, b"reason": answer.reason, b"headers": answer.headers}
         if len(answer.body) <= PIECE_MAX_BYTES and name not in ("bad-seq", "no-seq", "die"):
             session.credits -= len(answer.body)

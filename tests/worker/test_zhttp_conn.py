@@ -6,15 +6,19 @@ from typing import Any
 import pytest
 
 from gripproxy.bus.zhttp_wire import CLOSE
+from gripproxy.engine.events import ClockTicked
 from gripproxy.protocol.http1 import encode_chunk
 from gripproxy.protocol.publish_format import HttpStreamFormat
 from gripproxy.protocol.publish_item import PublishItem
+from gripproxy.protocol.websocket_frame import TEXT, encode_frame
 from gripproxy.protocol.zhttp import CREDITS_BYTES, REQ_BODY_MAX_BYTES
 from gripproxy_worker.client_conn import PREFETCH_BYTES
 from gripproxy_worker.client_sockets import READ_MAX_BYTES
 from gripproxy_worker.zhttp_conn import StreamConn
 from gripproxy_worker.zhttp_socket import UNSENT_MAX_BYTES
-from tests.worker.zhttp_hub import zhttp_bench
+from tests.worker.bench import Client, WorkerBench
+from tests.worker.test_zhttp_socket import HANDSHAKE, masked
+from tests.worker.zhttp_hub import Hub, zhttp_bench
 
 STREAM = "* zhttp/ipc:///x"
 REQ = "* zhttpreq/ipc:///x"
@@ -316,3 +320,56 @@ def test_instruct_holds_the_client(routes: str) -> None:
         assert hub.closed(name) is False
         bench.publish(PublishItem("c", http_stream=HttpStreamFormat(content=b"item\n")))
         bench.until(lambda: client.received.endswith(b"item\n\r\n"))
+
+
+def open_over_http(bench: WorkerBench, hub: Hub) -> Client:
+    """Give a WebSocket client that its origin has accepted, and nothing is under way."""
+    client = bench.client(HANDSHAKE)
+    opened = hub.opened()
+    assert (opened[b"method"], opened[b"uri"], opened[b"body"]) == (b"POST", b"http://h/a?b", b"OPEN\r\n")
+    answer_events(hub, opened[b"id"], b"OPEN\r\n")
+    bench.until(lambda: client.received.endswith(b"\r\n\r\n"))
+    client.received.clear()
+    return client
+
+
+def answer_events(hub: Hub, name: bytes, events: bytes) -> None:
+    hub.origin_says(name, **OK, headers=[[b"Content-Type", b"application/websocket-events"]], body=events)
+    assert hub.closed(name) is False
+
+
+@pytest.mark.parametrize("routes", [STREAM, REQ])
+def test_websocket_over_http_waits_for_an_origin(routes: str) -> None:
+    """What no origin had is sent again: its client must not be lost because an origin, or the hub, is restarted."""
+    with zhttp_bench(f"{routes},over_http") as (bench, hub):
+        client = open_over_http(bench, hub)
+        client.send(masked(TEXT, b"hello"))
+        asked = hub.opened()
+        assert asked[b"body"] == b"TEXT 5\r\nhello\r\n"
+        hub.refuse(asked[b"id"], "no origin")
+        clock = bench.driver.clock
+        bench.driver.clock = lambda: clock() + 3.0
+
+        def is_asked_again() -> bool:
+            bench.driver.dispatch(None, ClockTicked())
+            return bool(hub.messages)
+
+        bench.until(is_asked_again)
+        again = hub.opened()
+        assert again[b"body"] == asked[b"body"] and again[b"id"] != asked[b"id"]
+        answer_events(hub, again[b"id"], b"TEXT 2\r\nhi\r\n")
+        bench.until(lambda: client.received == encode_frame(TEXT, b"hi"))
+        client.close()
+        farewell = hub.opened()
+        assert farewell[b"body"] == b"DISCONNECT\r\n"
+        answer_events(hub, farewell[b"id"], b"")
+
+
+def test_websocket_over_http_ends_with_a_request_that_may_have_been_read() -> None:
+    """A message must not come twice."""
+    with zhttp_bench(f"{STREAM},over_http") as (bench, hub):
+        client = open_over_http(bench, hub)
+        client.send(masked(TEXT, b"hello"))
+        hub.refuse(hub.opened()[b"id"], "the origin's queue is full", is_untaken=False)
+        bench.until(lambda: client.is_closed)
+        assert not client.received

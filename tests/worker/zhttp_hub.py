@@ -91,8 +91,8 @@ class Hub:
         self._seqs[name] = seq + 1
         self.sides[-1].say(PACKET, encode_packet({"from": b"wk", "id": name, "seq": seq, **values}))
 
-    def refuse(self, name: bytes, reason: str) -> None:
-        self.sides[-1].say(REFUSED, name, reason)
+    def refuse(self, name: bytes, reason: str, is_untaken: bool = True) -> None:
+        self.sides[-1].say(REFUSED, name, reason, is_untaken)
 
 
 @contextmanager

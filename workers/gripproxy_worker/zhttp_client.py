@@ -175,7 +175,7 @@ class ZhttpClient:
         elif kind == REFUSED:
             conn = self._conns.pop(values[0], None)
             if conn is not None:
-                conn.on_failed(values[1])
+                conn.on_failed(values[1], is_untaken=values[2])
         elif kind == HELLO:
             self._on_hello(values[0])
 

@@ -43,16 +43,19 @@ class ZhttpConn:
     are of our own making.
     """
 
-    __slots__ = ("_client", "_left_bytes", "asker", "failure", "has_answered", "is_paused", "name", "target")
+    __slots__ = (
+        *("_client", "_left_bytes", "asker", "failure", "has_answered", "is_paused", "is_untaken", "name"),
+        *("target",),
+    )
 
     is_reused = False
-    is_untaken = False
 
     def __init__(self, client: "ZhttpClient", target: Target, name: bytes) -> None:
         self.asker: Asker | None = None
         self.failure = OriginFailure.BROKEN  # how it failed, once it has
         self.has_answered = False
         self.is_paused = False
+        self.is_untaken = False  # no origin can have read it
         self.name = name
         self.target = target
         self._client = client
@@ -110,8 +113,9 @@ class ZhttpConn:
         """Take a packet that is for this request."""
         raise NotImplementedError
 
-    def on_failed(self, detail: str) -> None:
+    def on_failed(self, detail: str, is_untaken: bool = False) -> None:
         """The request cannot go on."""
+        self.is_untaken = is_untaken
         self._take(failed(BROKEN, detail))
 
     def on_time(self, now: float) -> RequestId | None:

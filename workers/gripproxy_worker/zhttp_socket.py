@@ -130,7 +130,7 @@ class ZhttpSocket:
         if self.is_writable and not was_writable and self._conn_id is not None:
             self._owner.on_origin_writable(self._conn_id)
 
-    def on_failed(self, detail: str) -> None:
+    def on_failed(self, detail: str, is_untaken: bool = False) -> None:
         """It cannot go on."""
         conn_id, self._conn_id = self._conn_id, None
         self._end()

@@ -119,11 +119,11 @@ class ZhttpGateway:
     def _open(self, link: "_Link", spec: str, is_zhttpreq: bool, name: bytes, packet: bytes) -> None:
         sockets = self.sockets.get(spec)
         if sockets is None or sockets.use.is_zhttpreq is not is_zhttpreq:
-            self._refuse(link, name, f"the sockets of {spec} are not open")
+            self._refuse(link, name, f"the sockets of {spec} are not open", is_untaken=True)
             return
         reason = sockets.open_request(name, packet)
         if reason is not None:
-            self._refuse(link, name, reason)
+            self._refuse(link, name, reason, is_untaken=True)
             return
         self.requests[name] = _Request(name, link, sockets)
         sockets.requests_count += 1
@@ -145,12 +145,12 @@ class ZhttpGateway:
 
     def _fail(self, request: _Request, reason: str) -> None:
         if request.link is not None:
-            self._refuse(request.link, request.name, reason)
+            self._refuse(request.link, request.name, reason, is_untaken=False)
         self._end(request, is_cancel=True)
 
-    def _refuse(self, link: "_Link", name: bytes, reason: str) -> None:
+    def _refuse(self, link: "_Link", name: bytes, reason: str, is_untaken: bool) -> None:
         self._row[Field.ZHTTP_REFUSED] += 1
-        link.send(encode_message(REFUSED, name, reason))
+        link.send(encode_message(REFUSED, name, reason, is_untaken))
 
     def _end(self, request: _Request, is_cancel: bool) -> None:
         """Forget a request, now, or if its origin must be told and is not known yet, when that answers."""

@@ -22,7 +22,7 @@ CLOSE = 3  # the worker has done with a request: id, whether the origin must be 
 # From the hub.
 HELLO = 4  # the instance id that packets are from; the first message
 PACKET = 5  # from an origin: a packet for at least one request of this worker
-REFUSED = 6  # the request cannot go on: id, reason
+REFUSED = 6  # the request cannot go on: id, reason, whether no origin can have it
 
 
 @dataclass(frozen=True, slots=True)
