@@ -4,7 +4,8 @@ import pytest
 
 from gripproxy.engine.effects import DropLink, Effect, OpenSocket, Respond, Write
 from gripproxy.engine.events import OriginFailure
-from tests.engine.events_conversation import GRIP, EventsConversation, body_of, lines_of
+from gripproxy.protocol.events_answer import META_MAX_BYTES
+from tests.engine.events_conversation import EVENTS, GRIP, EventsConversation, body_of, lines_of
 
 FAILED = b"Error while proxying to origin.\n"
 
@@ -71,6 +72,14 @@ def test_answers_that_are_no_acceptance_fail(body: bytes) -> None:
     talk = EventsConversation()
     talk.begins()
     assert response(talk.answers(body)).endswith(FAILED)
+    assert talk.is_quiet
+
+
+def test_an_acceptance_with_too_much_meta_fails() -> None:
+    talk = EventsConversation()
+    talk.begins()
+    too_much = [(b"Set-Meta-Much", b"x" * META_MAX_BYTES)]
+    assert response(talk.answers(b"OPEN\r\n", *EVENTS, *too_much)).endswith(FAILED)
     assert talk.is_quiet
 
 

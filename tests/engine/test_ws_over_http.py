@@ -5,6 +5,7 @@ import pytest
 from gripproxy.engine.effects import DropLink, EndSocket, Log, Write
 from gripproxy.engine.events import OriginFailure
 from gripproxy.engine.ws_over_http import RETRIES_MAX_COUNT
+from gripproxy.protocol.events_answer import META_MAX_BYTES
 from gripproxy.protocol.websocket_events import encode_events
 from gripproxy.protocol.websocket_frame import BINARY, CONTINUATION, PING, PONG, TEXT, Frame
 from tests.engine.events_conversation import (
@@ -329,6 +330,7 @@ def test_a_published_close_closes_towards_the_origin() -> None:
             (200, EVENTS, b"x"),
         ),
         (200, [*EVENTS, (b"Content-Bytes-Accepted", b"2")], b""),
+        (200, [*EVENTS, (b"Set-Meta-Much", b"x" * META_MAX_BYTES)], b""),
     ],
 )
 def test_answers_that_make_no_sense_end_the_session(

@@ -2,7 +2,9 @@
 
 import pytest
 
+from gripproxy.errors import OriginError
 from gripproxy.protocol.events_answer import (
+    META_MAX_BYTES,
     EventsAnswer,
     Meta,
     client_headers,
@@ -74,6 +76,14 @@ def test_meta_is_replaced_and_deleted_whatever_the_case() -> None:
     assert with_changes(meta, ((b"uSER", b"3"),)) == ((b"Room", b"2"), (b"uSER", b"3"))
     assert with_changes(meta, ((b"user", b""), (b"none", b""))) == ((b"Room", b"2"),)
     assert with_changes((), ((b"a", b"1"), (b"A", b"2"))) == ((b"A", b"2"),)
+
+
+def test_meta_has_a_bound() -> None:
+    """It would grow with each answer, and with it each request."""
+    meta = with_changes((), ((b"a", b"x" * (META_MAX_BYTES - 2)),))
+    assert with_changes(meta, ((b"b", b""), (b"c", b""))) == meta
+    with pytest.raises(OriginError, match="exceeds 65536 bytes"):
+        with_changes(meta, ((b"b", b"1"),))
 
 
 def test_the_client_sees_what_is_not_about_the_session() -> None:

@@ -125,12 +125,12 @@ class EventsOpenings:
 
     def _take_answer(self, opening: Opening, answer: Gathered, now: float) -> list[Effect]:
         origin = opening.origin
+        says = decode_answer(answer.head.headers)
         try:
             events = decode_events(answer.body)
+            origin.meta = with_changes(origin.meta, says.changes)
         except OriginError as error:
             return self._fail(opening, str(error), now)
-        says = decode_answer(answer.head.headers)
-        origin.meta = with_changes(origin.meta, says.changes)
         if says.interval_s is not None:
             origin.interval_s = says.interval_s
         if not events and origin.interval_s:

@@ -23,6 +23,8 @@ from gripproxy.settings import Settings
 
 FILTERS_MAX_COUNT = 5  # of one channel, same as Pushpin
 INTERNAL_ERROR = 1011  # RFC 6455 section 7.4.1
+META_MAX_COUNT = 100  # of one client, and the characters of all names and values
+META_MAX_SIZE = 65_536
 
 
 class ControlsOwner(Protocol):
@@ -45,6 +47,7 @@ class WsControls:
         self._timers = timers
         self._owner = owner
         self._channels_max_count = settings.connection_subscription_max
+        self._excess_said_at = float("-inf")
 
     def handle(self, session: WsSession, text: bytes, now: float) -> list[Effect]:
         """Obey the message that stands behind ``c:``. One that makes no sense is ignored, but for a line in the log.
@@ -62,8 +65,7 @@ class WsControls:
     def _subscribe(self, session: WsSession, message: Subscribe, now: float) -> list[Effect]:
         channel = session.shape.route.prefix + message.channel
         if len(session.channels) >= self._channels_max_count:
-            text = f"{session.url}: too many subscriptions, ignoring channel {channel!r}"
-            return [Log(LOG_INFO, text, about=session.conn_id)]
+            return self._ignore(session, f"too many subscriptions, ignoring channel {channel!r}", now)
         if len(message.filters) > FILTERS_MAX_COUNT:
             text = f"too many filters for channel '{message.channel}'" if session.shape.is_debug else ""
             return self._owner.close(session, INTERNAL_ERROR, text.encode(), now)
@@ -76,12 +78,22 @@ class WsControls:
         return self._holds.unsubscribe_socket(session, channel)
 
     def _set_meta(self, session: WsSession, message: SetMeta, now: float) -> list[Effect]:
-        meta = session.rare().meta
-        if message.value is None:
-            meta.pop(message.name, None)
-        else:
-            meta[message.name] = message.value
+        meta, name, value = session.rare().meta, message.name, message.value
+        meta.pop(name, None)
+        if value is None:
+            return []
+        size = sum([len(name) + len(value) for name, value in meta.items()]) + len(name) + len(value)
+        if len(meta) >= META_MAX_COUNT or size > META_MAX_SIZE:
+            return self._ignore(session, f"too much meta, forgetting {name[:100]!r}", now)
+        meta[name] = value
         return []
+
+    def _ignore(self, session: WsSession, text: str, now: float) -> list[Effect]:
+        """Say once a second what is ignored: an origin may do it all the time."""
+        if now - self._excess_said_at < 1.0:
+            return []
+        self._excess_said_at = now
+        return [Log(LOG_INFO, f"{session.url}: {text}", about=session.conn_id)]
 
     def _set_keep_alive(self, session: WsSession, message: SetKeepAlive, now: float) -> list[Effect]:
         self._timers.set_keep_alive(session, message, now)

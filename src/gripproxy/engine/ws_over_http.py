@@ -299,10 +299,10 @@ class WsOverHttp:
         try:
             events = decode_events(answer.body)
             talk.outgoing.take(says.accepted_bytes)
+            if says.changes:
+                origin.meta = with_changes(origin.meta, says.changes)
         except OriginError as error:
             return self._break(talk, str(error), now)
-        if says.changes:
-            origin.meta = with_changes(origin.meta, says.changes)
         if says.interval_s is not None:
             origin.interval_s = says.interval_s
         if talk.session is not None:

@@ -3,12 +3,14 @@
 import re
 from dataclasses import dataclass
 
+from gripproxy.errors import OriginError
 from gripproxy.protocol.header_params import decode_int, header_value
 from gripproxy.protocol.http1 import Headers, ResponseHead, breaks_lines
 from gripproxy.protocol.websocket_events import MEDIA_TYPE
 
 Meta = tuple[tuple[bytes, bytes], ...]  # names as the origin spelled them, and values
 
+META_MAX_BYTES = 65_536  # of all names and values: they are in each request, where hardly a server takes as much
 INTERVAL_MIN_S = 20  # an origin that wants to be asked more often is not, same as Pushpin
 
 _SET_META = b"set-meta-"
@@ -52,12 +54,18 @@ def decode_answer(headers: Headers) -> EventsAnswer:
 
 
 def with_changes(meta: Meta, changes: Meta) -> Meta:
-    """Apply what `Set-Meta-` headers say: an empty value deletes; any case of a name means the same."""
+    """Apply what `Set-Meta-` headers say: an empty value deletes; any case of a name means the same.
+
+    Raises:
+        OriginError: there would be too much of it.
+    """
     changed = {name.lower(): (name, value) for name, value in meta}
     for name, value in changes:
         changed.pop(name.lower(), None)
         if value:
             changed[name.lower()] = name, value
+    if sum([len(name) + len(value) for name, value in changed.values()]) > META_MAX_BYTES:
+        raise OriginError(f"its client's meta exceeds {META_MAX_BYTES} bytes")
     return tuple(changed.values())
 
 
