@@ -60,6 +60,11 @@ def rejected(
     )
 
 
+def empty_message(reference: str, ours: str) -> Difference:
+    """Say how a client's message of nothing shows in a request."""
+    return Difference(id="empty-message-has-a-length", reference=reference, ours=ours)
+
+
 def typed(type_line: str, body: bytes = b"OPEN\r\n", status: str = "200 OK") -> bytes:
     return answer(status, type_line, body=body)
 
@@ -204,6 +209,7 @@ SCENARIOS = [
             answered((PONG, b"")),
             answered((PING, b"")),
         ],
+        difference=empty_message("Content-Length: 6\n\nTEXT\r\n", "Content-Length: 10\n\nTEXT 0\r\n\r\n"),
     ),
     session(
         "gathered",
@@ -221,6 +227,10 @@ SCENARIOS = [
         Release(),
         Receive(b"<text two>"),
         then=[[WAIT, answered((TEXT, b"m:one"))], answered((TEXT, b"m:two"))],
+        difference=[
+            empty_message("Content-Length: 64\n", "Content-Length: 68\n"),
+            empty_message("PONG\r\nTEXT\r\n", "PONG\r\nTEXT 0\r\n\r\n"),
+        ],
     ),
     session(
         "one-event",
