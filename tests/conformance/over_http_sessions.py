@@ -106,6 +106,26 @@ SCENARIOS = [
         marker=b"\r\n\r\n",
         host="debug.woh.test",
     ),
+    Scenario(
+        name="session-open-forwarded-proto",
+        why="behind a TLS proxy in front it is wss, though the origin is asked by http",
+        config="trusting",
+        origin={"/open-forwarded-proto#1": opened(), "/open-forwarded-proto#2": answered(LAST)},
+        steps=[
+            Send(upgrade("/open-forwarded-proto", "X-Forwarded-Proto: https", host="overhttp.test")),
+            Receive(b"\r\n\r\n"),
+            say(TEXT, b"x"),
+            Receive(b"<text last>"),
+        ],
+        difference=[
+            Difference(
+                id="forwarded-once",
+                reference=f"X-Forwarded-For: 127.0.0.1{', 127.0.0.1' * count}\n",
+                ours="X-Forwarded-For: 127.0.0.1\n",
+            )
+            for count in (1, 2)
+        ],
+    ),
     rejected("nothing-debug", "no event", answered(), marker=b"\r\n\r\n", host="debug.woh.test"),
     rejected("garbage-debug", "no events", typed(EVENTS, b"OPEN"), marker=b"\r\n\r\n", host="debug.woh.test"),
     rejected("died", "the origin ends without a word", [END_CONNECTION], marker=b"origin."),

@@ -79,6 +79,13 @@ SCENARIOS = [
             Difference(id=STRANGER.id, reference="\nX-Forwarded-For: 1.2.3.4\n", ours="\n"),
         ),
     ),
+    Scenario(
+        name="handshake-forwarded-proto",
+        why="behind a TLS proxy in front it is wss",
+        config="trusting",
+        origin={"/x": accept()},
+        steps=[Send(upgrade("/x", "X-Forwarded-Proto: https", host="tls.test")), Receive(b"\r\n\r\n")],
+    ),
     shaken("without-grip", "a route may go without", upgrade("/x", host="nogrip.ws.test")),
     shaken(
         "rewritten",

@@ -186,6 +186,16 @@ def test_forwarded_protocol(value: ForwardedProtocol, is_https: bool, added: Hea
     assert sent([(b"X-Forwarded-Proto", b"old")], NO_GRIP, settings, is_https=is_https) == added
 
 
+def test_protocol_of_a_websocket_is_wss() -> None:
+    """Also where its origin speaks HTTP, as in Pushpin."""
+    settings = Settings(set_x_forwarded_protocol=ForwardedProtocol.BOTH)
+    requests = OriginRequests(settings, {}, lambda: 0.0)
+    head = RequestHead(b"GET", b"/", True, [HOST, (b"Upgrade", b"WebSocket")], HOST[1], upgrade=b"WebSocket")
+    chosen = route(NO_GRIP)
+    made, _ = requests.headers(head, chosen, chosen.targets[0], "10.0.0.9", True, 0.0)
+    assert made[-2:] == [(b"X-Forwarded-Proto", b"wss"), (b"X-Forwarded-Protocol", b"wss")]
+
+
 def test_accepting_the_protocol_removes_it() -> None:
     """It has been used up by the choice of the route."""
     settings = Settings(set_x_forwarded_protocol=ForwardedProtocol.OFF, accept_x_forwarded_protocol=True)

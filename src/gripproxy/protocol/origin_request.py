@@ -11,6 +11,7 @@ from gripproxy.protocol.http1 import Headers, RequestHead, without_port
 from gripproxy.protocol.origin_response import USUAL_CONNECTION, connection_names
 from gripproxy.protocol.route import Route
 from gripproxy.protocol.route_target import Target
+from gripproxy.protocol.websocket_handshake import is_handshake
 from gripproxy.settings import ForwardedForRule, ForwardedProtocol, Settings
 
 # All that the newest Pushpin names but `session`: there is no state service.
@@ -26,10 +27,10 @@ _NEVER_HOP_BY_HOP = frozenset([b"cdn-loop", b"host"])
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _QUOTE_OR_BACKSLASH = re.compile(rb'(["\\])')
 
-_PROTO_HEADERS: dict[ForwardedProtocol, Headers] = {
-    ForwardedProtocol.OFF: [],
-    ForwardedProtocol.PROTO_ONLY: [(b"X-Forwarded-Proto", b"https")],
-    ForwardedProtocol.BOTH: [(b"X-Forwarded-Proto", b"https"), (b"X-Forwarded-Protocol", b"https")],
+_PROTO_HEADERS: dict[ForwardedProtocol, tuple[bytes, ...]] = {
+    ForwardedProtocol.OFF: (),
+    ForwardedProtocol.PROTO_ONLY: (b"X-Forwarded-Proto",),
+    ForwardedProtocol.BOTH: (b"X-Forwarded-Proto", b"X-Forwarded-Protocol"),
 }
 
 
@@ -51,7 +52,9 @@ class OriginRequests:
     ) -> None:
         self._settings = settings
         self._unix_time = unix_time
-        self._proto_headers = _PROTO_HEADERS[settings.set_x_forwarded_protocol]
+        proto_names = _PROTO_HEADERS[settings.set_x_forwarded_protocol]
+        self._https_headers: Headers = [(name, b"https") for name in proto_names]
+        self._wss_headers: Headers = [(name, b"wss") for name in proto_names]
         self._cdn_loop = settings.cdn_loop.encode()
         self._need_mark = frozenset(name.lower().encode() for name in settings.orig_headers_need_mark)
         self._fates = HeaderFates(settings)
@@ -113,7 +116,7 @@ class OriginRequests:
             self._add_grip(kept, route, now)
             kept += encode_grip_last(grip_last)
         if is_https:
-            kept += self._proto_headers
+            kept += self._wss_headers if is_handshake(head) else self._https_headers
         rule = self._settings.x_forwarded_for_trusted if is_trusted else self._settings.x_forwarded_for
         if noted or rule.is_append:
             addresses = _elements(noted, b"x-forwarded-for")
@@ -152,7 +155,7 @@ class OriginRequests:
             made.append((b"CDN-Loop", self._cdn_loop))
         self._add_grip(made, route, now)
         if is_https:
-            made += self._proto_headers
+            made += self._https_headers
         return made, server_name(target, host)
 
     def _may_say(self, fate: int, name: bytes, route: Route, client_ip: str, is_trusted: bool) -> bool:
