@@ -56,7 +56,9 @@ def test_each_request_is_signed_anew() -> None:
 
 def test_clients_share_all_but_what_is_their_own() -> None:
     other = [(name, b"other" if name in (b"Cookie", b"Sec-WebSocket-Key") else value) for name, value in HANDSHAKE]
-    one, two = make_events_head(PATH, HANDSHAKE, ID, True), make_events_head(b"/?token=1", other, b"another id", True)
+    another = b"01234567-89ab-4cde-8f01-000000000000"  # with what separates the others in it
+    one, two = make_events_head(PATH, HANDSHAKE, ID, True), make_events_head(b"/?token=1", other, another, True)
+    assert b"\r\nConnection-Id: " + another + b"\r\n" in written(two)
     assert one.template == two.template
     assert len(one.values) < 90
     assert (path_of(one.values), path_of(two.values)) == (PATH, b"/?token=1")

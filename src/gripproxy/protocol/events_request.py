@@ -11,6 +11,7 @@ from gripproxy.protocol.websocket_events import MEDIA_TYPE
 
 _SIGNATURE = b"\x01"  # where the token goes: no header has such a byte
 _SEPARATOR = b"\0"  # nor this one
+_ID_BYTES = 16  # of a UUID: there is one for each of a million clients, and its text has 36
 OFFER = b"Sec-WebSocket-Extensions: grip"
 
 # What a client says of the session, or of its own connection, is not for the origin to hear.
@@ -34,7 +35,7 @@ _SHARED = frozenset(
 class EventsHead:
     """How all requests of a session begin: request line and headers.
 
-    `values` are the client's own, for the places in the template: first the path, last the connection's id.
+    `values` are the client's own, for the places in the template: first the path, last the connection's id, in binary.
     """
 
     template: bytes
@@ -49,6 +50,7 @@ def make_events_head(
     Args:
         path: with the query.
         headers: as `OriginRequests` makes them for the handshake, Host first.
+        connection_id: a UUID, lower case with dashes.
         has_grip: GRIP is offered to the origin; a Grip-Sig is then ours, and made anew for each request.
         is_grip_passed_on: GRIP is offered for the client, a proxy that does it itself; the Grip-Sig is its own.
     """
@@ -72,8 +74,8 @@ def make_events_head(
     if not is_offered:
         lines.append(OFFER)
     lines += [b"Accept: " + MEDIA_TYPE, b"Connection-Id: %b", b"Content-Type: " + MEDIA_TYPE, b""]
-    values.append(connection_id)
-    return EventsHead(b"\r\n".join(lines), _SEPARATOR.join(values))
+    packed_id = bytes.fromhex(connection_id.replace(b"-", b"").decode())
+    return EventsHead(b"\r\n".join(lines), _SEPARATOR.join(values) + packed_id)
 
 
 def is_signed(template: bytes) -> bool:
@@ -83,14 +85,16 @@ def is_signed(template: bytes) -> bool:
 
 def path_of(values: bytes) -> bytes:
     """Give the path, with the query, that a session's requests go to."""
-    return values.partition(_SEPARATOR)[0]
+    return values[:-_ID_BYTES].partition(_SEPARATOR)[0]
 
 
 def encode_events_request(
     template: bytes, values: bytes, token: bytes | None, meta: Meta, replayed_bytes: int, body: bytes
 ) -> bytes:
     """Write a whole request. `replayed_bytes` of its content have been sent before."""
-    lines = template % tuple(values.split(_SEPARATOR))
+    digits = values[-_ID_BYTES:].hex().encode()
+    connection_id = b"-".join([digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]])
+    lines = template % (*values[:-_ID_BYTES].split(_SEPARATOR), connection_id)
     if token is not None:
         lines = lines.replace(_SIGNATURE, token)
     request = b"%sContent-Length: %d\r\n" % (lines, len(body))
