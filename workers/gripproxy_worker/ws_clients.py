@@ -142,9 +142,13 @@ class WsClients:
             return
         has_more = self._sockets.has_more
         self._left_count -= len(data) // FRAME_BYTES
-        if client is None and not has_more and (len(data) <= kind.slice_bytes or frame_size(data, 0) == len(data)):
+        is_between_frames = client is None or (client.input is None and not client.is_ended)
+        if is_between_frames and not has_more and (len(data) <= kind.slice_bytes or frame_size(data, 0) == len(data)):
             frames, end = read_whole(data, True, kind.inflater, kind.message_max_bytes)
             if end == len(data):
+                if client is not None:
+                    client.has_more = False
+                    self._tidy(fd, client)
                 self._hand_over(FramesCame(fd, frames), kind)
                 return
         client = client or self._client(fd)
