@@ -21,9 +21,16 @@ from tests.integration.server import Server, ServerPlan, source_env
 STREAM = answer("200 OK", "Grip-Hold: stream", "Grip-Channel: room", body=b"[open]\n")
 POLL = answer("200 OK", "Grip-Hold: response", "Grip-Channel: room", "Grip-Channel: two", body=b"none\n")
 
+EVENTS = "Content-Type: application/websocket-events"
+ACCEPTED = b'OPEN\r\nTEXT 27\r\nc:{"type":"subscribe","channel":"room"}\r\n'
+UPGRADE = (
+    *("Upgrade: websocket", "Connection: Upgrade"),
+    *("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),
+)
+
 # Pushpin's lines, and those of gripproxy less what is its own: ` id=...` and all behind it, ` source=...`.
-EVENT = re.compile(r"\[INFO\] \S+ \S+ \[[a-z0-9 ]+\] ((?:[A-Z]+ http|subscribe |publish ).*)")
-OWN_ENDING = re.compile(r"( id=[0-9a-f]+-[0-9a-f]+-[0-9a-f]+( time=[0-9]+\.[0-9]{4})?| source=\w+( item-id=\S+)?)$")
+EVENT = re.compile(r"\[INFO\] \S+ \S+ \[[a-z0-9 ]+\] ((?:[A-Z]+ (?:http|ws)|subscribe |publish ).*)")
+OWN_ENDING = re.compile(r"( id=[0-9a-f]+(?:-[0-9a-f]+)+( time=[0-9]+\.[0-9]{4})?| source=\w+( item-id=\S+)?)$")
 
 
 @pytest.fixture
@@ -38,6 +45,7 @@ def origin() -> Iterator[ScriptedOrigin]:
             "/away": (CLOSE,),
             "/link": answer("200 OK", "Grip-Link: </next>; rel=next", body=b"one\n"),
             "/next": answer("200 OK", "Grip-Hold: stream", "Grip-Channel: links", body=b"more\n"),
+            "/ws": answer("200 OK", EVENTS, "Sec-WebSocket-Extensions: grip", body=ACCEPTED),
             "/lost": answer("200 OK", "Grip-Link: </gone>; rel=next", body=b"one\n"),
         }
     )
@@ -104,6 +112,21 @@ def test_events_are_worded_as_the_reference_words_them(start_server: StartServer
     wait_for_event(server, f"GET {base}/slow -> {target} from=127.0.0.1 route=r1 error")
     server.publish_stream("nobody", "x")
     wait_for_event(server, "publish channel=nobody receivers=0")
+
+
+def test_websockets_are_worded_as_the_reference_words_them(start_server: StartServer, origin: ScriptedOrigin) -> None:
+    """By their scheme, with the status of their answer, and a mark where the origin is asked over HTTP."""
+    target = f"127.0.0.1:{origin.port}"
+    wanted = plan(origin)
+    wanted.routes = [f"*,id=r1 {target},over_http", f"*,path_beg=/none {target}"]
+    server = start_server(wanted)
+    with RawClient(server.http_port) as client:
+        client.get("/ws?a=b", *UPGRADE)
+        client.receive_until(b"\r\n\r\n")
+        wait_for_event(server, f"GET ws://localhost/ws?a=b -> {target}[http] from=127.0.0.1 route=r1 code=101 0")
+        wait_for_event(server, "subscribe ws://localhost/ws?a=b channel=room")
+    fetch(server.http_port, "/none", *UPGRADE)
+    wait_for_event(server, f"GET ws://localhost/none -> {target} from=127.0.0.1 code=404 14")
 
 
 def json_events(text: str) -> list[dict[str, object]]:

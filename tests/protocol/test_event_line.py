@@ -43,6 +43,15 @@ def test_request_in_the_references_words() -> None:
     assert " error id=" in PLAIN.texts(request(outcome=Outcome.FAILED, status=0))[0]
 
 
+def test_websocket_in_the_references_words() -> None:
+    """Its answer is a 101, which a hold has not, and a target that is asked over HTTP has a mark."""
+    opened = request(url="ws://a/b", target="b:1", status=101, body_bytes=0, outcome=Outcome.HELD, is_over_http=True)
+    assert PLAIN.texts(opened) == ["GET ws://a/b -> b:1[http] code=101 0 id=0-1f-a time=0.0012"]
+    values = PLAIN.values(opened)
+    assert (values["target"], values["outcome"], values["is_over_http"]) == ("b:1", "held", True)
+    assert "is_over_http" not in PLAIN.values(request())
+
+
 def test_who_asks_is_named_only_if_that_is_wanted() -> None:
     """In both forms: addresses and programs are about people."""
     record = request(user_agent="Agent")

@@ -193,6 +193,7 @@ def test_websocket_is_known_by_the_id_that_its_origin_has(watched: Watched) -> N
     assert (hold.id, hold.mode, hold.channels, hold.url) == (name, "ws", ["a"], "ws://d.test/ws?channel=a")
     (request,) = watched.told(RequestRecord)
     assert (request.id, request.status, request.outcome) == (name, 101, Outcome.HELD)
+    assert (request.url, request.is_over_http) == ("ws://d.test/ws?channel=a", False)
     assert watched.bench.row[Field.HOLDS_WEBSOCKET] == 1
     assert watched.telemetry.socket_of(name) == fd
     watched.telemetry.live(7, [name, name[:-1] + ("0" if name[-1] != "0" else "1")])

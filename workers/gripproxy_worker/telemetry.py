@@ -170,6 +170,7 @@ class Telemetry:
             _text(header_value(head.headers, b"referer")),
             _text(header_value(head.headers, b"user-agent")),
             _last_ids(request),
+            is_over_http=request.is_websocket and target is not None and target.over_http,
         )
         self._note(record)
 
@@ -444,8 +445,8 @@ def _url(request: ClientRequest) -> str:
     head = request.head
     if head.target[:1] != b"/":
         return head.target.decode("latin-1")
-    scheme = b"https://" if request.is_https else b"http://"
-    return (scheme + head.host + head.target).decode("latin-1")
+    scheme = b"ws" if request.is_websocket else b"http"
+    return (scheme + b"s" * request.is_https + b"://" + head.host + head.target).decode("latin-1")
 
 
 def _text(value: bytes | None) -> str:

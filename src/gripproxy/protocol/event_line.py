@@ -47,7 +47,7 @@ class EventLines:
 
     def _request_texts(self, record: RequestRecord) -> list[str]:
         outcome = record.outcome
-        if outcome == _HELD:
+        if outcome == _HELD and record.status != 101:
             ending = " accept"
         elif outcome == _FAILED:
             ending = " error"
@@ -55,7 +55,7 @@ class EventLines:
             ending = f" code={record.status} {record.body_bytes}"
         return [
             f"{record.method} {hide_secrets(record.url)}"
-            f"{f' -> {record.target}' if record.target else ''}"
+            f"{f' -> {record.target}' if record.target else ''}{'[http]' if record.is_over_http else ''}"
             f"{f' from={record.client_ip}' if self._has_address and record.client_ip else ''}"
             f"{f' ref={hide_secrets(record.referer)}' if record.referer else ''}"
             f"{f' route={record.route}' if record.route else ''}"
@@ -81,6 +81,8 @@ class EventLines:
         }
         if record.is_link:
             values["is_link"] = True
+        if record.is_over_http:
+            values["is_over_http"] = True
         if self._has_address and record.client_ip:
             values["client_ip"] = record.client_ip
         if self._has_user_agent:

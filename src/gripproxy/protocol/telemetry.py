@@ -55,7 +55,8 @@ class RequestRecord:
 
     `id` is the request's in all records and log lines. `target` is empty if no origin was asked; `body_bytes` went to
     the client. `last_ids` are what its Grip-Last headers say. With `is_link` it is one of our own, for a held stream's
-    next part, and so without a client and its address.
+    next part, and so without a client and its address. With `is_over_http` it is a WebSocket's, whose origin speaks
+    HTTP.
     """
 
     kind: ClassVar[int] = 0
@@ -75,6 +76,7 @@ class RequestRecord:
     user_agent: str = ""
     last_ids: list[list[str]] = field(default_factory=list)
     is_link: bool = False
+    is_over_http: bool = False
 
 
 @dataclass(slots=True)
