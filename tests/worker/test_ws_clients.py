@@ -151,6 +151,21 @@ def test_frame_that_came_during_the_handshake(sockets: SocketBench) -> None:
     bench.until(lambda: sockets.frames() == [Frame(TEXT, b"impatient")])
 
 
+@pytest.mark.parametrize("size", [10, 300_000])
+def test_more_than_one_read_that_came_during_the_handshake(sockets: SocketBench, size: int) -> None:
+    """Some of it was read with the request's head. No edge tells of the rest."""
+    bench = sockets.bench
+    sockets.core.script[RequestArrived] = lambda event: []
+    client = bench.client(HANDSHAKE + masked(TEXT, b"eager") + masked(BINARY, b"x" * size))
+    bench.until(lambda: sockets.core.events)
+    client.send(masked(TEXT, b"impatient"))
+    for _ in range(3):
+        bench.turn()
+    sockets.do(OpenSocket(sockets.core.events[0].conn_id, SWITCHED, has_origin=False))
+    bench.until(lambda: sockets.frames()[-1:] == [Frame(TEXT, b"impatient")])
+    assert sum(len(frame.payload) for frame in sockets.frames()) == size + len(b"eagerimpatient")
+
+
 def test_half_closed_client_gets_the_answer_to_its_close(sockets: SocketBench) -> None:
     """It has said all it wants to say, and listens on (RFC 6455 section 7.1.5)."""
     client, conn_id = sockets.open()

@@ -335,9 +335,11 @@ class WsClients:
                 raise InternalError(f"connection {fd} has no origin")
             self._client(fd).origin = origin.open_socket(self, fd, effect.is_origin_deflating)
         if early_input or has_more:
+            client = self._client(fd)
+            client.has_more = has_more
             if early_input:
-                source = self._client(fd).input = WsInput()
-                source.put(early_input)
+                client.input = WsInput()
+                client.input.put(early_input)
             self._take_turn(fd)
 
     def write(self, effect: Write) -> None:
