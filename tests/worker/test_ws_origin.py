@@ -11,12 +11,12 @@ from gripproxy.protocol.permessage_deflate import deflate, inflate
 from gripproxy.protocol.websocket_frame import BINARY, CLOSE, CONTINUATION, PING, TEXT, Frame, encode_frame
 from gripproxy.protocol.websocket_reader import FrameReader
 from gripproxy_worker.outbox import Outbox
-from gripproxy_worker.ws_input import SLICE_BYTES, WsKind
+from gripproxy_worker.ws_input import ORIGIN_SLICE_BYTES, WsKind
 from gripproxy_worker.ws_origin import (
     CLOSING_MAX_S,
     DEFLATING_ORIGINS,
     ORIGINS,
-    STEPS_MAX_COUNT,
+    STEPS_MAX_FRAMES,
     OriginSocket,
     WsOrigin,
 )
@@ -132,7 +132,7 @@ def test_flood_takes_turns() -> None:
     """Frames of 2 bytes: a read of a quarter of a megabyte holds 131,072 of them."""
     owner = Owner()
     owner.origin.data_received(encode_frame(PING, b"") * 131_072)
-    assert len(owner.frames) <= STEPS_MAX_COUNT * SLICE_BYTES // 2
+    assert len(owner.frames) <= STEPS_MAX_FRAMES + ORIGIN_SLICE_BYTES // 2
     assert not owner.transport.is_fed
     turns_count = 0
     while owner.turns:

@@ -5,8 +5,9 @@ from gripproxy.protocol.permessage_deflate import INFLATED_MAX_BYTES, ORIGIN_INF
 from gripproxy.protocol.websocket_frame import CLOSE, Frame
 from gripproxy.protocol.websocket_reader import FrameReader, read_whole
 
-# Decoded at once, or a frame if that is larger: 682 empty pings, 2 ms.
+# Decoded at once, or a frame if that is larger: 682 empty pings of a client, 2 ms, or 512 of an origin.
 SLICE_BYTES = 4096
+ORIGIN_SLICE_BYTES = 1024
 DEFLATED_SLICE_BYTES = 256  # can become 256 KB, and a frame as much as a message may have
 
 
@@ -21,7 +22,8 @@ class WsKind:
     def __init__(self, is_client: bool, is_deflating: bool, message_max_bytes: int = 0) -> None:
         self.is_client = is_client
         self.message_max_bytes = message_max_bytes
-        self.slice_bytes = DEFLATED_SLICE_BYTES if is_deflating else SLICE_BYTES
+        plain_bytes = SLICE_BYTES if is_client else ORIGIN_SLICE_BYTES
+        self.slice_bytes = DEFLATED_SLICE_BYTES if is_deflating else plain_bytes
         usual_max_bytes = INFLATED_MAX_BYTES if is_client else ORIGIN_INFLATED_MAX_BYTES
         self._inflated_max_bytes = message_max_bytes or usual_max_bytes
         self.inflater = Inflater(self._inflated_max_bytes) if is_deflating else None

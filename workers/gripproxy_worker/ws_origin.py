@@ -14,8 +14,10 @@ from gripproxy_worker.outbox import Outbox
 from gripproxy_worker.ws_input import WsInput, WsKind
 
 CLOSING_MAX_S = 10.0  # for the end of an origin that was sent a close, or is to be sent what waits for it
-STEPS_MAX_COUNT = 16  # slices of what it sends before the others' turn
-STEPS_MAX_BYTES = 1_048_576  # that these are, inflated
+# Of what it sends, before the others' turn. A client can make an origin send pongs without end.
+STEPS_MAX_COUNT = 16  # slices
+STEPS_MAX_FRAMES = 250  # 2 ms
+STEPS_MAX_BYTES = 1_048_576  # inflated
 _PROBES = (  # of a silent origin, whose end nobody might hear of: it is gone after 5 minutes
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 180),
@@ -178,22 +180,24 @@ class WsOrigin(asyncio.Protocol):
             owner.on_origin_gone(conn_id, f"it closed the connection{'' if exc is None else f': {exc}'}")
 
     def _advance(self) -> None:
-        room_bytes = STEPS_MAX_BYTES
+        room_count, room_bytes = STEPS_MAX_FRAMES, STEPS_MAX_BYTES
         for _ in range(STEPS_MAX_COUNT):
             if self._conn_id is None or self._is_paused or not self._input.is_waiting:
                 return
-            room_bytes -= self._step()
-            if room_bytes < 0:
+            frames = self._step()
+            room_count -= len(frames)
+            room_bytes -= sum([len(frame.payload) for frame in frames])
+            if room_count < 0 or room_bytes < 0:
                 break
         if self._input.is_waiting:
             self._take_turn()
 
-    def _step(self) -> int:
-        """Decode a slice, and say how much it has become."""
+    def _step(self) -> list[Frame]:
+        """Decode a slice, and hand it on."""
         frames, error = self._input.step(self._kind)
         if (frames or error is not None) and self._conn_id is not None:
             self._owner.on_origin_frames(self._conn_id, frames, error)
-        return sum([len(frame.payload) for frame in frames])
+        return frames
 
     def _take_turn(self) -> None:
         if not self._is_turn_due:
