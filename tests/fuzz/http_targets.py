@@ -3,8 +3,7 @@
 from gripproxy.errors import ClientError, OriginError
 from gripproxy.protocol.http1 import Headers, RequestHead, breaks_lines, is_header_name
 from gripproxy.protocol.jsonp import JsonpRules, decode_jsonp
-from gripproxy.protocol.websocket_frame import CLOSE, TEXT, Frame, encode_frame
-from gripproxy.protocol.websocket_reader import CONTROL_MAX_BYTES
+from gripproxy.protocol.websocket_frame import CLOSE, CONTROL_MAX_BYTES, TEXT, Frame, encode_frame
 from gripproxy.protocol.zhttp import PacketType, ResponsePacket, decode_response_packet
 from gripproxy.protocol.zhttp_session import ResponseReader
 from gripproxy.protocol.zhttp_socket import SocketSession

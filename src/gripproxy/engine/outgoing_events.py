@@ -4,7 +4,8 @@ from gripproxy.errors import OriginError
 from gripproxy.protocol.websocket_events import encode_events
 from gripproxy.protocol.websocket_frame import CLOSE, CONTINUATION, PING, PONG, Frame
 
-CONTENT_MAX_BYTES = 200_000  # that wait, and of one request, same as Pushpin
+CONTENT_MAX_BYTES = 200_000  # of one message, of all that wait, and of one request, same as Pushpin
+PIECES_MAX_COUNT = 1000  # of a message that is not whole: many small ones cost more than their bytes
 EVENT_BYTES = 100  # that an event costs us besides its content: a flood of empty ones must not be free
 
 
@@ -76,7 +77,7 @@ class OutgoingEvents:
             if frame.is_final:
                 self._append(Frame(self._opcode, b"".join(self._partial)))
                 self._drop_partial()
-            elif len(self._partial) > 1000:  # many small pieces cost more than their bytes
+            elif len(self._partial) > PIECES_MAX_COUNT:
                 self._partial = [b"".join(self._partial)]
 
     def close(self, content: bytes) -> None:

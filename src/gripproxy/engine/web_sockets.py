@@ -10,6 +10,7 @@ from gripproxy.engine.events_origin import EventsOrigin
 from gripproxy.engine.filter_checks import FilterChecks
 from gripproxy.engine.hold_table import HoldTable
 from gripproxy.engine.link_requests import LinkRequests
+from gripproxy.engine.outgoing_events import CONTENT_MAX_BYTES
 from gripproxy.engine.ws_controls import WsControls
 from gripproxy.engine.ws_delivery import WsDelivery
 from gripproxy.engine.ws_keep_alive import WsTimers
@@ -29,13 +30,11 @@ from gripproxy.engine.ws_session import (
 from gripproxy.protocol import test_target
 from gripproxy.protocol.link_url import root_of
 from gripproxy.protocol.origin_request import OriginRequests
-from gripproxy.protocol.websocket_close import decode_close, encode_close
+from gripproxy.protocol.websocket_close import NORMAL, decode_close, encode_close
 from gripproxy.protocol.websocket_frame import CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, encode_frame
 from gripproxy.settings import Settings
 
 CLOSING_MAX_S = 30.0  # for an end to answer a close; Pushpin waits for as long as its connections may be silent
-NORMAL = 1000  # RFC 6455 section 7.4.1
-EVENTS_MAX_BYTES = 200_000  # of a message that goes to its origin over HTTP, same as Pushpin
 CONTROL_MARK = b"c:"
 
 
@@ -81,7 +80,7 @@ class WebSockets:
         session = WsSession(conn_id, self._shapes.shared(shape), origin=origin)
         if origin is None:
             session.path = request.url.target.encode("latin-1")
-        limits = [limit for limit in (self._message_max_bytes, EVENTS_MAX_BYTES if origin else 0) if limit]
+        limits = [limit for limit in (self._message_max_bytes, CONTENT_MAX_BYTES if origin else 0) if limit]
         opened = OpenSocket(
             conn_id,
             accept,
@@ -139,7 +138,7 @@ class WebSockets:
     def _on_client_close(self, session: WsSession, code: int | None, reason: bytes, now: float) -> list[Effect]:
         state, origin = session.state, session.origin
         if state is OPEN and session.shape.target.is_test:
-            return self._end(session, encode_close(NORMAL if code is None else code, reason), now)
+            return self._end(session, _close_frame(code, reason).payload, now)
         if state is OPEN:
             effects = self._begin_end(session, CLIENT_CLOSING, now)
             if origin is not None:  # which may take its time
@@ -271,7 +270,7 @@ class WebSockets:
             effects = self._let_origin_go(session, now)
         effects += self._begin_end(session, ENDING, now)
         if not is_written:
-            effects.append(session.write(CLOSE, encode_close(NORMAL if code is None else code, reason)))
+            effects.append(session.write(CLOSE, _close_frame(code, reason).payload))
         return effects
 
     def _let_origin_go(self, session: WsSession, now: float) -> list[Effect]:

@@ -19,10 +19,10 @@ from gripproxy.protocol.control_message import (
     Unsubscribe,
     decode_control_message,
 )
+from gripproxy.protocol.websocket_close import INTERNAL_ERROR
 from gripproxy.settings import Settings
 
 FILTERS_MAX_COUNT = 5  # of one channel, same as Pushpin
-INTERNAL_ERROR = 1011  # RFC 6455 section 7.4.1
 META_MAX_COUNT = 100  # of one client, and the characters of all names and values
 META_MAX_SIZE = 65_536
 

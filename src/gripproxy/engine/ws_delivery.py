@@ -15,17 +15,15 @@ from gripproxy.engine.tracking import Mismatch, mismatch_text
 from gripproxy.engine.ws_keep_alive import WsTimers
 from gripproxy.engine.ws_session import WsSession, encode_for_client
 from gripproxy.errors import FilterError
-from gripproxy.protocol.control_message import CONTROL_FRAME_MAX_BYTES
 from gripproxy.protocol.filters import NETWORK_FILTERS, FilterContext, content_filters_of, filter_content
 from gripproxy.protocol.network_filter import FilterRun
 from gripproxy.protocol.publish_format import Action, WsMessageFormat
 from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.protocol.receipt import Receipt
-from gripproxy.protocol.websocket_close import encode_close
-from gripproxy.protocol.websocket_frame import BINARY, CLOSE, PING, PONG, TEXT, encode_frame
+from gripproxy.protocol.websocket_close import INTERNAL_ERROR, NORMAL, encode_close
+from gripproxy.protocol.websocket_frame import BINARY, CLOSE, CONTROL_MAX_BYTES, PING, PONG, TEXT, encode_frame
 
 CLOSES_MAX_COUNT = 200  # in one turn of the loop: each has two ends
-NORMAL, INTERNAL_ERROR = 1000, 1011  # RFC 6455 section 7.4.1
 OPCODES = (TEXT, BINARY, PING, PONG)  # in the order of `WsMessageType`
 
 Parts = dict[tuple[bool, bytes], list[int]]  # connections by whether compression was agreed, and content
@@ -245,7 +243,7 @@ class WsDelivery:
         effects: list[Effect] = []
         for (is_deflating, content), conn_ids in parts.items():
             opcode = OPCODES[published.type]
-            if opcode in (PING, PONG) and len(content) > CONTROL_FRAME_MAX_BYTES:
+            if opcode in (PING, PONG) and len(content) > CONTROL_MAX_BYTES:
                 self._books.end(UNFIT, len(conn_ids), receipt)
                 continue
             effects += self._write(encode_for_client(is_deflating, opcode, content), conn_ids, receipt)
@@ -310,8 +308,8 @@ def _misfit(published: WsMessageFormat) -> str:
     if published.content_filters:
         return mismatch_text((), published.content_filters)
     is_control = published.action is Action.SEND and OPCODES[published.type] in (PING, PONG)
-    if is_control and len(published.content) > CONTROL_FRAME_MAX_BYTES:
-        return f"a control frame has at most {CONTROL_FRAME_MAX_BYTES} bytes"
+    if is_control and len(published.content) > CONTROL_MAX_BYTES:
+        return f"a control frame has at most {CONTROL_MAX_BYTES} bytes"
     return ""
 
 

@@ -19,11 +19,10 @@ from gripproxy.protocol.publish_value import (
     show,
     wrong_type,
 )
-from gripproxy.protocol.websocket_frame import BINARY, PING, PONG, TEXT
+from gripproxy.protocol.websocket_frame import BINARY, CONTROL_MAX_BYTES, PING, PONG, TEXT
 
 KEEP_ALIVE_S = 55  # where none is given, as with HTTP
 DELAY_S = 1
-CONTROL_FRAME_MAX_BYTES = 125  # RFC 6455 section 5.5
 
 _OBJECT: Final = "grip control object"
 _TYPES: Final[dict[object, int]] = {"text": TEXT, "binary": BINARY, "ping": PING, "pong": PONG}
@@ -166,8 +165,10 @@ def _message(fields: dict[str, object]) -> tuple[bytes | None, int]:
         content = decode_base64(fields["content-bin"], _OBJECT, "content-bin")
     elif "content" in fields:
         content = decode_bytes(fields["content"], _OBJECT, "content")
-    if content is not None and opcode in (PING, PONG) and len(content) > CONTROL_FRAME_MAX_BYTES:
-        raise PublishError(f"{_OBJECT} has {len(content)} bytes of content, and a control frame at most 125")
+    if content is not None and opcode in (PING, PONG) and len(content) > CONTROL_MAX_BYTES:
+        raise PublishError(
+            f"{_OBJECT} has {len(content)} bytes of content, and a control frame at most {CONTROL_MAX_BYTES}"
+        )
     return content, opcode
 
 

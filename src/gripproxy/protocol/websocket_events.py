@@ -5,15 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gripproxy.errors import OriginError
-from gripproxy.protocol.websocket_frame import BINARY, CLOSE, PING, PONG, TEXT, Frame
+from gripproxy.protocol.websocket_frame import BINARY, CLOSE, CONTROL_MAX_BYTES, PING, PONG, TEXT, Frame
 
 MEDIA_TYPE = b"application/websocket-events"
 BODY_MAX_BYTES = 1_000_000  # of a response, same as Pushpin
 
 OPEN_BODY = b"OPEN\r\n"
 DISCONNECT_BODY = b"DISCONNECT\r\n"
-
-CONTROL_MAX_BYTES = 125  # of a control frame's payload (RFC 6455 section 5.5)
 
 _KINDS: dict[int, bytes] = {TEXT: b"TEXT", BINARY: b"BINARY", CLOSE: b"CLOSE", PING: b"PING", PONG: b"PONG"}
 _OPCODES = {kind: opcode for opcode, kind in _KINDS.items()}

@@ -18,6 +18,8 @@ class Opcode(IntEnum):
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = Opcode
 
+CONTROL_MAX_BYTES = 125  # of a control frame's payload (RFC 6455 section 5.5)
+
 # Measured: XOR of two whole numbers takes half the time below this, four translated stripes do above it.
 _STRIPES_MIN_BYTES = 500
 _NUMBERS: Final = int.from_bytes(bytes(range(256)), "big")

@@ -7,10 +7,19 @@ from gripproxy.errors import WebSocketError
 from gripproxy.protocol.permessage_deflate import Inflater
 from gripproxy.protocol.utf8_stream import Utf8Stream
 from gripproxy.protocol.websocket_close import check_close, check_reason
-from gripproxy.protocol.websocket_frame import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, mask
+from gripproxy.protocol.websocket_frame import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    CONTROL_MAX_BYTES,
+    PING,
+    PONG,
+    TEXT,
+    Frame,
+    mask,
+)
 
 WHOLE_MAX_BYTES = 65_536  # a frame up to this size is kept until it is whole; larger ones are handed over as they come
-CONTROL_MAX_BYTES = 125
 SIZE_MAX_BYTES = 2**63 - 1
 
 _FIN, _RSV1, _RSV23, _OPCODE, _MASKED = 0x80, 0x40, 0x30, 0x0F, 0x80

@@ -8,9 +8,17 @@ from enum import IntEnum
 from gripproxy.errors import OriginError, WebSocketError
 from gripproxy.protocol.http1 import NONE, ResponseHead
 from gripproxy.protocol.websocket_close import check_reason, decode_close, encode_close
-from gripproxy.protocol.websocket_frame import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame
+from gripproxy.protocol.websocket_frame import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    CONTROL_MAX_BYTES,
+    PING,
+    PONG,
+    TEXT,
+    Frame,
+)
 from gripproxy.protocol.websocket_handshake import accept_of
-from gripproxy.protocol.websocket_reader import CONTROL_MAX_BYTES
 from gripproxy.protocol.zhttp import (
     PacketType,
     ResponsePacket,
