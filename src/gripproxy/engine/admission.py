@@ -28,19 +28,20 @@ class Refusal:
 def admit(event: RequestArrived, rules: ProxyRules) -> tuple[ClientRequest, Refusal | None]:
     """Find a request's route; or answer it, where there is none or it must not go there."""
     head, settings, claims = event.head, rules.settings, rules.requests.claims
-    if is_handshake(head):
-        return _admit_socket(event, rules)
+    is_websocket = is_handshake(head)
     is_https = event.is_https or claims.is_marked_https(head, event.client_ip)
     route_id = claims.wanted_route(head)
-    route = rules.routes.find(head.host_name, is_https, head.path, is_websocket=False, route_id=route_id)
+    route = rules.routes.find(head.host_name, is_https, head.path, is_websocket=is_websocket, route_id=route_id)
     settled = NO_ROUTE if route is None else route
-    is_cross_origin = settled.aco or settings.auto_cross_origin
+    is_cross_origin = not is_websocket and (settled.aco or settings.auto_cross_origin)
     is_debug = settings.debug or settled.debug
     is_trusted = claims.is_trusted(head)
     traffic = rules.accounts.traffic.of(settled.id if settled.is_id_explicit else "")
     request = ClientRequest(
-        head, event.client_ip, is_https, settled, is_debug, is_cross_origin, is_trusted, traffic=traffic
+        head, event.client_ip, is_https, settled, is_debug, is_cross_origin, is_trusted, is_websocket, traffic=traffic
     )
+    if is_websocket:
+        return request, _refusal_of_socket(event, request)
     if is_cross_origin:
         try:
             request.jsonp = decode_jsonp(head, settled.jsonp)
@@ -56,34 +57,19 @@ def admit(event: RequestArrived, rules: ProxyRules) -> tuple[ClientRequest, Refu
     return request, None
 
 
-def _admit_socket(event: RequestArrived, rules: ProxyRules) -> tuple[ClientRequest, Refusal | None]:
-    """Do the same for a WebSocket client's request."""
-    head, settings, claims = event.head, rules.settings, rules.requests.claims
-    is_https = event.is_https or claims.is_marked_https(head, event.client_ip)
-    route = rules.routes.find(
-        head.host_name, is_https, head.path, is_websocket=True, route_id=claims.wanted_route(head)
-    )
-    settled = NO_ROUTE if route is None else route
-    request = ClientRequest(
-        head,
-        event.client_ip,
-        is_https,
-        settled,
-        settings.debug or settled.debug,
-        is_trusted=claims.is_trusted(head),
-        is_websocket=True,
-        traffic=rules.accounts.traffic.of(settled.id if settled.is_id_explicit else ""),
-    )
+def _refusal_of_socket(event: RequestArrived, request: ClientRequest) -> Refusal | None:
+    """Answer a request for a WebSocket that is none, or for which there is no route."""
+    head = request.head
     try:
         check_handshake(head)
     except ClientError as error:
         head.is_keep_alive = False
-        return request, _refuse(event, error.status, str(error), request)
-    if route is None:
+        return _refuse(event, error.status, str(error), request)
+    if request.route is NO_ROUTE:
         text = f"No route for host: {head.host_name}" if request.is_debug else "Route not found"
         payload, _ = request.answer(502, reason_phrase(502), [], text.encode() + b"\n")
-        return request, Refusal(Respond(event.conn_id, payload, False), 502)
-    return request, None
+        return Refusal(Respond(event.conn_id, payload, False), 502)
+    return None
 
 
 def _refuse(event: RequestArrived, status: int, text: str, request: ClientRequest) -> Refusal:
