@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "a.conf"
     path.write_text("[runner]\nhttp_port=8000,[::1]:8001\nclient_maxconn=2000\n[proxy]\nroutesfile=routes\n")
-    (tmp_path / "routes").write_text("* a:1 b:2\nh,proto=ws,ssl=no,path_beg=/x,id=i test\n")
+    (tmp_path / "routes").write_text("* a:1,ssl,over_http b:2\nh,proto=ws,ssl=no,path_beg=/x,id=i test\n")
     return path
 
 
@@ -26,7 +26,11 @@ def test_sound_files_print_what_would_listen_and_the_routes(config: Path, capsys
     assert f"using config: {config}" in lines
     assert "clients: http://0.0.0.0:8000" in lines
     assert "clients: http://[::1]:8001" in lines
-    assert lines[-3:] == ["  * -> a:1, b:2", "  h,proto=ws,ssl=no,path_beg=/x,id=i -> test", "errors: 0, warnings: 0"]
+    assert lines[-3:] == [
+        "  * -> a:1,ssl,over_http b:2",
+        "  h,proto=ws,ssl=no,path_beg=/x,id=i -> test",
+        "errors: 0, warnings: 0",
+    ]
 
 
 def test_bad_values_and_warnings_are_all_named(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

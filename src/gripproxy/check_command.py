@@ -10,6 +10,7 @@ from gripproxy.config_file import Overrides, read_config
 from gripproxy.errors import ConfigError
 from gripproxy.fd_limit import raise_fd_limit
 from gripproxy.protocol.route import Route
+from gripproxy.protocol.route_target import Target
 from gripproxy.protocol.routes import RouteTable
 from gripproxy.routes_file import read_routes
 from gripproxy.settings import Settings
@@ -116,7 +117,7 @@ def _print_effective(settings: Settings, table: RouteTable) -> list[str]:
         if level < logging.WARNING:
             print(text)
     for route in table.routes:
-        print(f"  {_condition(route)} -> {', '.join(target.label for target in route.targets)}")
+        print(f"  {_condition(route)} -> {' '.join(map(_target, route.targets))}")
     return [text for level, text in lines if level >= logging.WARNING]
 
 
@@ -146,3 +147,8 @@ def _condition(route: Route) -> str:
     if route.is_id_explicit:
         parts.append(f"id={route.id}")
     return ",".join(parts)
+
+
+def _target(target: Target) -> str:
+    """Name it, with what decides how it is spoken to."""
+    return target.label + ",ssl" * target.is_ssl + ",over_http" * target.over_http

@@ -8,7 +8,7 @@ import pytest
 from gripproxy.protocol.jsonp import JsonpRules
 from gripproxy.protocol.route import SUPPORTED_CONDITION, Route, decode_route
 from gripproxy.protocol.route_line import RouteLineError
-from gripproxy.protocol.route_target import SUPPORTED_TARGET, WEBSOCKET_TARGET, Target
+from gripproxy.protocol.route_target import SUPPORTED_TARGET, Target
 from gripproxy.protocol.routes import parse_routes
 
 
@@ -139,10 +139,11 @@ def test_unknown_property_is_ignored_but_named() -> None:
 
 def test_property_that_looks_off_is_said_to_be_on() -> None:
     """``insecure=no`` takes any certificate."""
-    line = "*,debug=no,ssl=no a:1,ssl,insecure=no,untrusted=yes"
+    line = "*,debug=no,ssl=no a:1,ssl,insecure=no,untrusted=yes,over_http=0"
     assert remarks(line) == [
         "debug=no means on, as in Pushpin: to be there is enough",
         "insecure=no means on, as in Pushpin: to be there is enough",
+        "over_http=0 means on, as in Pushpin: to be there is enough",
     ]
 
 
@@ -152,7 +153,12 @@ def test_unsupported_property_is_said_to_do_nothing() -> None:
         "session is not supported by this version and has no effect",
         "sockjs is not supported by this version and has no effect",
     ]
-    assert remarks("*,untrusted test") == ["unknown property 'untrusted' is ignored"]
+
+
+def test_property_on_the_wrong_side_is_said_to_belong_to_the_other() -> None:
+    """Most of all over_http, without which WebSockets get another origin."""
+    assert remarks("*,over_http a:1") == ["over_http is ignored here: it belongs to a target"]
+    assert remarks("* a:1,no_grip,ssl") == ["no_grip is ignored here: it belongs to the condition"]
 
 
 @pytest.mark.parametrize("domain", ["*.example.com", "Example.com", "example.com:80", "[::1]"])
@@ -201,9 +207,9 @@ EXAMPLE = Path(__file__).parents[2] / "deploy" / "routes"
 
 
 def test_example_file_names_every_property() -> None:
-    """It is the reference of routes; what it lacks does not exist for a reader. over_http is about WebSockets."""
+    """It is the reference of routes; what it lacks does not exist for a reader."""
     words = set(re.findall(r"\w+", EXAMPLE.read_text()))
-    assert (SUPPORTED_CONDITION | SUPPORTED_TARGET) - words == WEBSOCKET_TARGET
+    assert words >= SUPPORTED_CONDITION | SUPPORTED_TARGET
 
 
 def test_example_file_is_sound() -> None:
@@ -212,4 +218,4 @@ def test_example_file_is_sound() -> None:
     assert (table.count, warnings) == (1, [])
     examples = EXAMPLE.read_text().partition("# Examples:\n")[2].partition("\n\n")[0].replace("#   ", "")
     table, warnings = parse_routes(examples, "routes")
-    assert (table.count, warnings) == (3, [])
+    assert (table.count, warnings) == (4, [])

@@ -110,9 +110,7 @@ def test_properties_without_effect_are_remarked() -> None:
     ]
     assert target_remarks(target("a:1,ssl,insecure,client_cert=c,untrusted")) == []
     assert not target_remarks(target("a:1,over_http,one_event"))
-    assert target_remarks(target("a:1,one_event")) == [
-        "one_event has no effect without over_http"
-    ]
+    assert target_remarks(target("a:1,one_event")) == ["one_event has no effect without over_http"]
 
 
 @given(st.text(max_size=60))

@@ -106,9 +106,9 @@ def decode_route(line: str) -> tuple[Route, list[str]] | None:
         raise RouteLineError("must specify condition and at least one target")
     targets = tuple(decode_target(section) for section in sections[1:])
     route = _decode_condition(sections[0], targets)
-    remarks = _property_remarks(sections[0], SUPPORTED_CONDITION, UNSUPPORTED_CONDITION)
+    remarks = _property_remarks(sections[0], SUPPORTED_CONDITION, UNSUPPORTED_CONDITION, SUPPORTED_TARGET, "a target")
     for section in sections[1:]:
-        remarks += _property_remarks(section, SUPPORTED_TARGET, frozenset())
+        remarks += _property_remarks(section, SUPPORTED_TARGET, frozenset(), SUPPORTED_CONDITION, "the condition")
     remarks += [remark for target in targets for remark in target_remarks(target)]
     remarks += _flag_remarks(sections[0], CONDITION_FLAGS)
     remarks += [remark for section in sections[1:] for remark in _flag_remarks(section, TARGET_FLAGS)]
@@ -203,12 +203,19 @@ def _decode_header(text: str) -> tuple[bytes, bytes]:
     return name.encode(), value.lstrip(" ").encode()
 
 
-def _property_remarks(section: Section, supported: frozenset[str], unsupported: frozenset[str]) -> list[str]:
-    """Say which properties do nothing: unknown ones are ignored, as in Pushpin, but not in silence."""
+def _property_remarks(
+    section: Section, supported: frozenset[str], unsupported: frozenset[str], other: frozenset[str], other_place: str
+) -> list[str]:
+    """Say which properties do nothing: unknown ones are ignored, as in Pushpin, but not in silence.
+
+    `other` are those that would do something in `other_place`.
+    """
     remarks = []
     for name in dict.fromkeys(name for name, _ in section.properties):
         if name in unsupported:
             remarks.append(f"{name} is not supported by this version and has no effect")
+        elif name in other - supported:
+            remarks.append(f"{name} is ignored here: it belongs to {other_place}")
         elif name not in supported:
             nearest = difflib.get_close_matches(name, supported | unsupported, n=1)
             remarks.append(f"unknown property {name!r} is ignored" + (f"; meant {nearest[0]!r}?" if nearest else ""))

@@ -12,20 +12,8 @@ ZHTTP_KINDS = ("zhttp", "zhttpreq")
 ZHTTP_PORTS_COUNT = 3  # a zhttp target takes the port it names and the next two
 ZHTTP_SUFFIX_MAX_BYTES = len("-out-stream")  # of the socket files that a zhttp target makes of its path
 
-# WebSockets are what these are for; of a plain request, over_http decides whether it may be made of events.
-WEBSOCKET_TARGET = frozenset({"over_http", "one_event"})
-TARGET_FLAGS = frozenset({"ssl", "insecure", "trust_connect_host", "untrusted"})
-SUPPORTED_TARGET = (
-    WEBSOCKET_TARGET
-    | TARGET_FLAGS
-    | {
-        "host",
-        "sub",
-        "client_cert",
-        "client_key",
-        "ipc_file_mode",
-    }
-)
+TARGET_FLAGS = frozenset({"ssl", "insecure", "trust_connect_host", "untrusted", "over_http", "one_event"})
+SUPPORTED_TARGET = TARGET_FLAGS | {"host", "sub", "client_cert", "client_key", "ipc_file_mode"}
 
 _HOST_VALUE = re.compile(r"[^\x00-\x20\x7f/?#@\\]+")
 _ZHTTP_SPEC = re.compile(r"tcp://[^\x00-\x20\x7f/]+:([0-9]{1,5})|ipc://([^\x00-\x1f\x7f]+)")
