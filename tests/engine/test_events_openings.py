@@ -2,7 +2,7 @@
 
 import pytest
 
-from gripproxy.engine.effects import DropLink, Effect, OpenSocket, Respond, Write
+from gripproxy.engine.effects import LOG_INFO, DropLink, Effect, Log, OpenSocket, Respond, Write
 from gripproxy.engine.events import OriginFailure
 from gripproxy.protocol.events_answer import META_MAX_BYTES
 from tests.engine.events_conversation import EVENTS, GRIP, EventsConversation, body_of, lines_of
@@ -100,6 +100,23 @@ def test_other_answers_are_the_clients(status: int, content_type: bytes) -> None
     assert b"X-Why: so\r\n" in payload
     assert payload.endswith(b"\r\n\r\n" + body)
     assert talk.is_quiet
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "text"),
+    [
+        (200, b"text/html", "it answered with Content-Type 'text/html', not 'application/websocket-events'"),
+        (204, b"", "it answered with status 204"),
+        (404, b"text/html", None),
+    ],
+)
+def test_a_page_for_events_is_in_the_log(status: int, content_type: bytes, text: str | None) -> None:
+    """It is no refusal, and browsers do not show the answer."""
+    talk = EventsConversation()
+    talk.begins()
+    effects = talk.answers(b"", (b"Content-Type", content_type), status=status)
+    said = [effect.text for effect in effects if isinstance(effect, Log) and effect.level == LOG_INFO]
+    assert said[:1] == ([] if text is None else [f"origin origin:80: {text}"])
 
 
 def test_a_large_rejection_is_not_waited_for() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gripproxy.engine.effects import AskOrigin, Cut, Effect, Log, OpenSocket, Relay, Respond
+from gripproxy.engine.effects import LOG_INFO, AskOrigin, Cut, Effect, Log, OpenSocket, Relay, Respond
 from gripproxy.engine.events import OriginAnswered, OriginFailure, RelayDone
 from gripproxy.protocol.http1 import SIZED, UNTIL_CLOSE, check_response
 from gripproxy.settings import Settings
@@ -99,6 +99,16 @@ def test_other_answers_go_on_as_they_are() -> None:
     assert relay == Relay(4, head, SIZED, is_persistent=False)
     talk.core.handle(RelayDone(4, 2), talk.now)
     assert talk.core.exchanges == {}
+
+
+@pytest.mark.parametrize(("status", "count"), [(200, 1), (204, 1), (302, 0), (403, 0), (500, 0)])
+def test_a_page_for_a_websocket_is_in_the_log(status: int, count: int) -> None:
+    """It is no refusal: most likely the origin speaks HTTP only, and browsers do not show the answer."""
+    talk = Conversation("* origin:80")
+    talk.asks(4, socket_request())
+    effects = talk.core.handle(OriginAnswered(4, check_response(status, b"", [], False)), talk.now)
+    text = f"origin origin:80: it answered a WebSocket with status {status}: is it one for HTTP, and over_http missing?"
+    assert [effect for effect in effects if isinstance(effect, Log)] == [Log(LOG_INFO, text, about=4)] * count
 
 
 def test_answer_that_breaks_off() -> None:

@@ -10,6 +10,7 @@ from gripproxy.protocol.events_answer import (
     client_headers,
     decode_answer,
     is_events_answer,
+    why_no_events,
     with_changes,
 )
 from gripproxy.protocol.http1 import check_response
@@ -31,6 +32,21 @@ def test_only_what_says_so_has_events(status: int, content_type: bytes | None, e
     """Anything else comes from a server that does not know the protocol, or does not want the client."""
     headers = [] if content_type is None else [(b"content-type", content_type)]
     assert is_events_answer(check_response(status, b"", headers, is_head=False)) is expected
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "expected"),
+    [
+        (404, b"application/websocket-events", "it answered with status 404"),
+        (200, b"text/html", "it answered with Content-Type 'text/html', not 'application/websocket-events'"),
+        (200, b"x\n\xff", "it answered with Content-Type 'x\\nÿ', not 'application/websocket-events'"),
+        (200, None, "it answered with Content-Type '', not 'application/websocket-events'"),
+    ],
+)
+def test_the_log_hears_what_is_wrong_with_it(status: int, content_type: bytes | None, expected: str) -> None:
+    """One of the two, as they are mended in different places."""
+    headers = [] if content_type is None else [(b"content-type", content_type)]
+    assert why_no_events(check_response(status, b"", headers, is_head=False)) == expected
 
 
 @pytest.mark.parametrize(

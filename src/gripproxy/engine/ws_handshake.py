@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gripproxy.engine.client_request import ORIGIN_AT_FAULT, ClientRequest
-from gripproxy.engine.effects import LOG_WARNING, AskOrigin, Cut, Effect, Log, Relay, Respond
+from gripproxy.engine.effects import LOG_INFO, LOG_WARNING, AskOrigin, Cut, Effect, Log, Relay, Respond
 from gripproxy.engine.events import Event, OriginAnswered, OriginFailed, OriginFailure, RelayDone
 from gripproxy.engine.events_origin import EventsOrigin
 from gripproxy.engine.exchange import ASKING, CLOSED, RELAYING, ExchangeState, ProxyRules
@@ -13,6 +13,7 @@ from gripproxy.engine.web_sockets import shape_of
 from gripproxy.engine.ws_session import WsSession
 from gripproxy.errors import InternalError, OriginError
 from gripproxy.protocol import test_target
+from gripproxy.protocol.events_answer import why_no_events
 from gripproxy.protocol.http1 import CHUNKED, NONE, UNTIL_CLOSE, Headers, ResponseHead, encode_request_head
 from gripproxy.protocol.permessage_deflate import agree
 from gripproxy.protocol.reason_phrase import reason_phrase
@@ -134,7 +135,8 @@ class Handshake:
         headers = relayed_headers(response.headers)
         payload, _ = self.request.begin(response.status, response.reason, headers, framing, response.content_length)
         self.state = RELAYING
-        return [Relay(self.conn_id, payload, framing, False)]
+        hint = f"it answered a WebSocket with status {response.status}: is it one for HTTP, and over_http missing?"
+        return [*self._note_misfit(response.status, hint), Relay(self.conn_id, payload, framing, False)]
 
     def _open(
         self,
@@ -206,7 +208,8 @@ class Handshake:
 
     def reject(self, head: ResponseHead, body: bytes, now: float) -> list[Effect]:
         """The origin has answered something else, which is what the client gets."""
-        effects = self._respond(head.status, head.reason, relayed_headers(head.headers), body)
+        effects = self._note_misfit(head.status, why_no_events(head))
+        effects += self._respond(head.status, head.reason, relayed_headers(head.headers), body)
         self._on_closed(self)
         return effects
 
@@ -217,6 +220,16 @@ class Handshake:
         if self.state is CLOSED:
             self._on_closed(self)
         return effects
+
+    def _note_misfit(self, status: int, text: str) -> list[Effect]:
+        """Say `text` of an origin that neither accepts nor refuses, as if it had been asked for a page.
+
+        Browsers show their users no answer but 101.
+        """
+        if not 200 <= status < 300:
+            return []
+        label = self.request.route.targets[self._targets_tried - 1].label
+        return [Log(LOG_INFO, f"origin {label}: {text}", about=self.conn_id)]
 
     def _respond(self, status: int, reason: bytes, headers: Headers, body: bytes) -> list[Effect]:
         self.state = CLOSED

@@ -22,7 +22,13 @@ from gripproxy.engine.link_requests import LinkRequests
 from gripproxy.engine.timer_wheel import TimerWheel
 from gripproxy.engine.ws_session import WsSession
 from gripproxy.errors import OriginError
-from gripproxy.protocol.events_answer import client_headers, decode_answer, is_events_answer, with_changes
+from gripproxy.protocol.events_answer import (
+    client_headers,
+    decode_answer,
+    is_events_answer,
+    why_no_events,
+    with_changes,
+)
 from gripproxy.protocol.http1 import ResponseHead
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.route_target import Target
@@ -266,7 +272,7 @@ class WsOverHttp:
             talk.answer = Gathered(event.head)
             if talk.is_disconnect_sent or is_events_answer(event.head):
                 return []
-            return self._break(talk, f"it answered with status {event.head.status}, or no events", now)
+            return self._break(talk, why_no_events(event.head), now)
         if isinstance(event, LinkBodyCame):
             assert talk.answer is not None
             talk.answer.add(event.part)

@@ -36,6 +36,14 @@ def is_events_answer(head: ResponseHead) -> bool:
     return head.status == 200 and header_value(head.headers, b"content-type") == MEDIA_TYPE
 
 
+def why_no_events(head: ResponseHead) -> str:
+    """Say for the log what keeps a response from being taken for events."""
+    if head.status != 200:
+        return f"it answered with status {head.status}"
+    media_type = (header_value(head.headers, b"content-type") or b"").decode("latin-1")
+    return f"it answered with Content-Type {media_type!r}, not {MEDIA_TYPE.decode()!r}"
+
+
 def decode_answer(headers: Headers) -> EventsAnswer:
     """Read them. What makes no sense counts as absent, but a bad interval switches polling off, as in Pushpin."""
     interval_s: int | None = None
