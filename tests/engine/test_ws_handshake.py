@@ -8,9 +8,7 @@ from gripproxy.protocol.http1 import SIZED, UNTIL_CLOSE, check_response
 from gripproxy.settings import Settings
 from tests.engine.conversation import Conversation, accepting, request, socket_request
 
-AT_FAULT = (
-    b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 34\r\n\r\nError while proxying to origin.\n"
-)
+AT_FAULT = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 34\r\n\r\nError while proxying to origin.\n"
 
 
 def only(effects: list[Effect]) -> Effect:

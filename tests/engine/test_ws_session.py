@@ -7,8 +7,7 @@ import pytest
 
 from gripproxy.engine.effects import Write
 from gripproxy.engine.events import OriginAnswered
-from gripproxy.engine.web_sockets import shape_of
-from gripproxy.engine.ws_session import WsSession, WsShapes, encode_for_client
+from gripproxy.engine.ws_session import WsSession, WsShapes, encode_for_client, shape_of
 from gripproxy.protocol.websocket_frame import BINARY, PING, TEXT, encode_frame
 from tests.engine.conversation import accepting, client, socket_request
 from tests.engine.events_conversation import EVENTS, GRIP, EventsConversation

@@ -131,9 +131,7 @@ def test_client_that_does_not_read_stops_its_origin(server: Server, origin: WebS
         while len(client.received) < 300 * len(PART):
             client.poll(30.0)
         content, ends = b"", []
-        for frame in frames_of(
-            client.received
-        ):  # messages may have been cut anew
+        for frame in frames_of(client.received):  # messages may have been cut anew
             content += frame.payload
             if frame.is_final:
                 ends.append(len(content))

@@ -191,7 +191,7 @@ class AwaitReader:
 
 @dataclass(slots=True)
 class AskLink:
-    """Send a request of our own to `target`: for a held stream's next part, to say that a hold is over, for a filter.
+    """Send a request of our own to `target`: for a held stream's next part or end, a filter, a WebSocket's events.
 
     `head` is all of it, with the body if it has one. `link_id` is made by the engine; what comes of it are events with
     the same one. `traffic` is that of the route on whose behalf it is sent. With `is_repeatable` it goes out again if

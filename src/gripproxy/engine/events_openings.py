@@ -11,11 +11,10 @@ from gripproxy.engine.events import LinkAnswered, LinkBodyCame, LinkDone, Origin
 from gripproxy.engine.events_origin import EventsOrigin, Gathered
 from gripproxy.engine.events_requests import EventsRequests
 from gripproxy.engine.timer_wheel import Slot, TimerWheel
-from gripproxy.engine.ws_session import WsShape
+from gripproxy.engine.ws_session import WsShape, shape_of
 from gripproxy.errors import OriginError
 from gripproxy.protocol.events_answer import decode_answer, is_events_answer, with_changes
 from gripproxy.protocol.http1 import ResponseHead
-from gripproxy.protocol.link_url import root_of
 from gripproxy.protocol.route_target import Target
 from gripproxy.protocol.websocket_events import BODY_MAX_BYTES, OPEN_BODY, WsEvent, decode_events
 
@@ -77,12 +76,7 @@ class EventsOpenings:
         """Ask a target whether it accepts a client."""
         request, conn_id = handshake.request, handshake.conn_id
         head = self._requests.begin(conn_id, request, target, now)
-        shape = WsShape(
-            *(request.route, target, request.traffic, root_of(request.url), request.is_debug),
-            is_deflating=False,
-            message_prefix=None,
-            common_head=head.template,
-        )
+        shape = shape_of(request, is_deflating=False, message_prefix=None, common_head=head.template)
         opening = Opening(handshake, conn_id, EventsOrigin(conn_id, head.values), shape)
         self._by_conn[conn_id] = opening
         return [self._ask(opening, now)]

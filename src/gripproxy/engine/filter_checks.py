@@ -42,7 +42,7 @@ class Check:
     hold: CheckedHold
     item: PublishItem
     run: FilterRun
-    on_verdict: "OnVerdict"
+    on_verdict: OnVerdict
     queue: deque[PublishItem] = field(default_factory=deque)
     asked: FilterRequest | None = None
     path: bytes = b""

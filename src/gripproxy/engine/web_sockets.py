@@ -28,7 +28,6 @@ from gripproxy.engine.ws_session import (
     WsState,
 )
 from gripproxy.protocol import test_target
-from gripproxy.protocol.link_url import root_of
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.websocket_close import NORMAL, decode_close, encode_close
 from gripproxy.protocol.websocket_frame import CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, encode_frame
@@ -324,23 +323,3 @@ class WebSockets:
 def _close_frame(code: int | None, reason: bytes) -> Frame:
     """Make the close frame that says on one leg what was said on the other: where that was nothing, 1000."""
     return Frame(CLOSE, encode_close(NORMAL, b"") if code is None else encode_close(code, reason))
-
-
-def shape_of(
-    request: ClientRequest,
-    is_deflating: bool,
-    message_prefix: bytes | None,
-    common_head: bytes = b"",
-) -> WsShape:
-    """Make the shape of a session from the request that asked for it."""
-    assert request.target is not None
-    return WsShape(
-        request.route,
-        request.target,
-        request.traffic,
-        root_of(request.url),
-        request.is_debug,
-        is_deflating,
-        message_prefix,
-        common_head,
-    )

@@ -9,8 +9,7 @@ from gripproxy.engine.events import Event, OriginAnswered, OriginFailed, OriginF
 from gripproxy.engine.events_origin import EventsOrigin
 from gripproxy.engine.exchange import ASKING, CLOSED, RELAYING, ExchangeState, ProxyRules
 from gripproxy.engine.observer import Answer
-from gripproxy.engine.web_sockets import shape_of
-from gripproxy.engine.ws_session import WsSession
+from gripproxy.engine.ws_session import shape_of
 from gripproxy.errors import InternalError, OriginError
 from gripproxy.protocol import test_target
 from gripproxy.protocol.events_answer import why_no_events
@@ -42,7 +41,6 @@ class Handshake:
         "conn_id",
         "is_broken",
         "request",
-        "session",
         "state",
     )
 
@@ -58,7 +56,6 @@ class Handshake:
         self.request = request
         self.answer = answer
         self.is_broken = False
-        self.session: WsSession | None = None
         self.state: ExchangeState = ASKING
         self._is_over_http = False  # a target over HTTP is being asked
         self._key = b""
@@ -199,11 +196,10 @@ class Handshake:
         common_head: bytes,
         now: float,
     ) -> list[Effect]:
-        """The origin has accepted: from now on there is a `session`, whose first two are given."""
+        """The origin has accepted: from now on there is a session with it. `common_head` is of its shape."""
         prefix = None if self.request.is_uninterpreted else message_prefix_of(head.headers)
         effects = self._open(b"Switching Protocols", head.headers, prefix, origin, common_head, False, now)
         self._on_closed(self)
-        self.session = self._rules.sockets.session(self.conn_id)
         return effects
 
     def reject(self, head: ResponseHead, body: bytes, now: float) -> list[Effect]:

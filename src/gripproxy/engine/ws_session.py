@@ -5,11 +5,12 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.effects import Write
 from gripproxy.engine.subscriptions import Channel
 from gripproxy.engine.timer_wheel import Slot
 from gripproxy.engine.traffic import RouteTraffic
-from gripproxy.protocol.link_url import LinkUrl
+from gripproxy.protocol.link_url import LinkUrl, root_of
 from gripproxy.protocol.permessage_deflate import deflate
 from gripproxy.protocol.route import Route
 from gripproxy.protocol.route_target import Target
@@ -57,6 +58,18 @@ class WsShape:
     is_deflating: bool
     message_prefix: bytes | None
     common_head: bytes = b""
+
+
+def shape_of(
+    request: ClientRequest, is_deflating: bool, message_prefix: bytes | None, common_head: bytes = b""
+) -> WsShape:
+    """Make the shape of a session from the request that asked for it."""
+    target = request.target
+    assert target is not None
+    return WsShape(
+        *(request.route, target, request.traffic, root_of(request.url), request.is_debug),
+        *(is_deflating, message_prefix, common_head),
+    )
 
 
 class WsShapes:
