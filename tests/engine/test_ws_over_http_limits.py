@@ -1,6 +1,7 @@
 """How much may wait between a client and its origin over HTTP, either way; and what an origin takes in part."""
 
-from gripproxy.engine.effects import AwaitReader, PauseClient, Write
+from gripproxy.engine.effects import AwaitReader, EndSocket, PauseClient, Write
+from gripproxy.engine.ws_over_http import EVENTS_MAX_COUNT
 from gripproxy.protocol.websocket_events import encode_events
 from gripproxy.protocol.websocket_frame import TEXT, Frame, encode_frame
 from tests.engine.events_conversation import (
@@ -69,6 +70,72 @@ def test_a_client_that_does_not_read_is_waited_for() -> None:
     talk.reads()
     assert talk.body == b"TEXT 5\r\nlater\r\n"
     assert talk.answers(b"TEXT 1\r\nz\r\n") == [Write(4, b"\x81\x01z")]
+
+
+def many_events(count: int) -> bytes:
+    return b"".join([b"TEXT 4\r\n%04d\r\n" % number for number in range(count)])
+
+
+def test_an_answer_of_many_events_takes_its_time() -> None:
+    """All other clients of the worker would have to wait: 1 MB may hold 166,666 events."""
+    talk = opened()
+    says(talk, text(b"x"))
+    effects = talk.answers(many_events(2500))
+    assert len(effects) == EVENTS_MAX_COUNT
+    says(talk, text(b"later"))
+    session = talk.session()
+    assert session is not None
+    talk.core.sockets.refresh(session, talk.now)
+    assert talk.is_quiet
+    effects += talk.waits(0.25)
+    assert len(effects) == 2 * EVENTS_MAX_COUNT and talk.is_quiet
+    effects += talk.waits(0.25)
+    assert effects[:2500] == [Write(4, b"\x81\x04%04d" % number) for number in range(2500)]
+    assert talk.body == b"TEXT 5\r\nlater\r\n"
+
+
+def test_an_answer_of_many_events_waits_for_its_reader() -> None:
+    talk = opened()
+    says(talk, text(b"x"))
+    effects = talk.answers(encode_events([text(b"y" * 100)] * 1500))
+    assert len(effects) == EVENTS_MAX_COUNT + 1 and effects[-1] == AwaitReader(4)
+    assert talk.waits(5) == []
+    assert talk.reads() == []
+    assert len(talk.waits(0.25)) == 500
+    assert talk.is_quiet
+
+
+def test_the_rest_of_an_answer_is_not_for_who_has_left() -> None:
+    talk = opened()
+    says(talk, text(b"x"))
+    talk.answers(many_events(2500))
+    talk.note(talk.leaves(4))
+    assert talk.body == b"DISCONNECT\r\n"
+    talk.answers()
+    assert talk.waits(5) == []
+    assert talk.is_quiet
+
+
+def test_the_rest_of_an_answer_is_not_for_who_is_detached() -> None:
+    talk = opened(GRIP)
+    says(talk, text(b"x"))
+    assert talk.answers(DETACH + many_events(2500)) == []
+    talk.answers()
+    assert talk.waits(5) == []
+    assert talk.is_quiet
+
+
+def test_an_answer_of_many_events_may_end_with_a_close() -> None:
+    """Also the client may have closed meanwhile, and gets what was said before."""
+    for is_client_first in (False, True):
+        talk = opened()
+        says(talk, text(b"x"))
+        talk.answers(many_events(1500) + b"CLOSE\r\n")
+        if is_client_first:
+            says(talk, close())
+        effects = talk.waits(0.25)
+        assert len([effect for effect in effects if isinstance(effect, Write)]) == 501 - is_client_first
+        assert isinstance(effects[-1], EndSocket if is_client_first else Write)
 
 
 def test_a_client_that_never_reads_can_be_lost() -> None:

@@ -9,6 +9,7 @@ from gripproxy.engine.ws_session import WsSession, WsShape
 from gripproxy.protocol.events_answer import Meta
 from gripproxy.protocol.events_request import path_of
 from gripproxy.protocol.http1 import ResponseHead
+from gripproxy.protocol.websocket_events import WsEvent
 
 
 @dataclass(slots=True, eq=False)
@@ -69,7 +70,8 @@ OPEN, CLIENT_CLOSED, ORIGIN_CLOSED, LEAVING, DISCONNECTING = Stage
 class Talk:
     """What is under way between a client and its origin: there is none while all is quiet.
 
-    `session` is None when the client has gone on without its origin, or is gone. `slot` is of a repetition.
+    `session` is None when the client has gone on without its origin, or is gone. `undelivered` is the rest of a long
+    answer. `slot` is of a repetition, or of the next of these.
     """
 
     origin: EventsOrigin
@@ -79,6 +81,7 @@ class Talk:
     stage: Stage = OPEN
     link_id: int = 0  # of the request in flight
     answer: "Gathered | None" = None  # what has come of its answer
+    undelivered: list[WsEvent] = field(default_factory=list)
     retries_count: int = 0
     is_poll_due: bool = False  # a request is wanted though nothing is to be said
     is_reader_awaited: bool = False  # the client has much to read: nothing is asked until it has

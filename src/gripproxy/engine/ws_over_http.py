@@ -38,6 +38,7 @@ from gripproxy.protocol.websocket_frame import Frame
 
 RETRIES_MAX_COUNT = 5  # after 1, 2, 4, 8 and 16 seconds and up to one more, same as Pushpin
 TIMED: tuple[type, ...] = (EventsOrigin, Talk, Opening)  # that the timer wheel has
+EVENTS_MAX_COUNT = 1000  # of an answer that are handed on at once, some 10 ms: 1 MB may hold 166,666 of them
 UNREAD_MAX_KIB = 64  # that a client was sent since it was known to have read all: then it is waited for
 
 
@@ -99,7 +100,9 @@ class WsOverHttp:
         """Handle the deadline of one of `TIMED`."""
         if isinstance(record, Opening):
             return self._openings.on_due(record, now)
-        return self._on_poll_due(record, now) if isinstance(record, EventsOrigin) else [self._send(record, now)]
+        if isinstance(record, EventsOrigin):
+            return self._on_poll_due(record, now)
+        return self._deliver(record, record.undelivered, now) if record.undelivered else [self._send(record, now)]
 
     def _on_opened(self, opening: Opening, head: ResponseHead, events: list[WsEvent], now: float) -> list[Effect]:
         origin, shape = opening.origin, opening.shape
@@ -204,6 +207,9 @@ class WsOverHttp:
         self._wheel.cancel(origin)
         talk = origin.talk or Talk(origin, session.shape, session)
         origin.talk = talk.session = None
+        if talk.undelivered:
+            talk.undelivered = []
+            self._wheel.cancel(talk)
         return talk
 
     # Requests.
@@ -223,6 +229,9 @@ class WsOverHttp:
         if talk.outgoing.is_stuck:
             return self._break(talk, "its client's message is too large", now)
         if talk.is_reader_awaited:
+            return []
+        if talk.undelivered:
+            self._wheel.schedule(talk, now)
             return []
         if talk.stage is not ORIGIN_CLOSED and (talk.outgoing.is_fresh or talk.is_poll_due):
             return [self._ask(talk, now)]
@@ -330,8 +339,10 @@ class WsOverHttp:
         assert session is not None
         effects: list[Effect] = []
         sent_bytes = 0
-        for event in events:
+        talk.undelivered = events[EVENTS_MAX_COUNT:]
+        for event in events[:EVENTS_MAX_COUNT]:
             if event.kind == b"CLOSE":
+                talk.undelivered = []
                 return effects + self._on_close(talk, session, *decode_close(event.content), now)
             if event.kind in (b"OPEN", b"DISCONNECT"):
                 return effects + self._break(talk, f"it sent {event.kind.decode()}", now)
@@ -341,7 +352,8 @@ class WsOverHttp:
                 effects += self._owner.on_origin_frame(session, frame, now)
                 if session.origin is not origin:  # it was told to be detached, for instance
                     return effects
-        if talk.stage is CLIENT_CLOSED and not talk.outgoing.is_fresh and not origin.interval_s:
+        is_silent = not (talk.undelivered or talk.outgoing.is_fresh or origin.interval_s)
+        if talk.stage is CLIENT_CLOSED and is_silent:
             return effects + self._break(talk, "it did not answer its client's close", now)
         origin.unread_kib += -(-sent_bytes // 1024)
         if origin.unread_kib > UNREAD_MAX_KIB:
