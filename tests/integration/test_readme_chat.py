@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from selenium.webdriver.common.by import By
 
+from tests.integration.browser import chromium, complaints
 from tests.integration.deadline import wait_until
 from tests.integration.ports import can_connect, free_ports
 from tests.integration.process import Process
@@ -57,3 +59,21 @@ def test_everybody_gets_what_one_says(server: Server) -> None:
             messages_until(client, "loud and clear")
         anna.close(4000, "good night")
         assert (anna.close_code, anna.close_reason) == (4000, "good night")
+
+
+def test_its_page_shows_what_is_said(server: Server, tmp_path: Path) -> None:
+    """It comes through the same route, from the same origin."""
+    with (
+        chromium(tmp_path / "profile") as browser,
+        open_websocket(server.http_port, "/", f"localhost:{server.http_port}") as anna,
+    ):
+        browser.get(f"http://localhost:{server.http_port}/")
+
+        def shows() -> bool:
+            anna.send("can you see me")
+            return "can you see me" in browser.find_element(By.TAG_NAME, "body").text
+
+        wait_until(shows, "the page shows what anna says")
+        browser.find_element(By.NAME, "say").send_keys("I can\n")
+        messages_until(anna, "I can")
+        assert complaints(browser) == []
