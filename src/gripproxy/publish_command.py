@@ -31,6 +31,7 @@ content:
   TEXT    is sent as it is; long-polls and streams get a newline after it unless --no-eol is given
   @FILE   is replaced by the bytes of the file; no newline is added
   -       is replaced by standard input, which is also read if there is no CONTENT and it is not a terminal
+  WebSockets get no newline, and a binary message if this is not UTF-8
 
 spec:
   http://HOST:PORT[/PATH][?iss=NAME&key=KEY]   POST to /publish/; with a key: as bearer (JWT, if there is an iss)
@@ -243,7 +244,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--code", metavar="N", default="200", help="status code for long-polls (default: 200)")
     add("-H", "--header", metavar="'K: V'", action="append", default=[], help="header for long-polls (repeatable)")
     add("--hint", action="store_true", help="send no content: let the proxy ask the origin again")
-    add("--close", action="store_true", help="send no content: end streams (with --prev-id, if they track ids)")
+    add(
+        "--close",
+        action="store_true",
+        help="send no content: end WebSockets and streams (with --prev-id, if they track ids)",
+    )
     add("--patch", action="store_true", help="the content is a JSON patch of the held response")
     add("--no-seq", action="store_true", help="deliver at once, whatever the previous id")
     add("--no-eol", action="store_true", help="add no newline for long-polls and streams")
