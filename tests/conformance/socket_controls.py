@@ -14,6 +14,7 @@ from tests.conformance.scenario import (
     Unsubscribed,
     item,
 )
+from tests.conformance.socket_frames import MADE_1000
 from tests.conformance.sockets import (
     Message,
     at_origin,
@@ -288,6 +289,7 @@ SCENARIOS = [
         Receive(b"<close"),
         End(),
         first=[subscribe("detached"), control("detach")],
+        difference=MADE_1000,
     ),
     socket(
         "detach-and-published-close",
@@ -299,6 +301,7 @@ SCENARIOS = [
         hang_up(4001),
         End(),
         first=[subscribe("detached-close"), control("detach")],
+        difference=MADE_1000,
     ),
     socket(
         "detach-with-messages-behind",
@@ -311,5 +314,6 @@ SCENARIOS = [
         published("detached-behind", content="one"),
         Receive(b"<text one>"),
         first=[subscribe("detached-behind"), (TEXT, b"m:before"), control("detach")],
+        difference=MADE_1000,
     ),
 ]

@@ -13,6 +13,7 @@ from tests.conformance.scenario import (
     Subscribed,
     item,
 )
+from tests.conformance.socket_frames import MADE_1000
 from tests.conformance.sockets import (
     accept,
     at_origin,
@@ -69,6 +70,7 @@ def shut(name: str, why: str, **keys: object) -> list[Scenario]:
             OriginLeave(),
             End(),
             first=[subscribe(channel)],
+            difference=MADE_1000,
         )
     ]
 
@@ -156,6 +158,7 @@ SCENARIOS = [
         OriginLeave(),
         End(),
         first=[subscribe("shut-behind")],
+        difference=MADE_1000,
     ),
     socket(
         "item-in-message",

@@ -8,6 +8,7 @@ import pytest
 from gripproxy.engine.timer_wheel import TimerWheel
 from gripproxy.errors import WebSocketError
 from gripproxy.protocol.permessage_deflate import deflate, inflate
+from gripproxy.protocol.websocket_close import NORMAL, encode_close
 from gripproxy.protocol.websocket_frame import BINARY, CLOSE, CONTINUATION, PING, TEXT, Frame, encode_frame
 from gripproxy.protocol.websocket_reader import FrameReader
 from gripproxy_worker.outbox import Outbox
@@ -195,6 +196,13 @@ def test_breach_is_told_once() -> None:
     owner.origin.data_received(encode_frame(TEXT, b"good") + b"\xff\xff" + encode_frame(TEXT, b"good"))
     owner.origin.data_received(encode_frame(TEXT, b"good"))
     assert owner.frames == [Frame(TEXT, b"good")] and len(owner.errors) == 1
+
+
+def test_close_without_a_code_is_1000() -> None:
+    """As Pushpin has it; the client's as ours, when the origin is not needed any more."""
+    owner = Owner()
+    owner.origin.close(Frame(CLOSE, b""))
+    assert owner.written() == [Frame(CLOSE, encode_close(NORMAL))]
 
 
 def test_close_frame_is_followed_by_the_origins_end() -> None:

@@ -175,6 +175,17 @@ def test_client_closes_first() -> None:
         said.bench.until(lambda: said.client.is_closed)
 
 
+def test_client_closes_without_a_code() -> None:
+    """A packet has none either: it is not for us to say."""
+    with talk() as said:
+        said.client.send(masked(CLOSE, b""))
+        packet = said.hub.sent()
+        assert packet[b"type"] == b"close" and b"code" not in packet
+        said.origin_says(type=b"close")
+        said.until_frames(Frame(CLOSE, NORMAL))
+        said.bench.until(lambda: said.client.is_closed)
+
+
 def test_origin_closes_first() -> None:
     """The client's answer goes to it."""
     with talk() as said:

@@ -9,6 +9,7 @@ from typing import Protocol
 from gripproxy.engine.timer_wheel import Slot, TimerWheel
 from gripproxy.errors import WebSocketError
 from gripproxy.protocol.permessage_deflate import deflate
+from gripproxy.protocol.websocket_close import NORMAL, encode_close
 from gripproxy.protocol.websocket_frame import BINARY, CLOSE, TEXT, Frame, encode_masked_frame
 from gripproxy_worker.outbox import Outbox
 from gripproxy_worker.ws_input import WsInput, WsKind
@@ -95,11 +96,13 @@ class WsOrigin(asyncio.Protocol):
         for index, frame in enumerate(frames):
             key = keys[4 * index : 4 * index + 4]
             payload, opcode = frame.payload, frame.opcode
+            if opcode == CLOSE:
+                self._has_sent_close = True
+                payload = payload or encode_close(NORMAL)  # as the newest Pushpin
             is_compressed = self._kind.inflater is not None and frame.is_final and opcode in (TEXT, BINARY)
             if is_compressed:
                 payload = deflate(payload)
             parts.append(encode_masked_frame(opcode, payload, frame.is_final, key, is_compressed))
-            self._has_sent_close |= opcode == CLOSE
         self._owner.origin_outbox.put(self, b"".join(parts))
 
     def write(self, payload: bytes) -> None:

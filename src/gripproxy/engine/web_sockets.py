@@ -137,13 +137,13 @@ class WebSockets:
     def _on_client_close(self, session: WsSession, code: int | None, reason: bytes, now: float) -> list[Effect]:
         state, origin = session.state, session.origin
         if state is OPEN and session.shape.target.is_test:
-            return self._end(session, _close_frame(code, reason).payload, now)
+            return self._end(session, _close_of(code, reason), now)
         if state is OPEN:
             effects = self._begin_end(session, CLIENT_CLOSING, now)
             if origin is not None:  # which may take its time
                 self._holds.wheel.cancel(session)
                 return effects + self.over_http.on_client_close(session, code, reason, now)
-            return [*effects, ToOrigin(session.conn_id, [_close_frame(code, reason)])]
+            return [*effects, ToOrigin(session.conn_id, [Frame(CLOSE, encode_close(code, reason))])]
         if state is DETACHED:
             return self._end(session, encode_close(NORMAL, b""), now)
         if state is ORIGIN_CLOSING:
@@ -152,7 +152,7 @@ class WebSockets:
                 answered = self.over_http.answer_close(session, code, reason, now)
                 session.origin = None
             elif not session.shape.target.is_test:
-                answered = [CloseOrigin(session.conn_id, _close_frame(code, reason))]
+                answered = [CloseOrigin(session.conn_id, Frame(CLOSE, encode_close(code, reason)))]
             return answered + self._end(session, None, now)
         return self._end(session, None, now)
 
@@ -227,7 +227,7 @@ class WebSockets:
 
     def on_origin_close(self, session: WsSession, code: int | None, reason: bytes, now: float) -> list[Effect]:
         """Close towards a client as its origin did."""
-        payload = _close_frame(code, reason).payload
+        payload = _close_of(code, reason)
         if session.state is CLIENT_CLOSING:
             session.origin = None
             return self._end(session, payload, now)
@@ -269,7 +269,7 @@ class WebSockets:
             effects = self._let_origin_go(session, now)
         effects += self._begin_end(session, ENDING, now)
         if not is_written:
-            effects.append(session.write(CLOSE, _close_frame(code, reason).payload))
+            effects.append(session.write(CLOSE, _close_of(code, reason)))
         return effects
 
     def _let_origin_go(self, session: WsSession, now: float) -> list[Effect]:
@@ -320,6 +320,6 @@ class WebSockets:
         return self._end(session, None, now)
 
 
-def _close_frame(code: int | None, reason: bytes) -> Frame:
-    """Make the close frame that says on one leg what was said on the other: where that was nothing, 1000."""
-    return Frame(CLOSE, encode_close(NORMAL, b"") if code is None else encode_close(code, reason))
+def _close_of(code: int | None, reason: bytes) -> bytes:
+    """Make the payload of a client's close frame, which says what its origin or a publisher said: if nothing, 1000."""
+    return encode_close(NORMAL, b"") if code is None else encode_close(code, reason)
