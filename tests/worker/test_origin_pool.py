@@ -414,6 +414,22 @@ def test_websocket_counts_only_where_the_operator_bounds_their_number(
     bench.until(lambda: waiting.ends_count == 1)
 
 
+def test_request_behind_a_handshake_gets_the_room_of_an_idle_connection_elsewhere(make_bench: MakeBench) -> None:
+    """While the handshake lasted, its origin had all that one origin may have. The WebSocket counts for no origin."""
+    bench = make_bench(max_open_requests=2, workers=1)
+    bench.answer = OK
+    elsewhere = Wanter(bench, Target(host="localhost", port=bench.origin_port))
+    bench.until(lambda: elsewhere.ends_count == 1)
+    bench.answer = None
+    shaking = Wanter(bench)
+    bench.until(lambda: shaking.conns)
+    waiting = Wanter(bench)
+    bench.answer = OK
+    switched = shaking.conns[0].open_socket(bench.driver.web_sockets, 0, is_deflating=False)
+    bench.until(lambda: waiting.ends_count == 1)
+    switched.close()
+
+
 def test_untrusted_target_gets_no_kept_connection_of_a_trusted_one(bench: WorkerBench) -> None:
     """It would lead where the target may not."""
     bench.answer = OK

@@ -156,6 +156,7 @@ class OriginPool:
         """Let go of a connection that speaks WebSocket now. It counts on only where the settings bound their number."""
         self._sockets_count += self._is_bounded
         self._forget(origin)
+        self._make_room()  # its origin may have a connection more than before
 
     def on_socket_closed(self) -> None:
         """One of those that speak WebSocket is closed."""
