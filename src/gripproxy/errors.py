@@ -18,7 +18,7 @@ class ClientError(GripProxyError):
 
 
 class WebSocketError(GripProxyError):
-    """A peer broke the WebSocket protocol: it gets a close frame with `code` (RFC 6455 section 7.4.1)."""
+    """A client or origin broke the WebSocket protocol: it gets a close frame with `code` (RFC 6455 section 7.4.1)."""
 
     def __init__(self, message: str, code: int = 1002) -> None:
         super().__init__(message)

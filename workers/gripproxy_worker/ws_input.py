@@ -1,4 +1,4 @@
-"""What a WebSocket peer sent, cut into slices small enough for one turn of the loop, as frames."""
+"""What a WebSocket client or origin sent, cut into slices small enough for one turn of the loop, as frames."""
 
 from gripproxy.errors import WebSocketError
 from gripproxy.protocol.permessage_deflate import INFLATED_MAX_BYTES, ORIGIN_INFLATED_MAX_BYTES, Inflater
@@ -12,7 +12,7 @@ DEFLATED_SLICE_BYTES = 256  # can become 256 KB, and a frame as much as a messag
 
 
 class WsKind:
-    """What WebSocket peers that are read alike share. As the record of a client's socket it is only a marker.
+    """What clients, or origins, share that are read alike. As the record of a client's socket it is only a marker.
 
     `message_max_bytes` is of a message, inflated; 0 is no limit, but what is inflated always has one.
     """
@@ -29,7 +29,7 @@ class WsKind:
         self.inflater = Inflater(self._inflated_max_bytes) if is_deflating else None
 
     def new_reader(self) -> FrameReader:
-        """Make a reader for one peer."""
+        """Make a reader for one of them."""
         inflater = None if self.inflater is None else Inflater(self._inflated_max_bytes)
         return FrameReader(self.is_client, inflater, self.message_max_bytes)
 
@@ -44,7 +44,7 @@ class WsKind:
 
 
 class WsInput:
-    """The bytes of one peer that are not decoded yet, and its reader in the middle of a frame or a message.
+    """The bytes of one client or origin that are not decoded yet, and its reader in the middle of a frame or a message.
 
     After a close frame, or a breach of the protocol, it `is_closed` and nothing more is decoded.
     """

@@ -42,7 +42,7 @@ EVENTS_MAX_COUNT = 1000  # of an answer that are handed on at once, some 10 ms: 
 UNREAD_MAX_KIB = 64  # that a client was sent since it was known to have read all: then it is waited for
 
 
-class SocketOwner(Protocol):
+class SessionOwner(Protocol):
     """Who has the sessions: `WebSockets`."""
 
     def session(self, conn_id: int) -> WsSession | None:
@@ -74,7 +74,7 @@ class WsOverHttp:
         self,
         links: LinkRequests,
         origin_requests: OriginRequests,
-        owner: SocketOwner,
+        owner: SessionOwner,
         wheel: TimerWheel,
         jitter: Callable[[], float],
         connection_id: Callable[[int], bytes],

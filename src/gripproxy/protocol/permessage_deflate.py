@@ -25,11 +25,6 @@ def deflate(payload: bytes) -> bytes:
     return (compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)).removesuffix(_TAIL)
 
 
-def inflate(payload: bytes, max_bytes: int) -> bytes:
-    """Decompress a whole message, as `Inflater` does."""
-    return Inflater(max_bytes).feed(payload, is_end=True)
-
-
 class Inflater:
     """Decompresses messages, one after the other, in pieces as they come; between messages it keeps nothing.
 
