@@ -81,7 +81,7 @@ class RequestRecord:
 
 @dataclass(slots=True)
 class HoldRecord:
-    """A hold that began, or a stream that got other channels. `mode` is ``stream`` or ``response``."""
+    """A hold that began, or a stream that got other channels. `mode` is ``stream``, ``response`` or ``ws``."""
 
     kind: ClassVar[int] = 1
     at: float
