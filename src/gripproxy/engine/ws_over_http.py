@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from gripproxy.engine.effects import LOG_WARNING, AwaitReader, DropLink, Effect, Log, PauseClient
+from gripproxy.engine.effects import LOG_INFO, LOG_WARNING, AwaitReader, DropLink, Effect, Log, PauseClient
 from gripproxy.engine.events import LinkAnswered, LinkBodyCame, LinkDone, LinkFailed, OriginFailure
 from gripproxy.engine.events_openings import EventsOpenings, Handshake, Opening
 from gripproxy.engine.events_origin import (
@@ -303,7 +303,10 @@ class WsOverHttp:
             return self._break(talk, event.detail, now)
         self._wheel.schedule(talk, now + 2**talk.retries_count + self._jitter())
         talk.retries_count += 1
-        return []
+        if talk.retries_count > 1:
+            return []  # once is enough: all clients of an origin may be in here
+        about = None if talk.session is None else talk.session.conn_id
+        return [Log(LOG_INFO, f"origin {talk.shape.target.label}: {event.detail}; asking again", about=about)]
 
     def _on_done(self, talk: Talk, now: float) -> list[Effect]:
         answer, talk.answer = talk.answer, None
