@@ -407,8 +407,6 @@ class WsClients:
         self._forget(fd, self._clients.pop(fd, None))
         self._driver.outbox.flush_one(fd)
         if effect.payload:
-            if self._driver.meter is not None:
-                self._driver.meter.frames_written(effect.payload, (fd,))
             self._sockets.write(fd, effect.payload)
         ClosingConn(self._driver, fd).start()
 
