@@ -1,9 +1,12 @@
 """How much may wait between a client and its origin over HTTP, either way; and what an origin takes in part."""
 
-from gripproxy.engine.effects import AwaitReader, EndSocket, PauseClient, Write
+import pytest
+
+from gripproxy.engine import ws_over_http
+from gripproxy.engine.effects import AwaitReader, Cut, DropLink, EndSocket, PauseClient, Write
 from gripproxy.engine.ws_over_http import EVENTS_MAX_COUNT
 from gripproxy.protocol.websocket_events import encode_events
-from gripproxy.protocol.websocket_frame import TEXT, Frame, encode_frame
+from gripproxy.protocol.websocket_frame import CONTINUATION, TEXT, Frame, encode_frame
 from tests.engine.events_conversation import (
     GRIP,
     INTERVAL,
@@ -151,6 +154,73 @@ def test_reading_is_news_only_to_who_waits_for_it() -> None:
     talk = opened()
     assert talk.reads() == []
     assert talk.is_quiet
+
+
+def test_who_waits_for_an_origin_for_longest_is_dropped_if_it_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of thousands of clients may have 200 KB for an origin, if that hangs, or if they never end a message."""
+    monkeypatch.setattr(ws_over_http, "WAITING_MAX_BYTES", 100_000)
+    talk = opened()
+    talk.opens(conn_id=5)
+    over_http = talk.core.sockets.over_http
+    says(talk, Frame(TEXT, b"x" * 60_000, False))
+    assert talk.client_sends(5, Frame(TEXT, b"y" * 30_000, False)) == []
+    assert is_dropped(talk.client_sends(5, Frame(CONTINUATION, b"y" * 30_000, False)))
+    talk.leaves(4)
+    assert over_http._waiting_bytes == 60_000
+    talk.note(talk.client_sends(5, Frame(CONTINUATION, b"y")))
+    assert over_http._waiting_bytes == 60_101
+    talk.answers()
+    assert talk.is_quiet
+    assert over_http._waiting_bytes == 0 and over_http._waiting == {}
+
+
+def test_who_is_answered_begins_to_wait_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that always has something to say is not the one who waits for longest."""
+    monkeypatch.setattr(ws_over_http, "WAITING_MAX_BYTES", 100_000)
+    talk = opened()
+    talk.opens(conn_id=5)
+    says(talk, text(b"busy"))
+    assert talk.client_sends(5, Frame(TEXT, b"x" * 60_000, False)) == []
+    says(talk, Frame(TEXT, b"y" * 30_000, False))
+    talk.answers()
+    assert Cut(5) in says(talk, Frame(CONTINUATION, b"y" * 30_000, False))
+
+
+def test_what_is_in_a_request_waits_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ws_over_http, "WAITING_MAX_BYTES", 100_000)
+    talk = opened()
+    over_http = talk.core.sockets.over_http
+    says(talk, text(b"x" * 60_000))
+    asked = talk.asked
+    assert asked is not None
+    effects = says(talk, text(b"x" * 50_000))
+    assert effects[0] == DropLink(asked.link_id) and is_dropped(effects)
+    assert talk.is_quiet
+    assert over_http._waiting_bytes == 0 and over_http._waiting == {}
+
+
+def test_what_waits_for_a_repetition_ends_with_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    talk = opened()
+    says(talk, text(b"x" * 60_000))
+    talk.fails()
+    monkeypatch.setattr(ws_over_http, "WAITING_MAX_BYTES", 60_000)
+    assert is_dropped(says(talk, text(b"y")))
+    talk.leaves(4)
+    assert talk.waits(5) == []
+    assert talk.is_quiet
+
+
+def test_nothing_waits_for_an_origin_that_is_done_with() -> None:
+    talk = opened(GRIP)
+    over_http = talk.core.sockets.over_http
+    says(talk, text(b"x" * 60_000), text(b"y"))
+    says(talk, text(b"z" * 60_000))
+    talk.note(talk.leaves(4))
+    talk.answers(b"", (b"Content-Bytes-Accepted", b"5"))
+    assert talk.body == b"DISCONNECT\r\n"
+    talk.answers()
+    assert talk.is_quiet
+    assert over_http._waiting_bytes == 0 and over_http._waiting == {}
 
 
 # Partial acceptance.

@@ -417,6 +417,29 @@ def test_whoever_is_in_the_middle_of_a_frame_for_longest_goes_first(
     assert {event.conn_id for event in sockets.events if type(event) is FramesCame} == {honest_id}
 
 
+def test_whose_origin_takes_nothing_for_longest_goes_first(
+    sockets: SocketBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand bytes that inflate to a million wait for each of thousands of clients."""
+    bench = sockets.bench
+    monkeypatch.setattr(ws_clients, "UNTAKEN_MAX_BYTES", 1000)
+    sides = [sockets.proxied() for _ in range(3)]
+    by_client = {origin.conn_id: origin for origin in bench.driver.web_sockets.origins if isinstance(origin, WsOrigin)}
+    brisk, slow, slower = [by_client[conn_id] for _, _, conn_id in sides]
+    for origin in (brisk, slow, slower):
+        bench.driver.web_sockets.on_origin_full(origin, 500)
+        if origin is brisk:
+            brisk.resume_writing()
+    bench.turn()
+    assert sockets.events == []
+    bench.driver.web_sockets.on_origin_full(brisk, 500)
+    bench.until(lambda: sides[1][0].is_closed and sides[1][1].is_closed)
+    assert sockets.events == [ClientGone(sides[1][2])]
+    sides[2][0].close()
+    bench.until(lambda: list(bench.driver.web_sockets._untaken) == [brisk])
+    assert bench.driver.web_sockets._untaken_bytes == 500
+
+
 def test_origin_without_a_descriptor_left_for_it(sockets: SocketBench) -> None:
     """A proxied client takes two: the first that finds none is told so before it is a WebSocket."""
     bench = sockets.bench

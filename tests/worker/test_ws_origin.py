@@ -61,6 +61,7 @@ class Owner:
         self.frames: list[Frame] = []
         self.errors: list[WebSocketError] = []
         self.writables_count = 0
+        self.untaken_bytes = 0
         self.details: list[str] = []
         self.opened: list[OriginSocket] = []
         self.on_frames: Any = None
@@ -76,6 +77,12 @@ class Owner:
         self.errors += [error] if error else []
         if self.on_frames is not None:
             self.on_frames()
+
+    def on_origin_full(self, origin: WsOrigin, size_bytes: int) -> None:
+        self.untaken_bytes = size_bytes
+
+    def on_origin_drained(self, origin: WsOrigin) -> None:
+        self.untaken_bytes = 0
 
     def on_origin_writable(self, conn_id: int) -> None:
         self.writables_count += 1
@@ -174,10 +181,11 @@ def test_slow_client_stops_it_between_two_slices() -> None:
 
 def test_room_is_told_on() -> None:
     owner = Owner()
+    owner.transport.unsent_bytes = 70_000
     owner.origin.pause_writing()
-    assert not owner.origin.is_writable
+    assert not owner.origin.is_writable and owner.untaken_bytes == 70_000
     owner.origin.resume_writing()
-    assert owner.origin.is_writable and owner.writables_count == 1
+    assert owner.origin.is_writable and owner.writables_count == 1 and owner.untaken_bytes == 0
 
 
 def test_end_is_told_after_what_came_before_it() -> None:

@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 BACKLOG_PAUSE_BYTES = 65_536  # unread by the client: past this its origin is not read
 TURN_MAX_COUNT = 1000  # frames of all clients in one turn of the loop, some 5 ms
 KEPT_MAX_BYTES = 67_108_864  # of frames of all clients that are not whole: 1,024 of the largest that are kept at all
+UNTAKEN_MAX_BYTES = 268_435_456  # that all WebSocket origins have not read, as much as clients may leave unread
 FRAME_BYTES = 512  # of what is read, or inflated, count as much as a frame
 
 
@@ -95,6 +96,8 @@ class WsClients:
         self._awaited: set[int] = set()  # the engine wants to know when they have read
         self._kept: dict[int, int] = {}  # bytes of frames that are not whole, the oldest frame first
         self._kept_bytes = 0
+        self._untaken: dict[WsOrigin, int] = {}  # bytes that wait for those that take no more, the slowest first
+        self._untaken_bytes = 0
         self._turns: deque[tuple[int, WsClient]] = deque()
         self._is_turn_due = False
         self._left_count = TURN_MAX_COUNT  # of frames, in this turn
@@ -288,6 +291,7 @@ class WsClients:
         """Its connection is gone."""
         self.origins.discard(origin)
         if type(origin) is WsOrigin:
+            self.on_origin_drained(origin)
             self.origin_fds_count -= 1
             self._driver.pool.on_socket_closed()
 
@@ -296,6 +300,28 @@ class WsClients:
         if self._driver.meter is not None:
             self._driver.meter.frames_from_origin(conn_id, frames)
         self._driver.dispatch(None, OriginFramesCame(conn_id, frames, error))
+
+    def on_origin_full(self, origin: WsOrigin, size_bytes: int) -> None:
+        """A client's origin takes no more for now: so much waits for it."""
+        self._untaken[origin] = size_bytes
+        self._untaken_bytes += size_bytes
+        if self._untaken_bytes > UNTAKEN_MAX_BYTES:
+            self.call_soon(self._cut_slow_origins)
+
+    def on_origin_drained(self, origin: WsOrigin) -> None:
+        """An origin has taken what waited for it, or is gone."""
+        self._untaken_bytes -= self._untaken.pop(origin, 0)
+
+    def _cut_slow_origins(self) -> None:
+        """Let go of those for whom something waits for the longest time, while too much waits for all."""
+        while self._untaken_bytes > UNTAKEN_MAX_BYTES:
+            origin = next(iter(self._untaken))
+            log.info("WebSocket client cut off: too much waits for origins, and for its for the longest time")
+            self.on_origin_drained(origin)
+            conn_id = origin.conn_id
+            origin.abort()
+            if conn_id is not None:
+                self.on_gone(conn_id)
 
     def on_origin_writable(self, conn_id: int) -> None:
         """A client's origin takes more."""

@@ -54,6 +54,8 @@ class SocketOwner(Protocol):
     def origin_outbox(self) -> "Outbox[WsOrigin]": ...
     def on_origin_opened(self, origin: OriginSocket) -> None: ...
     def on_origin_frames(self, conn_id: int, frames: list[Frame], error: WebSocketError | None) -> None: ...
+    def on_origin_full(self, origin: "WsOrigin", size_bytes: int) -> None: ...
+    def on_origin_drained(self, origin: "WsOrigin") -> None: ...
     def on_origin_writable(self, conn_id: int) -> None: ...
     def on_origin_gone(self, conn_id: int, detail: str) -> None: ...
     def on_origin_closed(self, origin: OriginSocket) -> None: ...
@@ -63,8 +65,8 @@ class WsOrigin(asyncio.Protocol):
     """One origin of one client. Once it is told to `close`, the owner hears only that it `on_origin_closed`."""
 
     __slots__ = (
-        *("_conn_id", "_has_sent_close", "_input", "_is_paused", "_is_turn_due", "_kind", "_owner", "_transport"),
-        *("is_writable", "slot"),
+        *("_has_sent_close", "_input", "_is_paused", "_is_turn_due", "_kind", "_owner", "_transport"),
+        *("conn_id", "is_writable", "slot"),
     )
 
     def __init__(
@@ -73,7 +75,7 @@ class WsOrigin(asyncio.Protocol):
         self.is_writable = True
         self.slot: Slot | None = None
         self._owner = owner
-        self._conn_id: int | None = conn_id  # None: the client needs it no more
+        self.conn_id: int | None = conn_id  # None: the client needs it no more
         self._transport: asyncio.Transport | None = transport
         self._kind = kind
         self._input = WsInput()
@@ -130,7 +132,7 @@ class WsOrigin(asyncio.Protocol):
         """
         if frame is not None:
             self.send([frame])
-        self._conn_id = None
+        self.conn_id = None
         self._owner.origin_outbox.flush_one(self)
         transport = self._transport
         if transport is None:
@@ -144,7 +146,7 @@ class WsOrigin(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once."""
-        self._conn_id = None
+        self.conn_id = None
         self._owner.origin_outbox.take(self)
         if self._transport is not None:
             self._transport.abort()
@@ -157,25 +159,28 @@ class WsOrigin(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.is_writable = False
+        if self._transport is not None:
+            self._owner.on_origin_full(self, self._transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         self.is_writable = True
-        if self._conn_id is not None:
-            self._owner.on_origin_writable(self._conn_id)
+        self._owner.on_origin_drained(self)
+        if self.conn_id is not None:
+            self._owner.on_origin_writable(self.conn_id)
 
     def data_received(self, data: bytes) -> None:
-        if self._conn_id is None or self._input.is_closed:
+        if self.conn_id is None or self._input.is_closed:
             return
         self._input.put(data)
         if not (self._is_paused or self._is_turn_due):
             self._advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        owner, conn_id = self._owner, self._conn_id
+        owner, conn_id = self._owner, self.conn_id
         self._transport = None
-        while self._conn_id is not None and self._input.is_waiting:  # it may have been said before the end
+        while self.conn_id is not None and self._input.is_waiting:  # it may have been said before the end
             self._step()
-        conn_id, self._conn_id = self._conn_id, None
+        conn_id, self.conn_id = self.conn_id, None
         owner.wheel.cancel(self)
         owner.origin_outbox.take(self)
         owner.on_origin_closed(self)
@@ -185,7 +190,7 @@ class WsOrigin(asyncio.Protocol):
     def _advance(self) -> None:
         room_count, room_bytes = STEPS_MAX_FRAMES, STEPS_MAX_BYTES
         for _ in range(STEPS_MAX_COUNT):
-            if self._conn_id is None or self._is_paused or not self._input.is_waiting:
+            if self.conn_id is None or self._is_paused or not self._input.is_waiting:
                 return
             frames = self._step()
             room_count -= len(frames)
@@ -198,8 +203,8 @@ class WsOrigin(asyncio.Protocol):
     def _step(self) -> list[Frame]:
         """Decode a slice, and hand it on."""
         frames, error = self._input.step(self._kind)
-        if (frames or error is not None) and self._conn_id is not None:
-            self._owner.on_origin_frames(self._conn_id, frames, error)
+        if (frames or error is not None) and self.conn_id is not None:
+            self._owner.on_origin_frames(self.conn_id, frames, error)
         return frames
 
     def _take_turn(self) -> None:
@@ -217,7 +222,7 @@ class WsOrigin(asyncio.Protocol):
         """Let the transport read, unless something has to be done first with what is here."""
         transport = self._transport
         if transport is not None and not transport.is_closing():
-            if self._conn_id is not None and (self._is_paused or self._is_turn_due):
+            if self.conn_id is not None and (self._is_paused or self._is_turn_due):
                 transport.pause_reading()
             else:
                 transport.resume_reading()

@@ -52,7 +52,12 @@ class OutgoingEvents:
     @property
     def is_full(self) -> bool:
         """Whether the client should send no more for now."""
-        return self._cost_bytes + self._partial_bytes >= CONTENT_MAX_BYTES
+        return self.cost_bytes >= CONTENT_MAX_BYTES
+
+    @property
+    def cost_bytes(self) -> int:
+        """What it costs us."""
+        return self._cost_bytes + self._partial_bytes
 
     @property
     def is_stuck(self) -> bool:

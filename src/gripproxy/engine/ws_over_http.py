@@ -39,6 +39,7 @@ from gripproxy.protocol.websocket_frame import Frame
 RETRIES_MAX_COUNT = 5  # after 1, 2, 4, 8 and 16 seconds and up to one more, same as Pushpin
 TIMED: tuple[type, ...] = (EventsOrigin, Talk, Opening)  # that the timer wheel has
 EVENTS_MAX_COUNT = 1000  # of an answer that are handed on at once, some 10 ms: 1 MB may hold 166,666 of them
+WAITING_MAX_BYTES = 67_108_864  # that origins have not taken yet of all clients; in requests they are there once more
 UNREAD_MAX_KIB = 64  # that a client was sent since it was known to have read all: then it is waited for
 
 
@@ -84,6 +85,8 @@ class WsOverHttp:
         self._wheel = wheel
         self._jitter = jitter
         self._openings = EventsOpenings(self._requests, wheel, self._on_opened)
+        self._waiting: dict[Talk, int] = {}  # bytes, whose began to wait first
+        self._waiting_bytes = 0
 
     # The beginning.
 
@@ -128,7 +131,7 @@ class WsOverHttp:
             return []
         for frame in frames:
             talk.outgoing.push(frame)
-        effects = self._advance(talk, now)
+        effects = [*self._advance(talk, now), *self._weigh(talk, now)]
         if session.origin is origin and talk.outgoing.is_full and not talk.is_client_paused:
             talk.is_client_paused = True
             effects.append(PauseClient(session.conn_id, True))
@@ -273,9 +276,34 @@ class WsOverHttp:
         talk.is_poll_due = True
         return self._advance(talk, now)
 
+    def _weigh(self, talk: Talk, now: float) -> list[Effect]:
+        """Note what waits for a talk's origin. If it is too much of all talks', the one that waits for longest ends."""
+        is_over = talk.session is None and not talk.is_under_way
+        size_bytes = 0 if is_over else talk.outgoing.cost_bytes
+        self._waiting_bytes += size_bytes - self._waiting.get(talk, 0)
+        if size_bytes:
+            self._waiting[talk] = size_bytes
+        else:
+            self._waiting.pop(talk, None)
+        effects: list[Effect] = []
+        while self._waiting_bytes > WAITING_MAX_BYTES:
+            oldest = next(iter(self._waiting))
+            self._waiting_bytes -= self._waiting.pop(oldest)
+            self._wheel.cancel(oldest)
+            effects += self._break(oldest, "too much waits for origins, and for this one for the longest time", now)
+        return effects
+
     # Answers.
 
     def _on_event(self, talk: Talk, event: Any, now: float) -> list[Effect]:
+        effects = self._take_event(talk, event, now)
+        if talk not in self._waiting:
+            return effects
+        if isinstance(event, LinkDone):  # it goes on: what is left begins to wait now
+            self._waiting_bytes -= self._waiting.pop(talk)
+        return effects + self._weigh(talk, now)
+
+    def _take_event(self, talk: Talk, event: Any, now: float) -> list[Effect]:
         if isinstance(event, LinkAnswered):
             talk.retries_count = 0
             talk.answer = Gathered(event.head)
