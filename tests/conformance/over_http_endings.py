@@ -131,6 +131,16 @@ SCENARIOS = [
         then=[answered((CLOSE, closing(0)))],
         difference=NO_CODE,
     ),
+    session(
+        "origin-close-no-text",
+        "a reason that is no text",
+        say(TEXT, b"x"),
+        Receive(b"<close"),
+        hang_up(1000),
+        End(),
+        Told("/origin-close-no-text", 3),
+        then=[answered((CLOSE, closing(1000, b"a\xffb")))],
+    ),
     session("client-leaves", "the origin is told", Leave(), Told("/client-leaves", 2), then=[answered()]),
     session(
         "client-leaves-meanwhile",

@@ -42,7 +42,7 @@ def test_half_a_code_is_refused_from_clients_and_none_from_origins() -> None:
 def test_reason_must_be_utf_8(check: Callable[[bytes], None], reason: bytes) -> None:
     """Of everybody."""
     with pytest.raises(WebSocketError) as caught:
-        check(encode_close(1000, reason))
+        check(b"\x03\xe8" + reason)
     assert caught.value.code == 1007
 
 
@@ -64,6 +64,13 @@ def test_origins_may_use_any_code() -> None:
     """What they mean by it is between them and their clients."""
     check_reason(encode_close(1005, b"x"))
     assert decode_close(encode_close(1005, b"x")) == (1005, b"x")
+
+
+def test_reason_that_is_no_text_becomes_one() -> None:
+    """As in Pushpin: events of origins and items by ZeroMQ may have any bytes, and clients end at such a frame."""
+    assert encode_close(1000, b"a\xffb") == b"\x03\xe8a\xef\xbf\xbdb"
+    full = encode_close(1000, b"\xff" * 123)
+    assert full == b"\x03\xe8" + "\ufffd".encode() * 41
 
 
 def test_long_reason_is_cut_between_characters() -> None:

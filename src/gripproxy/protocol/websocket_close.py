@@ -21,10 +21,12 @@ def encode_close(code: int | None, reason: bytes = b"") -> bytes:
 
     Args:
         code: 0 to 65535; 0 is written as such.
-        reason: UTF-8.
+        reason: what is not UTF-8 in it becomes U+FFFD.
     """
     if code is None:
         return b""
+    if not reason.isascii():
+        reason = reason.decode(errors="replace").encode()
     if len(reason) > REASON_MAX_BYTES:
         reason = reason[:REASON_MAX_BYTES].decode(errors="ignore").encode()
     return code.to_bytes(2, "big") + reason

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from enum import IntEnum
 
-from gripproxy.errors import OriginError, WebSocketError
+from gripproxy.errors import OriginError
 from gripproxy.protocol.http1 import NONE, ResponseHead
-from gripproxy.protocol.websocket_close import check_reason, decode_close, encode_close
+from gripproxy.protocol.websocket_close import decode_close, encode_close
 from gripproxy.protocol.websocket_frame import (
     BINARY,
     CLOSE,
@@ -231,12 +231,7 @@ class SocketSession(ZhttpStream):
         code = packet.code
         if code is not None and not 0 <= code <= CODE_MAX:
             return self._fail(BROKEN, f"its close has the code {code}")
-        payload = encode_close(code, packet.body)
-        try:
-            check_reason(payload)
-        except WebSocketError as error:
-            return self._fail(BROKEN, str(error))
-        self.frames.append(Frame(CLOSE, payload))
+        self.frames.append(Frame(CLOSE, encode_close(code, packet.body)))
         self._enter(ENDED if self.state is WE_CLOSED else ORIGIN_CLOSED)
         return Came()
 
