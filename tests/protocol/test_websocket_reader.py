@@ -132,7 +132,7 @@ BAD: dict[str, tuple[bytes, int]] = {
     "close with code 0": (client_frame(CLOSE, b"\0\0"), 1002),
     "close with code 999": (client_frame(CLOSE, encode_close(999)), 1002),
     "close with code 1005": (client_frame(CLOSE, encode_close(1005)), 1002),
-    "close with a reason that is no UTF-8": (client_frame(CLOSE, encode_close(1000, b"\xff")), 1007),
+    "close with a reason that is no UTF-8": (client_frame(CLOSE, b"\x03\xe8\xff"), 1007),
 }
 
 
@@ -232,7 +232,7 @@ def test_text_and_codes_of_origins_are_not_checked(wire: bytes) -> None:
         (encode_frame(TEXT, b"", is_compressed=True), 1002),
         (encode_frame(PING, b"", is_final=False), 1002),
         (encode_frame(CONTINUATION, b"a"), 1002),
-        (encode_frame(CLOSE, encode_close(1000, b"\xff")), 1007),
+        (encode_frame(CLOSE, b"\x03\xe8\xff"), 1007),
     ],
 )
 def test_frames_of_origins_must_be_frames(wire: bytes, code: int) -> None:
