@@ -50,7 +50,7 @@ class SocketTable:
     ) -> list[Effect]:
         self.asked.append(("close", session.conn_id, code, reason, is_written))
         session.state = ENDING
-        return self.holds.silence(session, now)
+        return self.holds.silence(session)
 
     def refresh(self, session: WsSession, now: float) -> list[Effect]:
         self.asked.append(("refresh", session.conn_id))
@@ -80,7 +80,7 @@ class SocketTable:
         )
         session = WsSession(conn_id, shape)
         self.holds.accounts.traffic.begin(conn_id, request.traffic)
-        return session, self.holds.add_socket(session, request, 0.0)
+        return session, self.holds.add_socket(session)
 
     def say(self, session: WsSession, now: float = 0.0, **fields: object) -> list[Effect]:
         """Let the origin send a control message. In names of fields a ``_`` stands for ``-``."""

@@ -179,7 +179,7 @@ class Core:
             self.accounts.observer.on_answer(event.conn_id, request, Outcome.FAILED, exchange.answer)
             self.accounts.end(event.conn_id, request.traffic)
             if isinstance(exchange, Handshake):
-                return exchange.leave(now)
+                exchange.leave()
         return self.holds.release(event.conn_id, now)
 
     def _on_frames(self, event: FramesCame, now: float) -> list[Effect]:

@@ -179,7 +179,7 @@ class HoldTable:
         effects.append(Park(hold.conn_id, b""))
         return effects
 
-    def add_socket(self, session: WsSession, request: ClientRequest, now: float) -> list[Effect]:
+    def add_socket(self, session: WsSession) -> list[Effect]:
         """Hold a WebSocket client. Its target's own channels are its first."""
         self._add(session)
         self.sockets_count += 1
@@ -232,7 +232,7 @@ class HoldTable:
             channel.remove_socket(conn_id)
             channel.add_socket(conn_id, is_deflating, is_asking or channel.name in filters)
 
-    def silence(self, session: WsSession, now: float) -> list[Effect]:
+    def silence(self, session: WsSession) -> list[Effect]:
         """Send a WebSocket client nothing more on our own: it is being closed, or gone. Its slot is free after it."""
         self.wheel.cancel(session)
         self.fan_outs.forget(session.conn_id)
@@ -271,7 +271,7 @@ class HoldTable:
         effects: list[Effect] = []
         if isinstance(hold, WsSession):
             self.sockets_count -= 1
-            return self.silence(hold, now) + self.socket_follower.on_release(hold, now)
+            return self.silence(hold) + self.socket_follower.on_release(hold, now)
         if isinstance(hold, TrackedStream):
             self.streams_count -= 1
             for channel in hold.channels:

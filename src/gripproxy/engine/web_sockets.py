@@ -73,7 +73,6 @@ class WebSockets:
         origin: EventsOrigin | None,
         accept: bytes,
         is_origin_deflating: bool,
-        now: float,
     ) -> list[Effect]:
         """Begin a session: its client gets `accept`, the head of the 101."""
         session = WsSession(conn_id, self._shapes.shared(shape), origin=origin)
@@ -88,7 +87,7 @@ class WebSockets:
             is_origin_deflating,
             min(limits, default=0),
         )
-        return [opened, *self._holds.add_socket(session, request, now)]
+        return [opened, *self._holds.add_socket(session)]
 
     def _connection_id(self, conn_id: int) -> bytes:
         """Give the id by which an origin over HTTP is to know a client."""
@@ -294,7 +293,7 @@ class WebSockets:
 
     def _begin_end(self, session: WsSession, state: WsState, now: float) -> list[Effect]:
         """Close one of the legs: the other end has so long to answer, and gets no item any more."""
-        effects = self._holds.silence(session, now)
+        effects = self._holds.silence(session)
         session.state = state
         self._holds.wheel.schedule(session, now + CLOSING_MAX_S)
         return effects

@@ -74,9 +74,10 @@ class Handshake:
             raise InternalError(f"handshake {self.conn_id} in state {self.state.name} got {type(event).__name__}")
         return handler(self, event, now)
 
-    def leave(self, now: float) -> list[Effect]:
+    def leave(self) -> None:
         """The client has left: nothing is wanted any more."""
-        return self._rules.sockets.over_http.give_up(self, now) if self._is_over_http else []
+        if self._is_over_http:
+            self._rules.sockets.over_http.give_up(self)
 
     def _ask(self, now: float) -> list[Effect]:
         request, rules = self.request, self._rules
@@ -110,7 +111,7 @@ class Handshake:
         if status != 101:
             return self._respond(status, reason, headers, body)
         prefix = message_prefix_of(headers) if is_grip else None
-        effects = self._open(reason, headers, prefix, None, b"", False, now)
+        effects = self._open(reason, headers, prefix, None, b"", False)
         return effects + self._take(frames, now)
 
     def _on_origin_answered(self, event: OriginAnswered, now: float) -> list[Effect]:
@@ -124,7 +125,7 @@ class Handshake:
                 label = self.request.route.targets[self._targets_tried - 1].label
                 return self._answer_error(f"origin {label}: {error}", ORIGIN_AT_FAULT)
             prefix, is_deflating = terms.message_prefix, terms.is_deflating
-            return self._open(response.reason, response.headers, prefix, None, b"", is_deflating, now)
+            return self._open(response.reason, response.headers, prefix, None, b"", is_deflating)
         framing = response.framing
         if framing in (CHUNKED, UNTIL_CLOSE):
             framing = CHUNKED if self.request.head.is_http11 else UNTIL_CLOSE
@@ -143,7 +144,6 @@ class Handshake:
         origin: EventsOrigin | None,
         common_head: bytes,
         is_origin_deflating: bool,
-        now: float,
     ) -> list[Effect]:
         """Answer the client 101."""
         request = self.request
@@ -157,7 +157,7 @@ class Handshake:
         self.state = CLOSED
         shape = shape_of(request, deflate is not None, message_prefix, common_head)
         sockets = self._rules.sockets
-        return sockets.open(self.conn_id, request, shape, origin, accept, is_origin_deflating, now)
+        return sockets.open(self.conn_id, request, shape, origin, accept, is_origin_deflating)
 
     def _take(self, frames: list[Frame], now: float) -> list[Effect]:
         session = self._rules.sockets.session(self.conn_id)
@@ -198,7 +198,7 @@ class Handshake:
     ) -> list[Effect]:
         """The origin has accepted: from now on there is a session with it. `common_head` is of its shape."""
         prefix = None if self.request.is_uninterpreted else message_prefix_of(head.headers)
-        effects = self._open(b"Switching Protocols", head.headers, prefix, origin, common_head, False, now)
+        effects = self._open(b"Switching Protocols", head.headers, prefix, origin, common_head, False)
         self._on_closed(self)
         return effects
 

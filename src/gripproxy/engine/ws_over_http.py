@@ -94,10 +94,9 @@ class WsOverHttp:
         """Ask a target whether it accepts a client: `accept`, `reject` or `fail` of the handshake follows."""
         return self._openings.open(handshake, target, now)
 
-    def give_up(self, handshake: Handshake, now: float) -> list[Effect]:
+    def give_up(self, handshake: Handshake) -> None:
         """Forget a client that has left before it was answered."""
         self._openings.give_up(handshake)
-        return []
 
     def on_due(self, record: Any, now: float) -> list[Effect]:
         """Handle the deadline of one of `TIMED`."""
