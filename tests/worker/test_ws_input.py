@@ -4,7 +4,12 @@ import random
 
 import pytest
 
-from gripproxy.protocol.permessage_deflate import INFLATED_MAX_BYTES, ORIGIN_INFLATED_MAX_BYTES, deflate
+from gripproxy.protocol.permessage_deflate import (
+    INFLATED_MAX_BYTES,
+    ORIGIN_INFLATED_MAX_BYTES,
+    STREAM_BYTES,
+    deflate,
+)
 from gripproxy.protocol.websocket_frame import (
     BINARY,
     CLOSE,
@@ -119,6 +124,19 @@ def test_message_in_fragments_is_remembered_between_them() -> None:
     source.put(masked(BINARY, b"b" * 1000)[:900])
     source.step(CLIENTS)
     assert source.kept_bytes == 900 - 8
+
+
+def test_window_of_a_message_that_is_not_whole_counts() -> None:
+    """Thousands of clients that never end a message would keep 45 KB each."""
+    kind = WsKind(is_client=True, is_deflating=True)
+    payload = deflate(b"y" * 50_000)
+    source = WsInput()
+    source.put(encode_masked_frame(BINARY, payload, False, b"key.", is_compressed=True))
+    assert b"".join([frame.payload for frame in all_frames(source, kind)]) == b"y" * 50_000
+    assert source.kept_bytes == STREAM_BYTES
+    source.put(masked(CONTINUATION, b""))
+    all_frames(source, kind)
+    assert source.kept_bytes == 0 and source.is_idle
 
 
 @pytest.mark.parametrize("size", [60_000, 1_000_000])

@@ -1,7 +1,12 @@
 """What a WebSocket client or origin sent, cut into slices small enough for one turn of the loop, as frames."""
 
 from gripproxy.errors import WebSocketError
-from gripproxy.protocol.permessage_deflate import INFLATED_MAX_BYTES, ORIGIN_INFLATED_MAX_BYTES, Inflater
+from gripproxy.protocol.permessage_deflate import (
+    INFLATED_MAX_BYTES,
+    ORIGIN_INFLATED_MAX_BYTES,
+    STREAM_BYTES,
+    Inflater,
+)
 from gripproxy.protocol.websocket_frame import CLOSE, Frame
 from gripproxy.protocol.websocket_reader import FrameReader, read_whole
 
@@ -69,8 +74,9 @@ class WsInput:
 
     @property
     def kept_bytes(self) -> int:
-        """How much is kept of a frame that is not whole."""
-        return 0 if self._reader is None else self._reader.kept_bytes
+        """How much is kept of a frame that is not whole, or to inflate the rest of its message."""
+        reader = self._reader
+        return 0 if reader is None else reader.kept_bytes + STREAM_BYTES * reader.is_inflating
 
     def put(self, data: bytes) -> None:
         """Take what was read."""
@@ -101,7 +107,7 @@ class WsInput:
         if len(data) - begin > size:
             if self._reader is not None and self._reader.missing_bytes:
                 size = max(size, self._reader.missing_bytes)
-            elif not self.kept_bytes:  # a frame begins here
+            elif self._reader is None or not self._reader.kept_bytes:  # a frame begins here
                 size = max(size, frame_size(data, begin))
         if not begin and size >= len(data):
             self._data = b""

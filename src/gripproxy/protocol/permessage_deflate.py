@@ -8,6 +8,7 @@ from gripproxy.protocol.header_params import Param, decode_int, decode_valued_pa
 # Of a message whose length nothing else bounds: 1,000 bytes can become a million. Origins are chosen, clients are not.
 INFLATED_MAX_BYTES = 1_048_576
 ORIGIN_INFLATED_MAX_BYTES = 16 * 1_048_576
+STREAM_BYTES = 45_000  # that zlib keeps of a message that is not whole
 STREAMS_MAX_COUNT = 64  # deflate streams in one message: each costs as much as a message, and may have 2 bytes
 OFFER = b"permessage-deflate; client_no_context_takeover; server_no_context_takeover"  # to origins
 
@@ -41,6 +42,11 @@ class Inflater:
         self._stream: zlib._Decompress | None = None
         self._streams_count = 0
         self._room_bytes = self._max_bytes
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a message is under way, and so a window is kept."""
+        return self._stream is not None
 
     def feed(self, part: bytes, is_end: bool) -> bytes:
         """Decompress the next part of a message, which `is_end` if it is the last. After an error the next one begins.

@@ -165,6 +165,11 @@ class FrameReader:
         """How much is kept of a frame that is arriving."""
         return len(self._rest) + len(self._payload)
 
+    @property
+    def is_inflating(self) -> bool:
+        """Whether a compressed message is under way of which something was inflated."""
+        return self._inflater is not None and self._inflater.is_open
+
     def feed(self, data: bytes) -> list[Frame]:
         """Read what has come."""
         frames: list[Frame] = []
