@@ -9,6 +9,7 @@ TAIL = (
     b"Content-Type: application/websocket-events\r\n"
 )
 PATH = b"/ws?a=%2"
+TOKEN_HEADER = b"Sec-WebSocket-Protocol"
 HANDSHAKE: Headers = [
     (b"Host", b"d.test"),
     (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ=="),
@@ -62,6 +63,13 @@ def test_clients_share_all_but_what_is_their_own() -> None:
     assert one.template == two.template
     assert len(one.values) < 90
     assert (path_of(one.values), path_of(two.values)) == (PATH, b"/?token=1")
+
+
+def test_tokens_among_subprotocols_are_no_templates() -> None:
+    """Pages can send one nowhere else. A template of its own would cost such a client a kilobyte."""
+    one, two = [make_events_head(PATH, [*HANDSHAKE, (TOKEN_HEADER, token)], ID, True) for token in (b"t, 1", b"t, 2")]
+    assert one.template == two.template
+    assert b"\r\nSec-WebSocket-Protocol: t, 2\r\n" in written(two)
 
 
 def test_names_and_values_that_look_like_a_template_are_none() -> None:

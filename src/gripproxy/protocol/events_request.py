@@ -21,12 +21,13 @@ _DROPPED = frozenset(
         *(b"sec-websocket-extensions", b"upgrade"),
     ]
 )
-# Few values are in use of these, or the proxy sets them: they are the template's.
+# Few values are in use of these, or the proxy sets them: they are the template's. Not so of Sec-WebSocket-Protocol, the
+# only header in which a page can send a token.
 _SHARED = frozenset(
     [
         *(b"host", b"user-agent", b"origin", b"accept-language", b"cache-control", b"pragma", b"dnt", b"cdn-loop"),
-        *(b"sec-websocket-version", b"sec-websocket-protocol", b"sec-fetch-dest", b"sec-fetch-mode"),
-        *(b"sec-fetch-site", b"grip-feature", b"x-forwarded-proto", b"x-forwarded-protocol"),
+        *(b"sec-websocket-version", b"sec-fetch-dest", b"sec-fetch-mode", b"sec-fetch-site", b"grip-feature"),
+        *(b"x-forwarded-proto", b"x-forwarded-protocol"),
     ]
 )
 
