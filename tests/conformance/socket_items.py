@@ -115,7 +115,7 @@ SCENARIOS = [
         {"content": "none", "content-filters": ["skip-self"]},
         {"content": "any", "content-filters": []},
     ),
-    delivered("var-subst", "text is put in", {"content": "user is ${user}"}, filters=("var-subst",)),
+    delivered("var-subst", "text is put in", {"content": "user is %(user)s, 100%%"}, filters=("var-subst",)),
     Scenario(
         name="socket-item-forms",
         why="short and long forms, and forms that are for others",
