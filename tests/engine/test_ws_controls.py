@@ -109,6 +109,17 @@ def test_filters_are_replaced_by_the_next_subscription() -> None:
     assert delivered(table.publish(HI, sender="ann")) == [(HI_FRAME, [4])]
 
 
+def test_clients_with_filters_have_the_name_of_their_channel_once() -> None:
+    """Each control message brings a string of its own."""
+    table = SocketTable()
+    for conn_id in (4, 5):
+        session = table.connect(conn_id)
+        table.subscribe(session, "".join(["ne", "ws"]), "skip-self")
+        assert session.extra is not None
+        (name,) = session.extra.filters
+        assert name is session.channels[0].name
+
+
 def test_meta_counts_from_the_next_item_on_and_can_be_taken_away() -> None:
     table = SocketTable()
     session = table.connect(4)

@@ -198,7 +198,8 @@ class HoldTable:
             self._note_change(session.channels[-1:])
             self.accounts.observer.on_subscribe(session, session.channels[-1])
         if filters:
-            session.rare().filters[name] = filters
+            own_name = self.subscriptions.channels[name].name  # one string for all clients
+            session.rare().filters[own_name] = filters
         elif session.extra is not None:
             session.extra.filters.pop(name, None)
         self._place_socket(session)
