@@ -15,6 +15,7 @@ from gripproxy_worker import zhttp_client
 from gripproxy_worker.zhttp_client import ASK_MAX_S, BEHIND_BYTES
 from gripproxy_worker.zhttp_conn import StreamConn
 from tests.worker.bench import Client, WorkerBench
+from tests.worker.socket_bench import real_handshake
 from tests.worker.zhttp_hub import INSTANCE, zhttp_bench
 
 STREAM = "*,debug zhttp/ipc:///x"
@@ -59,6 +60,28 @@ def test_specs_of_the_routes_are_declared() -> None:
         hub.sides[1].transport.abort()
         bench.until(lambda: bench.driver.pool.zhttp._link is None)
         assert bench.driver.pool.zhttp._connecting is None, "nobody needs it any more"
+
+
+def test_specs_of_websockets_over_http_stay_declared() -> None:
+    """They keep the target that they have; what the routes say of the same spec counts."""
+    with zhttp_bench("* zhttp/ipc:///x,over_http") as (bench, hub):
+        client = bench.client(real_handshake("/"))
+        opened = hub.opened()
+        events = [[b"Content-Type", b"application/websocket-events"]]
+        hub.origin_says(opened[b"id"], **OK, headers=events, body=b"OPEN\r\n")
+        assert hub.closed(opened[b"id"]) is False
+        bench.until(lambda: client.received)
+        for routes, uses in [
+            ("a zhttpreq/ipc:///x", [["ipc:///x", True, None]]),
+            ("c test", [["ipc:///x", False, None]]),
+        ]:
+            bench.driver.use_routes(parse_routes(routes, "")[0])
+            bench.until(lambda: len(hub.declared) == 2)
+            assert hub.declared.pop() == uses
+        client.close()
+        farewell = hub.opened()
+        hub.origin_says(farewell[b"id"], **OK, headers=events)
+        assert hub.closed(farewell[b"id"]) is False
 
 
 def test_first_route_decides_how_a_spec_is_used() -> None:

@@ -129,7 +129,7 @@ class Driver:
         """Send new requests where these routes say."""
         self.core.replace_routes(routes)
         self.pool.reload()
-        self.pool.zhttp.declare(routes.zhttp_targets)
+        self.pool.zhttp.declare([*self.core.sockets.targets_over_http, *routes.zhttp_targets])
 
     def has_handled(self, sent_count: int) -> bool:
         """Say whether the first `sent_count` items of the hub have had their turn here."""

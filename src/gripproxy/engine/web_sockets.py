@@ -29,6 +29,7 @@ from gripproxy.engine.ws_session import (
 )
 from gripproxy.protocol import test_target
 from gripproxy.protocol.origin_request import OriginRequests
+from gripproxy.protocol.route_target import Target
 from gripproxy.protocol.websocket_close import NORMAL, decode_close, encode_close
 from gripproxy.protocol.websocket_frame import CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, encode_frame
 from gripproxy.settings import Settings
@@ -102,6 +103,11 @@ class WebSockets:
         holds = self._holds.holds
         hold = holds[conn_id] if conn_id < len(holds) else None
         return hold if isinstance(hold, WsSession) else None
+
+    @property
+    def targets_over_http(self) -> list[Target]:
+        """Those that sessions will ask again, whatever routes say by now."""
+        return [target for target in self._shapes.targets if target.over_http]
 
     # From the client.
 

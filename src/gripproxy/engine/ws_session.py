@@ -86,6 +86,11 @@ class WsShapes:
         )
         return self._shapes.setdefault(key, shape)
 
+    @property
+    def targets(self) -> list[Target]:
+        """Those of all sessions. Routes may name others by now."""
+        return [shape.target for shape in self._shapes.values()]
+
 
 @dataclass(slots=True, eq=False)
 class WsExtra:
