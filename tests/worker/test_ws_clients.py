@@ -225,6 +225,7 @@ def test_nothing_is_read_behind_a_breach(sockets: SocketBench) -> None:
         sockets.bench.turn()
     (event,) = sockets.events
     assert event.frames == [Frame(TEXT, b"good")] and event.error.code == 1002
+    assert sockets.bench.driver.row[Field.CLIENT_ERRORS] == 1
     sockets.do(EndSocket(conn_id, close_frame(1002)))
     sockets.bench.until(lambda: client.is_closed)
     assert frames_of(client.received) == [Frame(CLOSE, b"\x03\xea")]
