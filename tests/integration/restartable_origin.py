@@ -25,13 +25,14 @@ def echo(path: str, event: WsEvent) -> Events:
 
 
 class RestartableOrigin:
-    """The origin. `answer` gives the events for one event of a request to a path.
+    """The origin. `answer` gives the events for one event of a request to a path. With `is_grip` it agrees to GRIP.
 
     `seen` are the events by connection id, in order.
     """
 
-    def __init__(self, answer: Callable[[str, WsEvent], Events] = echo) -> None:
+    def __init__(self, answer: Callable[[str, WsEvent], Events] = echo, is_grip: bool = False) -> None:
         self.answer = answer
+        self.is_grip = is_grip
         self.seen: dict[str, list[WsEvent]] = defaultdict(list)
         (self.port,) = free_ports(1)  # out of the range from which it could be taken while the origin is stopped
         self.lock = threading.Lock()
@@ -61,6 +62,8 @@ class RestartableOrigin:
                 answer = owner.handle(self.path, self.headers["Connection-Id"], body)
                 self.send_response(200)
                 self.send_header("Content-Type", MEDIA_TYPE.decode())
+                if owner.is_grip:
+                    self.send_header("Sec-WebSocket-Extensions", "grip")
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer)
