@@ -181,6 +181,8 @@ class WorkerBench:
         assert not self.driver.outbox and not pool.outbox
         assert [record for record in self.driver.sockets.records if record is not None] == []
         assert self.core.exchanges == {}
+        assert self.core.sockets.mid_message == set() and self.core.sockets.over_http._openings._by_conn == {}
+        assert self.core.sessions.requests._handlers == {}
         assert self.driver._early_input == {}
         assert not self.driver.links and self.driver.sockets.room_waits == {}
         assert self.row[Field.INTERNAL_ERRORS] == 0

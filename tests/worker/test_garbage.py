@@ -9,12 +9,13 @@ from gripproxy.protocol.publish_format import Action, HttpResponseFormat, HttpSt
 from gripproxy.protocol.publish_item import PublishItem
 from gripproxy.protocol.websocket_frame import BINARY, CLOSE, CONTINUATION, TEXT, encode_frame
 from gripproxy_worker import garbage
-from tests.worker.bench import Client, WorkerBench
+from tests.worker.bench import Client, OriginSide, WorkerBench
 from tests.worker.conftest import MakeBench
 from tests.worker.socket_bench import frames_of, masked, real_accept, real_handshake
 
+SUBSCRIBING = b'TEXT 24\r\nc:{"type":"subscribe","channel":"a"}\r\n'
 GET = b"GET / HTTP/1.1\r\n\r\n"
-ROUTES = "* {origin}\n*,path_beg=/held test\n*,path_beg=/dead {dead}"
+ROUTES = "* {origin}\n*,path_beg=/held test\n*,path_beg=/dead {dead}\n*,path_beg=/events {origin},over_http"
 
 
 @pytest.fixture
@@ -149,6 +150,81 @@ def websocket_that_is_closed(bench: WorkerBench, client: Client) -> None:
     assert b"echo" in client.received
 
 
+def events(body: bytes) -> bytes:
+    """Give an answer of an origin over HTTP."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/websocket-events\r\nSec-WebSocket-Extensions: grip\r\n"
+    return b"%sContent-Length: %d\r\n\r\n%s" % (head, len(body), body)
+
+
+def _open_over_http(bench: WorkerBench, client: Client) -> None:
+    bench.answer = events(b"OPEN\r\n" + SUBSCRIBING)
+    client.send(real_handshake("/events"))
+    bench.until(lambda: bench.core.holds.sockets_count)
+
+
+def _ask_without_an_answer(bench: WorkerBench, client: Client, request: bytes, ends: bytes) -> OriginSide:
+    bench.answer = None
+    client.send(request)
+    bench.until(lambda: any(origin.received.endswith(ends) for origin in bench.origins))
+    origin = next(origin for origin in bench.origins if origin.received.endswith(ends))
+    origin.received.clear()
+    return origin
+
+
+def _leave_over_http(bench: WorkerBench, client: Client) -> None:
+    bench.answer = events(b"")
+    client.close()
+    bench.until(lambda: not bench.core.holds.sockets_count and not bench.driver.links)
+
+
+def websocket_over_http(bench: WorkerBench, client: Client) -> None:
+    _open_over_http(bench, client)
+    bench.answer = events(b"TEXT 5\r\nm:hey\r\n")
+    client.send(masked(TEXT, b"hello"))
+    bench.until(lambda: client.received.endswith(b"hey"))
+    _leave_over_http(bench, client)
+
+
+def websocket_over_http_that_is_closed(bench: WorkerBench, client: Client) -> None:
+    _open_over_http(bench, client)
+    bench.answer = events(b"CLOSE\r\n")
+    client.send(masked(CLOSE))
+    bench.until(lambda: client.is_closed)
+
+
+def websocket_over_http_that_leaves_its_request(bench: WorkerBench, client: Client) -> None:
+    _open_over_http(bench, client)
+    origin = _ask_without_an_answer(bench, client, masked(TEXT, b"hello"), b"hello\r\n")
+    client.close()
+    bench.until(lambda: not bench.core.holds.sockets_count)
+    bench.answer = events(b"")
+    origin.send(events(b"TEXT 5\r\nm:hey\r\n"))
+    bench.until(lambda: not bench.driver.links)
+
+
+def websocket_over_http_that_leaves_its_handshake(bench: WorkerBench, client: Client) -> None:
+    """The origin accepts it all the same, and is told."""
+    origin = _ask_without_an_answer(bench, client, real_handshake("/events"), b"OPEN\r\n")
+    client.close()
+    bench.until(lambda: not bench.core.exchanges)
+    bench.answer = events(b"")
+    origin.send(events(b"OPEN\r\n"))
+    bench.until(lambda: not bench.driver.links)
+
+
+def websocket_over_http_whose_origin_fails(bench: WorkerBench, client: Client) -> None:
+    _open_over_http(bench, client)
+    bench.answer = b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"
+    client.send(masked(TEXT, b"hello"))
+    bench.until(lambda: client.is_closed)
+
+
+def websocket_over_http_that_is_refused(bench: WorkerBench, client: Client) -> None:
+    bench.answer = b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"
+    client.send(real_handshake("/events"))
+    bench.until(lambda: b" 401 " in client.received)
+
+
 @pytest.mark.parametrize(
     "conversation",
     [
@@ -166,6 +242,12 @@ def websocket_that_is_closed(bench: WorkerBench, client: Client) -> None:
         websocket_that_breaks_the_protocol,
         websocket_whose_origin_leaves,
         websocket_that_is_closed,
+        websocket_over_http,
+        websocket_over_http_that_is_closed,
+        websocket_over_http_that_leaves_its_request,
+        websocket_over_http_that_leaves_its_handshake,
+        websocket_over_http_whose_origin_fails,
+        websocket_over_http_that_is_refused,
     ],
     ids=lambda conversation: conversation.__name__,
 )
