@@ -13,7 +13,7 @@ from tests.protocol.websocket_streams import raw_frame
 from tests.websocket_cases.case import FIN, RSV1, Case
 from tests.websocket_cases.collection import CASES
 from tests.websocket_cases.compression_cases import deflated
-from tests.websocket_cases.origins import Detached, events_origin, socket_origin
+from tests.websocket_cases.origins import Detached, over_http_origin, socket_origin
 from tests.websocket_cases.talk import NO_CONTEXT, TIMEOUT_S, Received, Talk
 
 # The reference drops the connection at a breach, and takes some breaches for none.
@@ -63,7 +63,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with (
         socket_origin(False, detached) as plain_port,
         socket_origin(True, detached) as grip_port,
-        events_origin(detached) as events_port,
+        over_http_origin(detached) as events_port,
     ):
         routes = [
             f"plain 127.0.0.1:{plain_port}",

@@ -11,7 +11,7 @@ from websockets.sync.client import ClientConnection
 from tests.conftest import StartServer, new_server
 from tests.integration.command import command
 from tests.integration.deadline import wait_until
-from tests.integration.events_origin import EventsOrigin
+from tests.integration.over_http_origin import EventsOrigin
 from tests.integration.raw_client import fetch
 from tests.integration.reference import try_reference
 from tests.integration.server import GRIPPROXY, PUSHPIN, Server, ServerKind, ServerPlan, post

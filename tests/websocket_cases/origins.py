@@ -163,7 +163,7 @@ class EventsServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def events_origin(detached: Detached) -> Iterator[int]:
+def over_http_origin(detached: Detached) -> Iterator[int]:
     """Serve WebSockets over HTTP; gives the port. A path that ends in `/detached` detaches."""
     with EventsServer(detached) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()

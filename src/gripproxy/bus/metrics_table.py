@@ -130,7 +130,12 @@ _CLIENTS = (
     _counter(
         "responses_cut_total", Field.RESPONSES_CUT, Scope.WORKERS, "Responses that did not get to their clients whole"
     ),
-    _counter("client_errors_total", Field.CLIENT_ERRORS, Scope.WORKERS, "Clients that broke HTTP or WebSocket, or were refused"),
+    _counter(
+        "client_errors_total",
+        Field.CLIENT_ERRORS,
+        Scope.WORKERS,
+        "Clients that broke HTTP or WebSocket, or were refused",
+    ),
 )
 
 _ORIGINS = (

@@ -6,11 +6,11 @@ from typing import Any
 from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.effects import LOG_WARNING, CloseOrigin, Cut, Effect, EndSocket, Log, OpenSocket, ToOrigin
 from gripproxy.engine.events import FramesCame, OriginFramesCame, OriginSocketGone, ReaderCaughtUp
-from gripproxy.engine.events_origin import EventsOrigin
 from gripproxy.engine.filter_checks import FilterChecks
 from gripproxy.engine.hold_table import HoldTable
 from gripproxy.engine.link_requests import LinkRequests
-from gripproxy.engine.outgoing_events import CONTENT_MAX_BYTES
+from gripproxy.engine.over_http_origin import EventsOrigin
+from gripproxy.engine.over_http_outgoing import CONTENT_MAX_BYTES
 from gripproxy.engine.ws_controls import WsControls
 from gripproxy.engine.ws_delivery import WsDelivery
 from gripproxy.engine.ws_keep_alive import WsTimers

@@ -6,9 +6,9 @@ from typing import Any
 from gripproxy.engine.client_request import ORIGIN_AT_FAULT, ClientRequest
 from gripproxy.engine.effects import LOG_INFO, LOG_WARNING, AskOrigin, Cut, Effect, Log, Relay, Respond
 from gripproxy.engine.events import Event, OriginAnswered, OriginFailed, OriginFailure, RelayDone
-from gripproxy.engine.events_origin import EventsOrigin
 from gripproxy.engine.exchange import ASKING, CLOSED, RELAYING, ExchangeState, ProxyRules
 from gripproxy.engine.observer import Answer
+from gripproxy.engine.over_http_origin import EventsOrigin
 from gripproxy.engine.ws_session import shape_of
 from gripproxy.errors import InternalError, OriginError
 from gripproxy.protocol import test_target

@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 from gripproxy.engine.effects import LOG_INFO, LOG_WARNING, AwaitReader, DropLink, Effect, Log, PauseClient
 from gripproxy.engine.events import LinkAnswered, LinkBodyCame, LinkDone, LinkFailed, OriginFailure
-from gripproxy.engine.events_openings import EventsOpenings, Handshake, Opening
-from gripproxy.engine.events_origin import (
+from gripproxy.engine.link_requests import LinkRequests
+from gripproxy.engine.over_http_openings import EventsOpenings, Handshake, Opening
+from gripproxy.engine.over_http_origin import (
     CLIENT_CLOSED,
     DISCONNECTING,
     LEAVING,
@@ -17,8 +18,7 @@ from gripproxy.engine.events_origin import (
     Gathered,
     Talk,
 )
-from gripproxy.engine.events_requests import EventsRequests
-from gripproxy.engine.link_requests import LinkRequests
+from gripproxy.engine.over_http_requests import EventsRequests
 from gripproxy.engine.timer_wheel import TimerWheel
 from gripproxy.engine.ws_session import WsSession
 from gripproxy.errors import OriginError

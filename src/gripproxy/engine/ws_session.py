@@ -17,7 +17,7 @@ from gripproxy.protocol.route_target import Target
 from gripproxy.protocol.websocket_frame import BINARY, TEXT, encode_frame
 
 if TYPE_CHECKING:
-    from gripproxy.engine.events_origin import EventsOrigin
+    from gripproxy.engine.over_http_origin import EventsOrigin
     from gripproxy.engine.ws_keep_alive import WsKeepAlive, WsTimed
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gripproxy.engine.events_origin import DISCONNECTING, EventsOrigin, Gathered, Talk
+from gripproxy.engine.over_http_origin import DISCONNECTING, EventsOrigin, Gathered, Talk
 from gripproxy.protocol.websocket_frame import PING, Frame
 from tests.engine.conversation import response
 from tests.engine.events_conversation import EventsConversation

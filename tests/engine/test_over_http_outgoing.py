@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gripproxy.engine.outgoing_events import CONTENT_MAX_BYTES, EVENT_BYTES, OutgoingEvents
+from gripproxy.engine.over_http_outgoing import CONTENT_MAX_BYTES, EVENT_BYTES, OutgoingEvents
 from gripproxy.errors import OriginError
 from gripproxy.protocol.websocket_events import decode_events
 from gripproxy.protocol.websocket_frame import BINARY, CONTINUATION, PING, TEXT, Frame

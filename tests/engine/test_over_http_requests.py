@@ -2,9 +2,9 @@
 
 from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.effects import AskLink, Effect
-from gripproxy.engine.events_origin import EventsOrigin
-from gripproxy.engine.events_requests import EventsRequests
 from gripproxy.engine.link_requests import LinkRequests
+from gripproxy.engine.over_http_origin import EventsOrigin
+from gripproxy.engine.over_http_requests import EventsRequests
 from gripproxy.engine.ws_session import WsShape
 from gripproxy.protocol.grip_sig import decode_sig_key
 from gripproxy.protocol.origin_request import OriginRequests

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from gripproxy.engine.outgoing_events import OutgoingEvents
+from gripproxy.engine.over_http_outgoing import OutgoingEvents
 from gripproxy.engine.timer_wheel import Slot
 from gripproxy.engine.ws_session import WsSession, WsShape
 from gripproxy.protocol.events_answer import Meta

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.effects import DropLink, Effect
 from gripproxy.engine.events import LinkAnswered, LinkBodyCame, LinkDone, OriginFailure
-from gripproxy.engine.events_origin import EventsOrigin, Gathered
-from gripproxy.engine.events_requests import EventsRequests
+from gripproxy.engine.over_http_origin import EventsOrigin, Gathered
+from gripproxy.engine.over_http_requests import EventsRequests
 from gripproxy.engine.timer_wheel import Slot, TimerWheel
 from gripproxy.engine.ws_session import WsShape, shape_of
 from gripproxy.errors import OriginError

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.effects import AskLink
-from gripproxy.engine.events_origin import EventsOrigin
 from gripproxy.engine.link_requests import LinkHandler, LinkRequests
+from gripproxy.engine.over_http_origin import EventsOrigin
 from gripproxy.engine.ws_session import WsShape
 from gripproxy.protocol.events_request import EventsHead, encode_events_request, is_signed, make_events_head
 from gripproxy.protocol.origin_request import OriginRequests, server_name
