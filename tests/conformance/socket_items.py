@@ -160,19 +160,34 @@ SCENARIOS = [
         first=[subscribe("shut-behind")],
         difference=MADE_1000,
     ),
-    socket(
-        "item-in-message",
-        "nothing comes between the frames of a message",
-        OriginSend(frame(TEXT, b"m:one ", is_final=False)),
-        Receive(b"<text one ...>"),
-        published("in-message", content="dropped"),
-        published("in-message", type="ping", content="dropped"),
-        Subscribed("in-message"),
-        OriginSend(frame(CONTINUATION, b"two")),
-        Receive(b"<text one two>"),
-        published("in-message", content=LAST),
-        Receive(b"last"),
-        first=[subscribe("in-message")],
+    Scenario(
+        name="socket-item-in-message",
+        why="nothing comes between the frames of a message; another client tells when items were dropped for that",
+        config="sockets",
+        origin={
+            "/between-a": accept(
+                "Sec-WebSocket-Extensions: grip",
+                frames=frame(*subscribe("in-message")) + frame(TEXT, b"m:one ", is_final=False),
+            ),
+            "/between-b": accept(
+                "Sec-WebSocket-Extensions: grip", frames=frame(*subscribe("in-message")) + frame(TEXT, b"m:go")
+            ),
+        },
+        is_origin_order_free=True,
+        steps=[
+            Send(upgrade("/between-b"), client="b"),
+            Receive(b"go", client="b"),
+            Send(upgrade("/between-a")),
+            Receive(b"<text one ...>"),
+            published("in-message", content="dropped"),
+            published("in-message", type="ping", content="also dropped"),
+            Receive(b"also dropped", client="b"),
+            OriginSend(frame(CONTINUATION, b"two")),
+            Receive(b"<text one two>"),
+            published("in-message", content=LAST),
+            Receive(b"last"),
+            Receive(b"last", client="b"),
+        ],
     ),
     Scenario(
         name="socket-item-for-two",
