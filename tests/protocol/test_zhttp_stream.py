@@ -3,12 +3,13 @@
 import pytest
 
 from gripproxy.protocol.zhttp import CREDITS_BYTES, DATA, ERROR, ResponsePacket
-from gripproxy.protocol.zhttp_stream import BROKEN, EXCESS_MAX_BYTES, UNREACHED, ZhttpStream, failed_by
+from gripproxy.protocol.zhttp_socket import SocketSession
+from gripproxy.protocol.zhttp_stream import BROKEN, EXCESS_MAX_BYTES, UNREACHED, failed_by
 
 
 def test_numbers_and_credits() -> None:
     """Credits count in every packet; an error needs no number, and takes one all the same."""
-    stream = ZhttpStream(b"a", b"p", 0.0)
+    stream = SocketSession(b"a", b"p", 0.0)
     assert stream._note(ResponsePacket([], DATA, b"wk", credits=3, is_multi=True), 0, 5.0) is None
     assert stream._note(ResponsePacket([], ERROR, credits=4), None, 6.0) is None
     assert (stream.address, stream.is_multi, stream.active_at, stream._credits) == (b"wk", True, 6.0, 7)
@@ -19,7 +20,7 @@ def test_numbers_and_credits() -> None:
 
 def test_bytes_beyond_the_credits_are_counted() -> None:
     """Some are borne: the reference bears all."""
-    stream = ZhttpStream(b"a", b"p", 0.0)
+    stream = SocketSession(b"a", b"p", 0.0)
     assert stream._count(CREDITS_BYTES) is None and stream.excess_bytes == 0
     assert stream._count(EXCESS_MAX_BYTES) is None and stream.excess_bytes == EXCESS_MAX_BYTES
     assert stream._count(1) == f"it sent {EXCESS_MAX_BYTES + 1} bytes more than it had credits for"

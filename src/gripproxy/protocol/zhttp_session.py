@@ -178,13 +178,13 @@ class StreamSession(ZhttpStream):
         """Take more of the request's body; `unsent_bytes` tells how much waits for credits."""
         self._unsent = self._unsent + part if self._unsent else part
         self._is_request_whole = is_whole
-        self._send_body(now)
+        self._send(now)
 
     @property
     def unsent_bytes(self) -> int:
         return len(self._unsent)
 
-    def _send_body(self, now: float) -> None:
+    def _send(self, now: float) -> None:
         if self.address is None or self._is_request_sent or self.state in (ENDED, FAILED):
             return
         part = self._unsent[: self._credits]
@@ -196,17 +196,11 @@ class StreamSession(ZhttpStream):
 
     # The response.
 
-    def receive(self, packet: ResponsePacket, seq: int | None, now: float) -> Came:
-        """Take a packet of the origin; `seq` is its number for this request."""
-        fault = self._note(packet, seq, now)
-        if fault is not None:
-            return self._fail(BROKEN, fault)
+    def _handle(self, packet: ResponsePacket) -> Came:
         if self.state is ASKED and self.address is not None:
             self._enter(JOINED)
         handler = self._on.get(packet.type)
-        came = handler(self, packet) if handler is not None else Came()
-        self._send_body(now)
-        return came
+        return handler(self, packet) if handler is not None else Came()
 
     @property
     def is_answer_pending(self) -> bool:

@@ -146,20 +146,12 @@ class SocketSession(ZhttpStream):
 
     # From the origin.
 
-    def receive(self, packet: ResponsePacket, seq: int | None, now: float) -> Came:
-        """Take a packet of the origin; `seq` is its number for this request.
-
-        What comes is the answer to the handshake, with a body where it is a refusal, and later perhaps a failure.
-        """
-        fault = self._note(packet, seq, now)
-        if fault is not None:
-            return self._fail(BROKEN, fault)
+    def _handle(self, packet: ResponsePacket) -> Came:
+        """Do what a packet means; what comes is the answer to the handshake, and later perhaps a failure."""
         if self.state is ASKED and self.address is not None:
             self._enter(JOINED)
         handler = self._on.get(packet.type)
-        came = handler(self, packet) if handler is not None else Came()
-        self._send(now)
-        return came
+        return handler(self, packet) if handler is not None else Came()
 
     def take_frames(self) -> list[Frame]:
         """Give what has come since the last time."""

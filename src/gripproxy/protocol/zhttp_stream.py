@@ -1,5 +1,6 @@
 """What requests over ZeroMQ have in common, whatever is asked: sequence numbers, credits, time, and ways to fail."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -59,7 +60,7 @@ def silent(silent_s: float) -> Came | None:
     return failed(TIMED_OUT, f"it was silent for {silent_s:.0f} s") if silent_s >= SILENT_MAX_S else None
 
 
-class ZhttpStream:
+class ZhttpStream(ABC):
     """Packets both ways. What there is to say lies in `outgoing`, for `address`, in order.
 
     Args:
@@ -125,14 +126,31 @@ class ZhttpStream:
         self._seq_out += 1
         return RequestId(self.name, self._seq_out - 1)
 
+    def receive(self, packet: ResponsePacket, seq: int | None, now: float) -> Came:
+        """Take a packet of the origin; `seq` is its number for this request."""
+        fault = self._note(packet, seq, now)
+        if fault is not None:
+            return self._fail(BROKEN, fault)
+        came = self._handle(packet)
+        self._send(now)
+        return came
+
     @property
+    @abstractmethod
     def _is_answering(self) -> bool:
         """Whether the origin may have more to send."""
-        raise NotImplementedError
 
+    @abstractmethod
+    def _handle(self, packet: ResponsePacket) -> Came:
+        """Do what a packet in its order means in the present state."""
+
+    @abstractmethod
+    def _send(self, now: float) -> None:
+        """Send what there is, as far as credits go."""
+
+    @abstractmethod
     def _fail(self, failure: ZhttpFailure, detail: str) -> Came:
         """Give up; the origin does not know it yet."""
-        raise NotImplementedError
 
     def _say(self, packet: bytes, now: float) -> None:
         self._seq_out += 1
