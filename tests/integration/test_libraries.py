@@ -3,22 +3,17 @@
 import http.client
 import json
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
-from tests.conftest import new_server
 from tests.integration.deadline import wait_until
 from tests.integration.raw_client import RawClient
-from tests.integration.server import GRIPPROXY, PUSHPIN, Server, ServerKind, ServerPlan
-from tests.integration.sites.running import Sites
+from tests.integration.server import GRIPPROXY, PUSHPIN, Server
+from tests.integration.sites.running import Sites, sites_behind
 
-KEY = "changeme-and-make-it-thirty-two-bytes-long"
 ID_LINE = re.compile(rb"^id: (.*)$", re.MULTILINE)
 
 
@@ -53,26 +48,19 @@ def body_of(port: int, target: str, host: str = "localhost") -> bytes:
         connection.close()
 
 
-@pytest.fixture(scope="module", params=[GRIPPROXY, PUSHPIN], ids=lambda kind: kind.program)
-def estate(request: pytest.FixtureRequest) -> Iterator[Estate]:
-    """All sites behind one server."""
-    kind: ServerKind = request.param
-    directory = Path(tempfile.mkdtemp(prefix="gp-l-", dir="/tmp"))
-    server = new_server(ServerPlan(kind=kind, sections={"proxy": {"sig_key": KEY}}), directory / "s")
-    sites = Sites(directory, server.control_port, KEY)
-    server.plan.routes = [
+def routes_to(sites: Sites) -> list[str]:
+    return [
         f"django.test 127.0.0.1:{sites.django_port}",
         f"wsgi.test 127.0.0.1:{sites.wsgi_port}",
         f"express.test 127.0.0.1:{sites.express_port}",
     ]
-    try:
-        sites.start()
-        server.start()
+
+
+@pytest.fixture(scope="module", params=[GRIPPROXY, PUSHPIN], ids=lambda kind: kind.program)
+def estate(request: pytest.FixtureRequest) -> Iterator[Estate]:
+    """All sites behind one server."""
+    with sites_behind(request.param, routes_to) as (server, sites):
         yield Estate(server, sites)
-    finally:
-        server.stop()
-        sites.stop()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def published(client: RawClient, estate: Estate, host: str, text: str, **query: str) -> bytes:

@@ -1,28 +1,23 @@
 """WebSocket sites with unmodified libraries, behind gripproxy and, to show that the tests ask for no more, Pushpin."""
 
 import json
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection
 
-from tests.conftest import new_server
 from tests.integration.deadline import wait_until
 from tests.integration.raw_client import RawClient, fetch
-from tests.integration.server import GRIPPROXY, PUSHPIN, Server, ServerKind, ServerPlan
-from tests.integration.sites.running import Sites
+from tests.integration.server import GRIPPROXY, PUSHPIN, Server
+from tests.integration.sites.running import Sites, sites_behind
 from tests.integration.websocket_client import ask, ending, messages_until, next_message, open_websocket
 
-KEY = "changeme-and-make-it-thirty-two-bytes-long"
 WAIT_S = 30.0
 
 
@@ -54,28 +49,21 @@ class Estate:
         return [(connection, kind) for connection, kind in map(str.split, body.splitlines())]
 
 
-@pytest.fixture(scope="module", params=[GRIPPROXY, PUSHPIN], ids=lambda kind: kind.program)
-def estate(request: pytest.FixtureRequest) -> Iterator[Estate]:
-    """All sites behind one server."""
-    kind: ServerKind = request.param
-    directory = Path(tempfile.mkdtemp(prefix="gp-w-", dir="/tmp"))
-    server = new_server(ServerPlan(kind=kind, sections={"proxy": {"sig_key": KEY}}), directory / "s")
-    sites = Sites(directory, server.control_port, KEY)
-    server.plan.routes = [
+def routes_to(sites: Sites) -> list[str]:
+    return [
         f"django.test 127.0.0.1:{sites.django_port},over_http",
         f"wsgi.test 127.0.0.1:{sites.wsgi_port},over_http",
         f"express.test 127.0.0.1:{sites.express_port},over_http",
         f"express.test,path_beg=/socket 127.0.0.1:{sites.express_port}",
         f"websockets.test 127.0.0.1:{sites.websockets_port}",
     ]
-    try:
-        sites.start()
-        server.start()
+
+
+@pytest.fixture(scope="module", params=[GRIPPROXY, PUSHPIN], ids=lambda kind: kind.program)
+def estate(request: pytest.FixtureRequest) -> Iterator[Estate]:
+    """All sites behind one server."""
+    with sites_behind(request.param, routes_to) as (server, sites):
         yield Estate(server, sites)
-    finally:
-        server.stop()
-        sites.stop()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def published(client: ClientConnection, estate: Estate, page: tuple[str, str], text: str, **query: str) -> str | bytes:

@@ -2,44 +2,19 @@
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
-from websockets.extensions import Extension, ServerExtensionFactory
-from websockets.frames import Frame
 from websockets.sync.server import ServerConnection, serve
-from websockets.typing import ExtensionName, ExtensionParameter
+
+from tests.integration.sites.grip_extension import GripFactory
 
 DETACH = '{"type": "detach"}'
 EVENTS_TYPE = "application/websocket-events"
 EVENT = re.compile(rb"([A-Z]+)(?: ([0-9a-f]+))?\r\n")
-
-
-class Grip(Extension):
-    """It changes no frames."""
-
-    name = ExtensionName("grip")
-
-    def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
-        return frame
-
-    def encode(self, frame: Frame) -> Frame:
-        return frame
-
-
-class GripFactory(ServerExtensionFactory):
-    """Takes the offer."""
-
-    name = ExtensionName("grip")
-
-    def process_request_params(
-        self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
-    ) -> tuple[list[ExtensionParameter], Extension]:
-        del params, accepted_extensions
-        return [], Grip()
 
 
 class Detached:

@@ -1,17 +1,23 @@
 """Starts the sites: gunicorn for Django and WSGI, node for the one in JavaScript, `websockets` by itself."""
 
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from tests.conftest import new_server
 from tests.installed import require
 from tests.integration.deadline import wait_until
 from tests.integration.ports import can_connect, free_ports
 from tests.integration.process import Process
 from tests.integration.raw_client import fetch
-from tests.integration.server import SOURCE_ROOT
+from tests.integration.server import SOURCE_ROOT, Server, ServerKind, ServerPlan
 
+KEY = "changeme-and-make-it-thirty-two-bytes-long"
 EXPRESS_FOLDER = Path(__file__).with_name("express_site")
 INSTALL_TIMEOUT_S = 110.0
 START_TIMEOUT_S = 30.0  # of three sites and a proxy at once, on a machine of two cores
@@ -95,3 +101,20 @@ def install_express() -> None:
     argv = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
     done = subprocess.run(argv, cwd=EXPRESS_FOLDER, timeout=INSTALL_TIMEOUT_S, capture_output=True, text=True)
     assert done.returncode == 0, f"npm ci: {done.stdout}{done.stderr}"
+
+
+@contextmanager
+def sites_behind(kind: ServerKind, routes: Callable[[Sites], list[str]]) -> Iterator[tuple[Server, Sites]]:
+    """Run all sites behind one server, which has these routes to them."""
+    directory = Path(tempfile.mkdtemp(prefix="gp-l-", dir="/tmp"))
+    server = new_server(ServerPlan(kind=kind, sections={"proxy": {"sig_key": KEY}}), directory / "s")
+    sites = Sites(directory, server.control_port, KEY)
+    server.plan.routes = routes(sites)
+    try:
+        sites.start()
+        server.start()
+        yield server, sites
+    finally:
+        server.stop()
+        sites.stop()
+        shutil.rmtree(directory, ignore_errors=True)

@@ -11,32 +11,10 @@ from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.extensions import Extension, ServerExtensionFactory
-from websockets.frames import Frame
 from websockets.http11 import Request, Response
-from websockets.typing import ExtensionName, ExtensionParameter, Subprotocol
+from websockets.typing import Subprotocol
 
-
-class Grip(Extension):
-    """The extension changes no frames: what a message is for is said by its prefix."""
-
-    name = ExtensionName("grip")
-
-    def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
-        return frame
-
-    def encode(self, frame: Frame) -> Frame:
-        return frame
-
-
-class GripFactory(ServerExtensionFactory):
-    name = ExtensionName("grip")
-
-    def process_request_params(
-        self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
-    ) -> tuple[list[ExtensionParameter], Extension]:
-        del params, accepted_extensions
-        return [], Grip()
+from tests.integration.sites.grip_extension import GripFactory
 
 
 def answer_page(connection: ServerConnection, request: Request) -> Response | None:
