@@ -23,8 +23,8 @@ class Asker:
             reader = reader_of(set(), lambda *_: None)
             feed = Feed(bench.bus_path, index, bench.loop, reader, bench.scoreboard.row(index + 1))
             bench.opened.callback(feed.close)
-            feed.on_conn_refresh = lambda query, ids, asked=asked: asked.append((-query, ids))  # type: ignore[misc]
-            feed.on_conn_check = lambda query, ids, asked=asked: asked.append((query, ids))  # type: ignore[misc]
+            feed.on_conn_refresh = lambda query, ids, asked=asked: asked.append((-query, ids))  # type: ignore[misc]  # of a default
+            feed.on_conn_check = lambda query, ids, asked=asked: asked.append((query, ids))  # type: ignore[misc]  # of a default
             bench.run(feed.join(10.0))
 
     def ask(self, *ids: str, is_refresh: bool = False) -> None:

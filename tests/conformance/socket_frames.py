@@ -31,7 +31,7 @@ RAW = ("X-Raw: 1",)  # headers of an origin that answers without the extension
 
 def raw(name: str, why: str, *steps: Step, difference: Differences = None, **more: object) -> Scenario:
     """Make the scenario of an origin that does not do GRIP: everything is relayed as it is."""
-    return socket(name, why, *steps, headers=RAW, difference=difference, **more)  # type: ignore[arg-type]
+    return socket(name, why, *steps, headers=RAW, difference=difference, **more)  # type: ignore[arg-type]  # of Scenario
 
 
 def says_why(close: str) -> Difference:
@@ -90,7 +90,7 @@ def closed_by_origin(
 
 
 def masked(opcode: int, payload: bytes = b"", **bits: int) -> bytes:
-    return frame(opcode, payload, is_masked=True, **bits)  # type: ignore[arg-type]
+    return frame(opcode, payload, is_masked=True, **bits)  # type: ignore[arg-type]  # of frame
 
 
 SCENARIOS = [

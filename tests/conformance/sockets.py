@@ -81,7 +81,7 @@ def subscribe(channel: str, **keys: object) -> Message:
 
 def say(opcode: int, payload: bytes = b"", client: str = "a", **bits: int) -> Send:
     """The client sends a frame."""
-    return Send(frame(opcode, payload, is_masked=True, **bits), client=client)  # type: ignore[arg-type]
+    return Send(frame(opcode, payload, is_masked=True, **bits), client=client)  # type: ignore[arg-type]  # of frame
 
 
 def hang_up(code: int | None = 1000, reason: bytes = b"", client: str = "a") -> Send:

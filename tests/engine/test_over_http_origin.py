@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from gripproxy.engine.over_http_origin import DISCONNECTING, EventsOrigin, Gathered, Talk
+from gripproxy.engine.timer_wheel import Slot
 from gripproxy.protocol.websocket_frame import PING, Frame
 from tests.engine.conversation import response
 from tests.engine.events_conversation import EventsConversation
@@ -65,7 +66,7 @@ def test_a_request_is_under_way_until_it_is_not_repeated_any_more() -> None:
     assert not under_way.is_under_way
     under_way.link_id = 1
     assert under_way.is_under_way
-    under_way.link_id, under_way.slot = 0, object()  # type: ignore[assignment]
+    under_way.link_id, under_way.slot = 0, Slot(1)
     assert under_way.is_under_way
 
 

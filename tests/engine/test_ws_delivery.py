@@ -30,7 +30,7 @@ def subscribed(conn_ids: Iterable[int] = (4,), **how: object) -> SocketTable:
     """Let clients come that have the channel ``news``."""
     table = SocketTable()
     for conn_id in conn_ids:
-        table.subscribe(table.connect(conn_id, **how))  # type: ignore[arg-type]
+        table.subscribe(table.connect(conn_id, **how))  # type: ignore[arg-type]  # of connect
     return table
 
 
@@ -225,7 +225,7 @@ def test_clients_that_get_the_same_share_an_effect() -> None:
 def test_filters_are_a_channels_own() -> None:
     table = with_filters("skip-self", user="ann")
     session = table.holds.holds[4]
-    table.subscribe(session, "other")  # type: ignore[arg-type]
+    table.subscribe(session, "other")  # type: ignore[arg-type]  # no other hold is there
     assert table.publish(HI, sender="ann") == []
     assert delivered(table.publish(HI, channel="other", sender="ann")) == [(HI_FRAME, [4])]
 
@@ -310,7 +310,7 @@ def test_server_is_asked_and_later_items_wait() -> None:
     """Their order is kept, also that of channels without filters."""
     table = with_filters("http-check", **CHECK)
     session = table.holds.holds[4]
-    table.subscribe(session, "plain")  # type: ignore[arg-type]
+    table.subscribe(session, "plain")  # type: ignore[arg-type]  # no other hold is there
     ask = asked(table.publish(HI, sender="bob"))
     assert ask.head.startswith(b"POST /check HTTP/1.1\r\nHost: d.test\r\n")
     assert b'\r\nSub-Meta: {"url":"/check","user":"ann"}\r\nPub-Meta: {"sender":"bob"}\r\n' in ask.head
