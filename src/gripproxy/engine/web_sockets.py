@@ -127,8 +127,7 @@ class WebSockets:
         if close is not None and self._holds.holds[session.conn_id] is session:
             effects += self._on_client_close(session, *decode_close(close.payload), now)
         if event.error is not None and self._holds.holds[session.conn_id] is session:
-            text = str(event.error)
-            effects += self._end(session, encode_close(event.error.code, text.encode()[:123]), now)
+            effects += self._end(session, encode_close(event.error.code, str(event.error).encode()), now)
         return effects
 
     def _to_origin(self, session: WsSession, frames: list[Frame], now: float) -> list[Effect]:
@@ -155,7 +154,6 @@ class WebSockets:
             answered: list[Effect] = []
             if origin is not None:
                 answered = self.over_http.answer_close(session, code, reason, now)
-                session.origin = None
             elif not session.shape.target.is_test:
                 answered = [CloseOrigin(session.conn_id, Frame(CLOSE, encode_close(code, reason)))]
             return answered + self._end(session, None, now)
@@ -234,7 +232,6 @@ class WebSockets:
         """Close towards a client as its origin did."""
         payload = _close_of(code, reason)
         if session.state is CLIENT_CLOSING:
-            session.origin = None
             return self._end(session, payload, now)
         if session.state is not OPEN:
             return []
@@ -242,7 +239,6 @@ class WebSockets:
 
     def on_origin_lost(self, session: WsSession, detail: str, now: float) -> list[Effect]:
         """Drop a client whose origin is lost, without a close frame: it sees what a client of the origin would see."""
-        session.origin = None
         text = f"origin {session.shape.target.label}: {detail}"
         return [Log(LOG_WARNING, text, is_origin_error=True, about=session.conn_id), Cut(session.conn_id)]
 
@@ -282,9 +278,7 @@ class WebSockets:
         self.mid_message.discard(session.conn_id)
         session.incoming = Incoming.NONE
         if session.origin is not None:
-            effects = self.over_http.leave(session, now)
-            session.origin = None
-            return effects
+            return self.over_http.leave(session, now)
         if session.shape.target.is_test:
             return []
         return [CloseOrigin(session.conn_id, Frame(CLOSE, b""))]
@@ -312,11 +306,7 @@ class WebSockets:
     def on_release(self, session: WsSession, now: float) -> list[Effect]:
         """Clear up after a session that is over; tell an origin over HTTP, which would not know."""
         self.mid_message.discard(session.conn_id)
-        if session.origin is None:
-            return []
-        effects = self.over_http.disconnect(session, now)
-        session.origin = None
-        return effects
+        return self.over_http.disconnect(session, now)
 
     def _on_due(self, session: Any, now: float) -> list[Effect]:
         """Send a keep-alive; or end a session whose close nobody has answered."""
