@@ -23,6 +23,7 @@ _WORKER_ENDS = (
     "deliveries_total",
     "deliveries_filtered_total",
     "deliveries_refetched_total",
+    "deliveries_handed_over_total",
     "deliveries_dropped_total",
     "deliveries_pending",
 )

@@ -264,7 +264,7 @@ def test_id_shifts_the_defaults_too(directory: Path) -> None:
         ({"port": "0"}, "--port 0: port must be greater than or equal to 1"),
         ({"port": "127.0.0.1:-5"}, "--port 127.0.0.1:-5: port must be greater than or equal to 1"),
         ({"id": -1}, "id must be greater than or equal to 0 and at most 6000, not -1"),
-        ({"workers": -1}, "workers must be from 0 to 1024, not -1"),
+        ({"workers": -1}, "workers must be from 0 to 512, not -1"),
         ({"routes": ("*,path_beg=/\udcff a:1",)}, r"--route is not UTF-8: b'*,path_beg=/\xff a:1'"),
         ({"id": 6000}, "push_in_http_port=5561: with the port offset 60000 the port is 65561, over 65535"),
     ],

@@ -11,7 +11,7 @@ from gripproxy.ini import parse_ini
 from gripproxy.settings import Settings
 
 EXAMPLE = Path(__file__).parent.parent / "deploy" / "gripproxy.conf"
-SETTINGS_WITHOUT_KEY = {"config_path", "routes"}
+SETTINGS_WITHOUT_KEY = {"generation", "config_path", "routes"}
 OWN_KEYS = [key for key in KEYS.values() if key.status is Status.USED]
 # Other names of keys that the example shows.
 OLD_NAMES = {

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from gripproxy.config_keys import KEYS, WORKERS_MAX_COUNT, Key, Kind, Status, is_private_endpoint
+from gripproxy.config_keys import KEYS, Key, Kind, Status, is_private_endpoint
 from gripproxy.config_values import (
     Surroundings,
     convert,
@@ -17,7 +17,7 @@ from gripproxy.errors import ConfigError
 from gripproxy.ini import Ini, IniValue, parse_ini, split_value
 from gripproxy.listen_address import check_socket_path, convert_port
 from gripproxy.log_levels import LogLevels
-from gripproxy.settings import SOCKET_NAME_MAX_BYTES, ListenAddress, LocalAddress, Settings
+from gripproxy.settings import SOCKET_NAME_MAX_BYTES, WORKERS_MAX_COUNT, ListenAddress, LocalAddress, Settings
 
 SEARCH_PATHS = ("./config/gripproxy.conf", "./gripproxy.conf", "/etc/gripproxy/gripproxy.conf")
 FILE_MAX_BYTES = 1_048_576  # Pushpin's own has 5 KB; a device has no end

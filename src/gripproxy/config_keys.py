@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from enum import IntEnum
 
-WORKERS_MAX_COUNT = 1024
+from gripproxy.settings import WORKERS_MAX_COUNT
 
 
 class Kind(IntEnum):
@@ -125,6 +125,8 @@ RUNNER_KEYS = [
     _used("runner", "client_max_message_size", Kind.INTEGER, "0", "0", "bytes", high=2**60),
     _used("runner", "keepalive_timeout", Kind.NUMBER, "1800", "1800", "seconds", low=0.01, high=86_400),
     _used("runner", "send_timeout", Kind.NUMBER, "1800", "1800", "seconds", low=0.01, high=86_400),
+    # gripproxy's own
+    _used("runner", "drain_timeout", Kind.NUMBER, "10", "10", "seconds", high=86_400),
     _used("runner", "allow_compression", Kind.BOOLEAN, "false", "false"),
     *_unused("runner", "services logdir mongrel2_bin m2sh_bin zurl_bin condure_bin"),
 ]

@@ -14,6 +14,7 @@ _WORKER_ENDS = (
     Field.DELIVERIES,
     Field.FILTERED,
     Field.REFETCHED,
+    Field.HANDED_ITEMS,
     Field.DROPPED_SLOW,
     Field.DROPPED_WAITING,
     Field.DROPPED_UNFIT,

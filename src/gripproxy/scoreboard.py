@@ -89,7 +89,14 @@ class Field(IntEnum):
     ITEMS_UNREAD = 63  # hub: items on SUB whose channel nobody on this host had, and only the topic's beginning
     HELD_WEBSOCKETS = 64  # gauge: WebSocket clients
     HOLDS_WEBSOCKET = 65  # WebSocket clients that were accepted
-    FIELD_COUNT = 66
+    HANDED_OVER = 66  # client connections given to a worker of a new version, each once
+    TAKEN_OVER = 67  # client connections taken from a worker of the version before
+    HANDED_ITEMS = 68  # receptions that went with them, unread: they end in the other worker's books
+    DRAINED = 69  # client connections that were ended since this process stops
+    MEMORY_PAUSES = 70  # times that accepting stopped for want of memory
+    MEMORY_REFUSED = 71  # gauge: 1 while nobody is accepted for want of memory
+    SUCCEEDED = 72  # gauge: 1 once this process of a new version has all that it was to take over
+    FIELD_COUNT = 73
 
 
 class Watch(IntFlag):

@@ -11,7 +11,9 @@ from enum import IntEnum
 from gripproxy.log_levels import LogLevels
 
 SOCKET_PATH_MAX_BYTES = 107  # sun_path of Linux, less its final NUL
-SOCKET_NAME_MAX_BYTES = 16  # of the names that are given to `Settings.ipc_path`
+SOCKET_NAME_MAX_BYTES = 16  # of the names that are given to `Settings.ipc_path`, with what `own_ipc_path` appends
+WORKERS_MAX_COUNT = 512  # half of what connection ids have room for: two generations may run at once
+SEATS_COUNT = 2 * WORKERS_MAX_COUNT  # see `Settings.seat_of`
 
 
 class ForwardedProtocol(IntEnum):
@@ -60,6 +62,7 @@ class ForwardedForRule:
 class Settings:
     """Every setting. Times in seconds and sizes in bytes unless the name says otherwise."""
 
+    generation: int = 0  # how many upgrades lie between the first start and this program
     # [global]
     config_path: str | None = None
     libdir: str = "/usr/lib/gripproxy"
@@ -87,6 +90,7 @@ class Settings:
     client_max_message_size: int = 0  # of a WebSocket client, inflated; 0: unlimited
     keepalive_timeout: float = 1800.0  # for a request to begin
     send_timeout: float = 1800.0  # for a client to read any of what waits for it
+    drain_timeout: float = 10.0  # from SIGTERM to the end of the last client; 0: at once
 
     # [proxy]
     routesfile: str | None = None  # absolute path
@@ -154,3 +158,11 @@ class Settings:
     def ipc_path(self, name: str) -> str:
         """Give the path of a private unix socket file: ``{rundir}/{ipc_prefix}NAME``."""
         return f"{self.rundir}/{self.ipc_prefix}{name}"
+
+    def own_ipc_path(self, name: str) -> str:
+        """Give the path of a socket file that this generation and the next one need side by side during an upgrade."""
+        return self.ipc_path(f"{name}.1" if self.generation % 2 else name)
+
+    def seat_of(self, worker_index: int) -> int:
+        """Give a worker's number on the bus and in connection ids, which no worker of the next generation has."""
+        return worker_index + WORKERS_MAX_COUNT * (self.generation % 2)

@@ -21,6 +21,7 @@ gripproxy_bus_missed_total{process="worker-0"} 0
 gripproxy_receptions_total{process="worker-0"} 20
 gripproxy_deliveries_total{process="worker-0"} 12
 gripproxy_deliveries_filtered_total{process="worker-0"} 2
+gripproxy_deliveries_handed_over_total{process="worker-0"} 0
 gripproxy_deliveries_refetched_total{process="worker-0"} 1
 gripproxy_deliveries_dropped_total{process="worker-0",cause="slow"} 2
 gripproxy_deliveries_dropped_total{process="worker-0",cause="gone"} 1

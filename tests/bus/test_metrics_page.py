@@ -20,6 +20,7 @@ INTERNAL = {  # notes of processes for each other; and the hub's sum of what is 
     Field.PACED_SLOT,
     Field.PACED_COUNT,
     Field.FIELD_COUNT,
+    Field.SUCCEEDED,
 }
 
 

@@ -121,7 +121,7 @@ def test_machine_that_shows_nothing_is_no_failure(tmp_path: Path, capsys: pytest
         (["--connections", "1_000"], "not '1_000'"),
         (["--connections", "100000001"], "not '100000001'"),
         (["--connections", "٣"], "not '٣'"),
-        (["--workers", "1025"], "the number of workers must be a whole number from 1 to 1024, not '1025'"),
+        (["--workers", "1025"], "the number of workers must be a whole number from 1 to 512, not '1025'"),
         (["--connections", "9" * 5000], "not '99999999999999999999...'"),
         (["1000000"], "unrecognized arguments: 1000000"),
     ],

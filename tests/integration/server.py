@@ -125,7 +125,7 @@ class Server:
             },
         }
         if self.plan.kind is GRIPPROXY:
-            sections["runner"]["workers"] = self.plan.workers
+            sections["runner"].update({"workers": self.plan.workers, "drain_timeout": 0})
         else:
             for name, keys in PUSHPIN_SECTIONS.items():
                 sections[name].update(keys)

@@ -104,7 +104,7 @@ class Driver:
         self.sockets = ClientSockets(row, self._on_held_gone, loop.call_soon)
         self.counts = WorkerRow(row, core, self.sockets)
         self.outbox: Outbox[int] = Outbox(self.sockets.write, loop.call_soon)  # of clients that are answered
-        zhttp = ZhttpClient(loop, settings.ipc_path("zhttp"), row)
+        zhttp = ZhttpClient(loop, settings.own_ipc_path("zhttp"), row)
         self.pool = OriginPool(loop, self.wheel, settings, row, origin_connections_max, zhttp)
         self.links = Links(self)
         self.web_sockets = self.sockets.web_sockets = WsClients(self)

@@ -62,6 +62,7 @@ async def _serve(
     keys, _ = read_signing_keys(settings, routes.routes)
     requests = OriginRequests(settings, keys, time.time, read_upstream_key(settings))
     last_ids = LastIds()
+    seat = settings.seat_of(context.index)
     rates = RateRows(context.scoreboard, context.index)
     core = Core(settings, routes, requests, loop.time(), random.random, last_ids, rates)
     limit = fd_limit()
@@ -69,12 +70,12 @@ async def _serve(
     driver.use_routes(routes)
     rows = context.row, context.scoreboard.row(HUB_ROW)
     event_log = EventLog(settings, context.row)
-    telemetry = Telemetry(settings, context.index, rows, core, driver.sockets, loop, event_log)
+    telemetry = Telemetry(settings, seat, rows, core, driver.sockets, loop, event_log)
     driver.observe(telemetry)
     VitalSigns(loop, context.row).start()
     wanted = core.holds.subscriptions.channels.keys()
     reader = Reader(wanted, last_ids, driver.on_item, driver.on_stale, driver.on_unwanted, driver.on_message_done)
-    feed = Feed(settings.ipc_path("bus"), context.index, loop, reader, context.row)
+    feed = Feed(settings.own_ipc_path("bus"), seat, loop, reader, context.row)
     feed.on_conn_check = telemetry.live
     feed.on_audience = telemetry.tell_audience
     feed.on_conn_refresh = functools.partial(refresh_connections, driver, telemetry)

@@ -116,7 +116,7 @@ class Telemetry:
         push = zmq_context.socket(zmq.PUSH)
         push.setsockopt(zmq.SNDHWM, MESSAGES_HWM)
         push.setsockopt(zmq.LINGER, 0)
-        connect(push, "rundir", f"ipc://{self._settings.ipc_path('telemetry')}")
+        connect(push, "rundir", f"ipc://{self._settings.own_ipc_path('telemetry')}")
         self._socket = push
 
     def close(self) -> None:

@@ -39,7 +39,7 @@ from gripproxy.protocol.event_line import EventLines
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.telemetry import AudienceRecord, HoldRecord, LiveConnsRecord, RequestRecord
 from gripproxy.scoreboard import Field, ProcessState
-from gripproxy.settings import Settings
+from gripproxy.settings import SEATS_COUNT, Settings
 from gripproxy.vital_signs import VitalSigns
 
 log = logging.getLogger(__name__)
@@ -105,17 +105,18 @@ class _Hub:
         settings, loop = self._settings, self._loop
         close_hub_row(self._row)
         worker_rows = self._context.scoreboard.worker_rows()
-        serving = [index for index, row in enumerate(worker_rows) if row[Field.STATE] == ProcessState.READY]
-        outlet = Outlet(loop, zmq_context, settings.ipc_path("bus"), len(worker_rows), self._row)
+        rows = {settings.seat_of(index): row for index, row in enumerate(worker_rows)}
+        serving = [seat for seat, row in rows.items() if row[Field.STATE] == ProcessState.READY]
+        outlet = Outlet(loop, zmq_context, settings.own_ipc_path("bus"), SEATS_COUNT, self._row)
         opened.callback(outlet.close)
-        known_pids = [worker_rows[index][Field.PID] for index in serving]
+        known_pids = [rows[seat][Field.PID] for seat in serving]
         observation = Observation(loop, zmq_context, settings, outlet, self._row, known_pids)
         opened.callback(observation.close)
         sequencer = ItemSequencer(settings.message_wait_ms / 1000, LastIds(), self._row)
-        forwarded = ForwardedChannels(loop, ChannelUnion(len(worker_rows)))
+        forwarded = ForwardedChannels(loop, ChannelUnion(SEATS_COUNT))
         channels = HostChannels(loop, outlet, sequencer, forwarded, settings.update_on_first_subscription)
         opened.callback(channels.close)  # which takes the workers' notices: nothing may be awaited before it
-        opened.callback((await open_gateway(loop, zmq_context, settings.ipc_path("zhttp"), self._row)).close)
+        opened.callback((await open_gateway(loop, zmq_context, settings.own_ipc_path("zhttp"), self._row)).close)
         missing = await outlet.wait_joined(serving, JOIN_MAX_S)
         if missing:
             log.warning("workers %s did not join the bus within %g s", sorted(missing), JOIN_MAX_S)

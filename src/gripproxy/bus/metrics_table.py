@@ -110,6 +110,13 @@ _CLIENTS = (
     _gauge("channels", Field.CHANNELS, Scope.WORKERS, "Channels with a subscriber in this worker"),
     _counter("connections_accepted_total", Field.ACCEPTED, Scope.WORKERS, "Client connections accepted"),
     _counter("connections_refused_total", Field.REFUSED, Scope.WORKERS, "Client connections over the limit"),
+    _counter(
+        "handed_over_total", Field.HANDED_OVER, Scope.WORKERS, "Client connections given to a worker of a new version"
+    ),
+    _counter("taken_over_total", Field.TAKEN_OVER, Scope.WORKERS, "Client connections taken from the version before"),
+    _counter("drained_total", Field.DRAINED, Scope.WORKERS, "Client connections that a stop has ended"),
+    _counter("memory_pauses_total", Field.MEMORY_PAUSES, Scope.WORKERS, "Times that memory was too short for clients"),
+    _gauge("memory_refused", Field.MEMORY_REFUSED, Scope.WORKERS, "1 while memory is too short for new clients"),
     _counter("accept_pauses_total", Field.ACCEPT_PAUSES, Scope.WORKERS, "Times that no socket was left for a client"),
     _counter("tls_handshakes_total", Field.HANDSHAKES, Scope.WORKERS, "TLS handshakes finished"),
     _counter("tls_handshake_errors_total", Field.HANDSHAKE_ERRORS, Scope.WORKERS, "TLS handshakes given up"),
@@ -179,6 +186,9 @@ _DELIVERIES = (
     _counter("receptions_total", Field.RECEPTIONS, Scope.WORKERS, "Receivers that items found"),
     _counter("deliveries_total", Field.DELIVERIES, Scope.WORKERS, "Receptions handed over to their clients' sockets"),
     _counter("deliveries_filtered_total", Field.FILTERED, Scope.WORKERS, "Receptions that a filter kept back"),
+    _counter(
+        "deliveries_handed_over_total", Field.HANDED_ITEMS, Scope.WORKERS, "Receptions that went on in an upgrade"
+    ),
     _counter("deliveries_refetched_total", Field.REFETCHED, Scope.WORKERS, "Receptions that the origin is asked for"),
     _labelled(
         "deliveries_dropped_total",

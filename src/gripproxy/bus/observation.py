@@ -44,7 +44,7 @@ class Observation:
         known_pids: Collection[int],
     ) -> None:
         self.watches = Watches(row)
-        self.telemetry = TelemetryIntake(loop, zmq_context, settings.ipc_path("telemetry"), row)
+        self.telemetry = TelemetryIntake(loop, zmq_context, settings.own_ipc_path("telemetry"), row)
         self.traffic = HostTraffic(known_pids)
         self.receipts = Receipts(lambda: outlet.joined)
         self.on_published: list[Callable[[PublishRecord], None]] = []

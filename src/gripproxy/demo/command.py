@@ -10,8 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gripproxy.config_keys import WORKERS_MAX_COUNT
-from gripproxy.settings import ListenAddress
+from gripproxy.settings import WORKERS_MAX_COUNT, ListenAddress
 
 FAILURE_STATUS = 1
 DEFAULT_PORT = 7999

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gripproxy.config_file import Overrides, load_settings
-from gripproxy.config_keys import WORKERS_MAX_COUNT
 from gripproxy.config_values import cores_count
 from gripproxy.doctor.finding import Finding, Load, Verdict, sysctls_of
 from gripproxy.doctor.machine import KernelFiles, Machine, read_machine
@@ -18,6 +17,7 @@ from gripproxy.doctor.process_checks import process_findings
 from gripproxy.doctor.report import render_report
 from gripproxy.doctor.sysctl_file import render_sysctl_file, write_sysctl_file
 from gripproxy.errors import ConfigError
+from gripproxy.settings import WORKERS_MAX_COUNT
 
 CONNECTIONS_MAX_COUNT = 100_000_000
 DIGITS_MAX_COUNT = 20

@@ -1,9 +1,9 @@
 """What limits processes: file descriptors of each and of all, epoll's watches, tasks, cores."""
 
-from gripproxy.config_keys import WORKERS_MAX_COUNT
 from gripproxy.doctor.finding import Finding, Load, Sysctl, Verdict, grouped, round_up, unknown, verdict_of
 from gripproxy.doctor.machine import LIMITS, Machine, sysctl_path
 from gripproxy.fd_limit import RESERVE_MAX_FDS, fullest_share, needed_limit, needed_workers
+from gripproxy.settings import WORKERS_MAX_COUNT
 
 FD_STEP = 1_000
 FILE_STEP = 100_000
