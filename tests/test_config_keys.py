@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gripproxy.config_keys import KEYS, Key, Status, is_private_endpoint
+from gripproxy.config_keys import KEYS, NEEDS_RESTART, Key, Status, is_private_endpoint
 from gripproxy.ini import parse_ini
 from gripproxy.settings import Settings
 
@@ -53,6 +53,13 @@ def test_example_file_states_units_and_defaults() -> None:
         if (key.section, key.name) not in OLD_NAMES:
             assert any("efault" in text for text in owners), key.name
             assert any(key.unit in text.lower() for text in owners), f"{key.name} is in {key.unit}"
+
+
+def test_settings_that_need_a_restart_are_settings() -> None:
+    """A name that is misspelt there would let a reload change what it cannot; old names need one as the new do."""
+    assert {key.field or key.name for key in KEYS.values() if key.needs_restart} == NEEDS_RESTART
+    assert KEYS["proxy", "workers"].needs_restart
+    assert not KEYS["runner", "log_level"].needs_restart
 
 
 def test_sockets_between_the_references_processes_are_known_by_their_form() -> None:

@@ -4,7 +4,7 @@ Source: Pushpin 1.36-1.41's configuration; the keys that are gripproxy's own say
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from gripproxy.settings import WORKERS_MAX_COUNT
@@ -52,7 +52,8 @@ class Key:
     """One key. `missing` is what counts when it is absent, as the file would say it; `shipped` stands in
     Pushpin's and in our example file. `low` and `high` bound numbers. `field` is the `Settings` attribute; of keys
     with the same one, the first in the table wins, and lists are joined. Without a field the reading of the file
-    itself takes it, as other values are built on it.
+    itself takes it, as other values are built on it. With `needs_restart` a reload lets it be, and so it takes effect
+    with a restart, or with `gripproxy upgrade`.
     """
 
     section: str
@@ -65,6 +66,7 @@ class Key:
     high: float = 2**31 - 1
     field: str = ""
     status: Status = Status.USED
+    needs_restart: bool = False
 
 
 def _used(section: str, name: str, kind: Kind, missing: str, shipped: str, unit: str = "", **rest: float) -> Key:
@@ -199,8 +201,19 @@ HANDLER_KEYS = [
     _unsupported("handler", "share_all", "false", kind=Kind.BOOLEAN),
 ]
 
+# Sockets that others know the way to, and what was measured out by the number of processes; all else changes in place.
+NEEDS_RESTART = frozenset(
+    (
+        *("rundir", "ipc_prefix", "port_offset", "ipc_file_mode", "workers"),
+        *("http_port", "https_ports", "local_ports"),
+        *("push_in_spec", "push_in_sub_specs", "push_in_sub_connect", "push_in_http_addr", "push_in_http_port"),
+        *("zmq_curve_secret_key", "command_spec", "stats_spec", "prometheus_port"),
+    )
+)
+
 KEYS: dict[tuple[str, str], Key] = {
-    (key.section, key.name): key for key in [*GLOBAL_KEYS, *RUNNER_KEYS, *PROXY_KEYS, *HANDLER_KEYS]
+    (key.section, key.name): replace(key, needs_restart=(key.field or key.name) in NEEDS_RESTART)
+    for key in [*GLOBAL_KEYS, *RUNNER_KEYS, *PROXY_KEYS, *HANDLER_KEYS]
 }
 
 # The sockets between Pushpin's processes, from its internal.conf: condure_in_specs, handler_retry_in_spec, ...
