@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gripproxy.handover import Takeover
 from gripproxy.scoreboard import Field, ProcessState, Scoreboard
 from gripproxy.settings import Settings
 
@@ -17,6 +18,8 @@ class ChildContext:
 
     `lifeline_fd` becomes readable (end of file) when the supervisor is gone: the child then stops by itself.
     `report_fd` takes one line: ``ready`` or the reason why the process cannot start.
+    `takeover`: it takes the place of a process of the version before, or of several. It is ready when it could serve,
+    but takes nothing in before it is told that the old ones can hand over (`handover.LISTEN_SIGNAL`).
     """
 
     name: str  # "hub", "worker 0"
@@ -26,6 +29,7 @@ class ChildContext:
     lifeline_fd: int
     report_fd: int
     has_reported: bool = False
+    takeover: Takeover | None = None
 
     @property
     def row(self) -> memoryview:

@@ -16,6 +16,7 @@ from gripproxy import logs
 from gripproxy.allocator import keep_freed_memory
 from gripproxy.child import READY_LINE, ChildContext, ChildMain
 from gripproxy.errors import GripProxyError
+from gripproxy.handover import CALL_OFF_SIGNAL, LISTEN_SIGNAL
 from gripproxy.scoreboard import Field, ProcessState, Scoreboard
 from gripproxy.settings import Settings
 
@@ -149,12 +150,13 @@ def _reset_signals() -> None:
     """Give the child the signals as the system hands them out, but keep a terminal's from it.
 
     Ctrl-C and a hang-up go to the whole foreground group, and it is the supervisor who passes them on in order;
-    and a reload that comes before the child handles it must not end it.
+    and a reload, or a word about an upgrade, that comes before the child handles it must not end it.
     """
     for number in WATCHED_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGHUP, LISTEN_SIGNAL, CALL_OFF_SIGNAL):
+        signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED_SIGNALS)
 
 
