@@ -10,7 +10,7 @@ import pytest
 
 from gripproxy.protocol.publish_item import decode_frame, decode_publish_request
 from gripproxy.protocol.tnetstring import decode, encode
-from gripproxy.publish_command import UsageError, _parser, build_item, encode_json_body, main
+from gripproxy.publish_command import UsageError, new_parser, build_item, encode_json_body, main
 
 
 class Terminal(io.BytesIO):
@@ -21,7 +21,7 @@ class Terminal(io.BytesIO):
 
 
 def options_of(*arguments: str) -> argparse.Namespace:
-    return _parser().parse_intermixed_args(arguments)
+    return new_parser().parse_intermixed_args(arguments)
 
 
 def item_of(*arguments: str, stdin: bytes | None = None) -> dict[str, object]:

@@ -43,7 +43,7 @@ examples:
 
 def main(argv: Sequence[str]) -> int:
     """Check what the command line names. Gives the exit status: 0 or 1."""
-    options = _parser().parse_args(argv)
+    options = new_parser().parse_args(argv)
     overrides = Overrides(
         port=options.port,
         routes=tuple(options.route),
@@ -69,7 +69,8 @@ def main(argv: Sequence[str]) -> int:
     return 1 if errors else 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def new_parser() -> argparse.ArgumentParser:
+    """Make the command's parser."""
     parser = argparse.ArgumentParser(
         prog="gripproxy check",
         description="Check configuration and routes without starting.",

@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     Raises:
         SystemExit: after ``--help`` and ``--version`` (0), and for unknown options (2).
     """
-    options = _parser().parse_intermixed_args(argv)
+    options = new_parser().parse_intermixed_args(argv)
     try:
         item = build_item(options, sys.stdin.buffer if sys.stdin is not None else None)
         send(item, options)
@@ -225,7 +225,8 @@ def _timeout(text: str) -> float:
     return seconds
 
 
-def _parser() -> argparse.ArgumentParser:
+def new_parser() -> argparse.ArgumentParser:
+    """Make the command's parser."""
     name = os.path.basename(sys.argv[0])
     parser = argparse.ArgumentParser(
         prog="gripproxy publish" if name in ("gripproxy", "__main__.py") else name,

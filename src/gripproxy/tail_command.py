@@ -28,7 +28,7 @@ examples:
 
 def main(argv: Sequence[str]) -> int:
     """Print what happens in the proxy that `argv` names. Gives the exit status: 0, or 1 if there is none."""
-    options = _parser().parse_args(argv)
+    options = new_parser().parse_args(argv)
     try:
         _follow(find_client(options), options)
     except GripProxyError as error:
@@ -77,7 +77,8 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _parser() -> argparse.ArgumentParser:
+def new_parser() -> argparse.ArgumentParser:
+    """Make the command's parser."""
     parser = argparse.ArgumentParser(
         prog="gripproxy tail",
         description="Follow requests, holds and publishes of a running gripproxy.",

@@ -41,7 +41,7 @@ examples:
 
 def main(argv: Sequence[str]) -> int:
     """Show the proxy that `argv` names. Gives the exit status: 0, or 1 if there was nothing to show."""
-    options = _parser().parse_args(argv)
+    options = new_parser().parse_args(argv)
     try:
         client = find_client(options)
         if options.once or options.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -163,7 +163,8 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _parser() -> argparse.ArgumentParser:
+def new_parser() -> argparse.ArgumentParser:
+    """Make the command's parser."""
     parser = argparse.ArgumentParser(
         prog="gripproxy top",
         description="Look at a running gripproxy: connections, rates, latencies, processes, routes, busiest channels.",

@@ -52,6 +52,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def new_parser() -> argparse.ArgumentParser:
+    """Make the command's parser."""
     parser = argparse.ArgumentParser(
         prog="gripproxy demo",
         description="Run gripproxy in front of a built-in demo origin, with a page to try it in a browser.",
