@@ -52,6 +52,16 @@ def test_listener_may_have_a_limit_of_its_own() -> None:
     assert convert_listener("80", "http").maxconn is None
 
 
+def test_listener_may_be_for_load_balancers() -> None:
+    """Only what is said can be meant: a typo must not let anybody name his address."""
+    assert convert_listener("80?proxy_protocol=true&maxconn=3", "http").proxy_protocol
+    assert not convert_listener("80?proxy_protocol=false", "http").proxy_protocol
+    assert not convert_listener("80", "http").proxy_protocol
+    assert convert_local("/run/x?proxy_protocol=true").proxy_protocol
+    with pytest.raises(ValueError, match="proxy_protocol must be true or false, not 'v2'"):
+        convert_listener("80?proxy_protocol=v2", "http")
+
+
 @pytest.mark.parametrize("options", ["maxconn=0", "maxconn=x", "maxconn=", "mode=600", "", "maxconn=1&", "maxconn"])
 def test_bad_option_of_a_port_is_refused(options: str) -> None:
     """One that is misspelt would be a limit that is not there."""

@@ -38,23 +38,27 @@ def convert_port(text: str, kind: str = "http") -> ListenAddress:
 
 
 def convert_listener(text: str, kind: str) -> ListenAddress:
-    """Read what `convert_port` reads, with ``?maxconn=N`` behind it if there is a limit.
+    """Read what `convert_port` reads, with ``?maxconn=N&proxy_protocol=true`` behind it, each optional.
 
     Raises:
         ValueError: it is none of these.
     """
-    address, options = _split_options(text, ("maxconn",))
+    address, options = _split_options(text, ("maxconn", "proxy_protocol"))
     port = convert_port(address, kind)
-    return ListenAddress(host=port.host, port=port.port, maxconn=_maxconn(options))
+    return ListenAddress(
+        host=port.host, port=port.port, maxconn=_maxconn(options), proxy_protocol=_proxy_protocol(options)
+    )
 
 
 def convert_local(text: str) -> LocalAddress:
-    """Read ``PATH`` of a unix socket, with ``?mode=OCTAL&user=NAME&group=NAME&maxconn=N`` behind it, each optional.
+    """Read ``PATH`` of a unix socket, with options behind it, each optional.
+
+    These are ``?mode=OCTAL&user=NAME&group=NAME&maxconn=N&proxy_protocol=true``.
 
     Raises:
         ValueError: it is none of these, or this system knows no such user or group.
     """
-    path, options = _split_options(text, ("mode", "user", "group", "maxconn"))
+    path, options = _split_options(text, ("mode", "user", "group", "maxconn", "proxy_protocol"))
     check_socket_path(path)
     mode = options.get("mode")
     if mode is not None and (not re.fullmatch("[0-7]{1,4}", mode) or int(mode, 8) > MODE_MAX):
@@ -65,6 +69,7 @@ def convert_local(text: str) -> LocalAddress:
         user_id=_owner_id(options, "user", lambda name: pwd.getpwnam(name).pw_uid),
         group_id=_owner_id(options, "group", lambda name: grp.getgrnam(name).gr_gid),
         maxconn=_maxconn(options),
+        proxy_protocol=_proxy_protocol(options),
     )
 
 
@@ -109,6 +114,13 @@ def _maxconn(options: dict[str, str]) -> int | None:
     if not _DIGITS.fullmatch(text) or not 0 < int(text) <= MAXCONN_MAX:
         raise ValueError(f"maxconn must be a whole number from 1 to {MAXCONN_MAX}, not {text!r}")
     return int(text)
+
+
+def _proxy_protocol(options: dict[str, str]) -> bool:
+    text = options.get("proxy_protocol", "false")
+    if text not in ("true", "false"):
+        raise ValueError(f"proxy_protocol must be true or false, not {text!r}")
+    return text == "true"
 
 
 def _owner_id(options: dict[str, str], kind: str, look_up: Callable[[str], int]) -> int | None:

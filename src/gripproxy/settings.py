@@ -26,11 +26,15 @@ class ForwardedProtocol(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenAddress:
-    """One TCP listener for clients. `port` 0 lets the kernel choose (tests). `maxconn`: its clients at most."""
+    """One TCP listener for clients. `port` 0 lets the kernel choose (tests). `maxconn`: its clients at most.
+
+    `proxy_protocol`: load balancers connect to it, and each connection begins with a PROXY protocol header.
+    """
 
     host: str = "0.0.0.0"
     port: int
     maxconn: int | None = None
+    proxy_protocol: bool = False
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -45,6 +49,7 @@ class LocalAddress:
     user_id: int | None = None
     group_id: int | None = None
     maxconn: int | None = None
+    proxy_protocol: bool = False
 
     def __str__(self) -> str:
         return f"unix:{self.path}"

@@ -9,6 +9,7 @@ from gripproxy.scoreboard import Field, Scoreboard
 from gripproxy_worker import backlog as backlog_module
 from gripproxy_worker.backlog import BACKLOG_MAX_BYTES, BACKLOG_MAX_COUNT
 from gripproxy_worker.client_sockets import HELD, READ_MAX_BYTES, ClientSockets
+from gripproxy_worker.proxied_clients import encode_record
 
 
 class Seen:
@@ -321,3 +322,21 @@ def test_bug_at_one_socket_does_not_cost_the_others_their_edge(pair: Pair) -> No
     for fd, client in zip(fds, clients, strict=True):
         pair.sockets.close(fd)
         client.close()
+
+
+def test_address_of_a_client_is_read_off_its_descriptor(pair: Pair) -> None:
+    """A held client's is not stored: it is rarely asked for. On a unix socket there is none."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
+        served, _ = listener.accept()
+        with served:
+            assert pair.sockets.client_ip(served.fileno()) == "127.0.0.1"
+            assert served.fileno() >= 0, "only looked at, not taken over"
+    assert pair.sockets.client_ip(pair.fd) == ""
+
+
+def test_load_balancer_knows_better_who_the_client_is(pair: Pair) -> None:
+    pair.sockets.proxied.put(pair.fd, encode_record("192.0.2.7", True))
+    assert pair.sockets.client_ip(pair.fd) == "192.0.2.7"
+    assert pair.sockets.is_https(pair.fd)
+    pair.sockets.close(pair.fd)
+    assert pair.sockets.proxied.get(pair.fd) is None

@@ -1,13 +1,12 @@
 """Clients between requests and clients that are let go."""
 
 import logging
-import socket
 
 import pytest
 
 from gripproxy_worker.client_conn import ClientConn
 from gripproxy_worker.client_patience import SHRINK_S
-from gripproxy_worker.idle_conn import CLOSING_MAX_S, LINGER_MAX_S, ClosingConn, IdleConn, client_ip_of
+from gripproxy_worker.idle_conn import CLOSING_MAX_S, LINGER_MAX_S, ClosingConn, IdleConn
 from tests.worker.bench import WorkerBench
 from tests.worker.conftest import MakeBench
 
@@ -20,23 +19,6 @@ def pass_time(bench: WorkerBench, seconds: float) -> None:
     now = bench.loop.time() + seconds
     for record in bench.driver.wheel.due(now, 1000):
         record.on_deadline(now)
-
-
-def test_address_of_a_client_is_read_off_its_descriptor() -> None:
-    """A held client's is not stored: it is rarely asked for."""
-    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
-        served, _ = listener.accept()
-        assert client_ip_of(served.fileno()) == "127.0.0.1"
-        assert served.fileno() >= 0, "only looked at, not taken over"
-        served.close()
-        assert client.fileno() >= 0
-
-
-def test_client_on_a_unix_socket_has_no_address() -> None:
-    """The kernel's answer has another shape there."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        assert client_ip_of(ours.fileno()) == ""
 
 
 def test_client_that_says_nothing_is_closed(bench: WorkerBench) -> None:

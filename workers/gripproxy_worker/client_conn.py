@@ -194,7 +194,7 @@ class ClientConn(PatientClient):
         head = self._head
         assert head is not None
         is_done = self._phase is DONE
-        is_https = self.fd in self._driver.sockets.tls
+        is_https = self._driver.sockets.is_https(self.fd)
         self._driver.dispatch(self, RequestArrived(self.fd, head, self.client_ip, is_https, is_done))
 
     def _is_body_wanted(self) -> bool:

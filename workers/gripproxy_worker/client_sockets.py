@@ -9,11 +9,13 @@ import contextlib
 import logging
 import os
 import select
+import socket
 from collections.abc import Callable, Collection
 from typing import Protocol
 
 from gripproxy.scoreboard import Field
 from gripproxy_worker.backlog import Backlogs, Waiting
+from gripproxy_worker.proxied_clients import ProxiedClients
 from gripproxy_worker.tls import TlsStreams
 from gripproxy_worker.ws_input import WsKind
 
@@ -88,6 +90,7 @@ class ClientSockets:
         self.limited: dict[int, Callable[[], None]] = {}  # clients that their listener counts: called at the end
         self.web_sockets: WebSocketOwner | None = None
         self.room_waits: dict[int, Callable[[int], None]] = {}  # slow clients: called when all is read, or at the end
+        self.proxied = ProxiedClients()
         self._broken: set[int] = set()
         self._buffer = bytearray(READ_MAX_BYTES)
         self._view = memoryview(self._buffer)
@@ -117,6 +120,7 @@ class ClientSockets:
         self.count -= 1
         self.backlogs.forget(fd)
         self._broken.discard(fd)
+        self.proxied.forget(fd)
         if self.tls:
             self.tls.forget(fd)
             self._early.pop(fd, None)
@@ -124,6 +128,23 @@ class ClientSockets:
         if fd in self.limited:
             self.limited.pop(fd)()
         self._tell_room(fd)
+
+    def client_ip(self, fd: int) -> str:
+        """Give a client's address, empty if it is gone, or on a unix socket."""
+        proxied_ip = self.proxied.client_ip(fd)
+        if proxied_ip is not None:
+            return proxied_ip
+        client = socket.socket(fileno=fd)
+        try:
+            return str(client.getpeername()[0])
+        except (OSError, IndexError):
+            return ""
+        finally:
+            client.detach()
+
+    def is_https(self, fd: int) -> bool:
+        """Say whether a client is served by TLS, here or by the load balancer that it comes from."""
+        return fd in self.tls or self.proxied.is_https(fd)
 
     def on_ready(self) -> None:
         """Serve the sockets that are ready; called by the loop when the epoll's own fd is readable."""

@@ -58,7 +58,7 @@ from gripproxy.settings import Settings
 from gripproxy_worker.client_conn import ClientConn
 from gripproxy_worker.client_patience import SHRINK_S, PatientClient
 from gripproxy_worker.client_sockets import HELD, ClientSockets
-from gripproxy_worker.idle_conn import ClosingConn, IdleConn, client_ip_of
+from gripproxy_worker.idle_conn import ClosingConn, IdleConn
 from gripproxy_worker.link_conn import Links
 from gripproxy_worker.metering import Meter
 from gripproxy_worker.origin_pool import OriginPool
@@ -270,10 +270,19 @@ class Driver:
 
     def accept(self, fd: int, client_ip: str) -> None:
         """Take a new client's socket."""
-        conn = IdleConn(self, fd, client_ip)
-        self.sockets.add(fd, conn)
+        conn = self.begin(fd, client_ip)
+        try:
+            self.sockets.add(fd, conn)
+        except OSError:
+            self.wheel.cancel(conn)
+            raise
         self.row[Field.ACCEPTED] += 1
+
+    def begin(self, fd: int, client_ip: str) -> IdleConn:
+        """Make the record of a new client."""
+        conn = IdleConn(self, fd, client_ip)
         self.wheel.schedule(conn, self.clock() + self.settings.keepalive_timeout)
+        return conn
 
     def shrink(self, conn: PatientClient) -> None:
         """Let go of what only a request needs."""
@@ -366,7 +375,7 @@ class Driver:
         fd = effect.conn_id
         if self.sockets.records[fd] is not HELD:
             raise InternalError(f"connection {fd} is not held but {self.sockets.records[fd]!r}")
-        conn = ClientConn(self, fd, client_ip_of(fd), self._early_input.pop(fd, b""))
+        conn = ClientConn(self, fd, self.sockets.client_ip(fd), self._early_input.pop(fd, b""))
         conn.restore(effect.head, effect.body)
         self.sockets.records[fd] = conn
 
@@ -406,7 +415,7 @@ class Driver:
         early_input = self._early_input.pop(fd, b"")
         if effect.is_persistent:
             # Its next request may change the same channels, so it waits until this batch of effects is done.
-            idle = IdleConn(self, fd, client_ip_of(fd), early_input)
+            idle = IdleConn(self, fd, self.sockets.client_ip(fd), early_input)
             self.sockets.records[fd] = idle
             self.wheel.schedule(idle, self.clock() + self.settings.keepalive_timeout)
             self._loop.call_soon(idle.wake)

@@ -36,10 +36,19 @@ class Handshakes:
         Raises:
             OSError: the kernel has no memory for it; the socket is still the caller's.
         """
-        conn = HandshakeConn(self, fd, client_ip)
-        self.driver.sockets.add(fd, conn)
+        conn = self.begin(fd, client_ip)
+        try:
+            self.driver.sockets.add(fd, conn)
+        except OSError:
+            self.driver.wheel.cancel(conn)
+            raise
         self.driver.row[Field.ACCEPTED] += 1
+
+    def begin(self, fd: int, client_ip: str) -> "HandshakeConn":
+        """Make the record of a new client."""
+        conn = HandshakeConn(self, fd, client_ip)
         self.driver.wheel.schedule(conn, self.driver.clock() + HANDSHAKE_MAX_S)
+        return conn
 
     def put(self, conn: "HandshakeConn") -> None:
         """Go on with a handshake when its turn comes."""

@@ -15,17 +15,6 @@ LINGER_MAX_S = 30.0  # for one that sends on: large uploads end within it, as in
 READS_MAX_COUNT = 16  # of what it sends, 1 MB, before the others' turn
 
 
-def client_ip_of(fd: int) -> str:
-    """Give the address of the client behind a connected socket, empty if it is gone, or on a unix socket."""
-    client = socket.socket(fileno=fd)
-    try:
-        return str(client.getpeername()[0])
-    except (OSError, IndexError):
-        return ""
-    finally:
-        client.detach()
-
-
 class IdleConn:
     """A new client, or one between two requests: no parser, no buffer. `early_input` was read before."""
 

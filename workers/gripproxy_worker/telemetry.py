@@ -45,7 +45,6 @@ from gripproxy.protocol.telemetry import (
 from gripproxy.scoreboard import Field, Watch
 from gripproxy.settings import Settings
 from gripproxy_worker.client_sockets import ClientSockets
-from gripproxy_worker.idle_conn import client_ip_of
 from gripproxy_worker.metering import Meter
 
 MESSAGES_HWM = 1_000  # that wait for the hub; past it records are dropped and counted
@@ -139,7 +138,7 @@ class Telemetry:
             self.meter.began(conn_id, request)
         if self._settings.set_real_ip_from:
             self._note_address(conn_id, request)
-        if request.is_https and conn_id not in self._sockets.tls:
+        if request.is_https and not self._sockets.is_https(conn_id):
             self._claimed_https.add(conn_id)
         if self.watched & _CONNS:
             self._tell(self._conn_record(conn_id, request.is_https, request.traffic.route, request.client_ip))
@@ -399,8 +398,8 @@ class Telemetry:
             traffic = self._core.traffic_of(conn_id)
             if traffic is None:
                 continue
-            is_https = conn_id in self._sockets.tls or conn_id in self._claimed_https
-            self._tell(self._conn_record(conn_id, is_https, traffic.route, client_ip_of(conn_id)))
+            is_https = self._sockets.is_https(conn_id) or conn_id in self._claimed_https
+            self._tell(self._conn_record(conn_id, is_https, traffic.route, self._sockets.client_ip(conn_id)))
         self._next_conn += count
         if self._next_conn >= len(self._serials):
             self._next_conn, self._is_conns_first = 0, False

@@ -26,7 +26,7 @@ from gripproxy.protocol.websocket_frame import Frame
 from gripproxy.protocol.websocket_reader import read_whole
 from gripproxy.scoreboard import Field
 from gripproxy_worker.client_sockets import BROKEN, GONE
-from gripproxy_worker.idle_conn import ClosingConn, client_ip_of
+from gripproxy_worker.idle_conn import ClosingConn
 from gripproxy_worker.outbox import Outbox
 from gripproxy_worker.ws_input import WsInput, WsKind, frame_size
 from gripproxy_worker.ws_origin import OriginSocket, WsOrigin
@@ -169,7 +169,7 @@ class WsClients:
                 self._forget_kept(fd)
                 if error is not None:
                     self._driver.row[Field.CLIENT_ERRORS] += 1
-                    log.info("WebSocket client %s: %s", client_ip_of(fd), error)
+                    log.info("WebSocket client %s: %s", self._sockets.client_ip(fd), error)
                 self._hand_over(FramesCame(fd, frames, error), kind)
                 if self._clients.get(fd) is not client:
                     return
