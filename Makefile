@@ -5,7 +5,7 @@ VENV := .venv
 
 # What the integration, conformance and browser tests drive, by Debian's package names.
 TEST_PACKAGES := \
-	chromium chromium-driver curl iproute2 libnginx-mod-nchan nginx nodejs php-fpm procps prometheus pushpin wrk
+	chromium chromium-driver curl haproxy iproute2 libnginx-mod-nchan nginx nodejs php-fpm procps prometheus pushpin wrk
 
 .PHONY: help run install test test-packages bench c1m clean
 

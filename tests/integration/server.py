@@ -52,11 +52,12 @@ PUSHPIN_PROBE_ROUTES = ("refused.invalid 127.0.0.1:1", "held.invalid test")
 
 @dataclass(slots=True, kw_only=True)
 class ServerPlan:
-    """What to start. `sections` adds to or replaces keys of the configuration file."""
+    """What to start. `sections` adds to or replaces keys of the configuration file; `listener_options` are behind ports."""
 
     kind: ServerKind = GRIPPROXY
     routes: Sequence[str] = ()
     http_port_count: int = 1
+    listener_options: str = ""
     workers: int = 2  # gripproxy only
     sections: Mapping[str, Mapping[str, str | int]] = field(default_factory=dict)
 
@@ -106,7 +107,7 @@ class Server:
         sections: dict[str, dict[str, str | int]] = {
             "global": {"rundir": str(self.directory), "ipc_prefix": "t-"},
             "runner": {
-                "http_port": ",".join(map(str, self.http_ports)),
+                "http_port": ",".join(f"{port}{self.plan.listener_options}" for port in self.http_ports),
                 "logdir": str(self.directory),
                 "log_level": 2,
                 "client_buffer_size": 8192,
