@@ -3,6 +3,7 @@
 import pytest
 import zmq
 
+from gripproxy.bus.bus_position import BusPosition
 from gripproxy.bus.feed import Feed, Reader
 from gripproxy.bus.worker_notice import ChannelsChanged, IdsDoubted, decode_notice
 from gripproxy.protocol.bus_message import (
@@ -374,3 +375,65 @@ def test_end_of_a_message_is_told_once_if_anything_in_it_was_wanted(bench: BusBe
     hub.send(encode_items(7, 4, ["c"], [b"4"], (), 3_000))
     bench.run_until(lambda: len(contents) == 3 and len(done) == 2)
     assert done == [2_000, 3_000]
+
+
+def test_feed_stops_between_two_messages(bench: BusBench) -> None:
+    """There two workers can move a connection: one has sent it all up to here, the other sends all from here."""
+    hub = bench.socket(zmq.XPUB)
+    hub.bind(f"ipc://{bench.bus_path}")
+    worker = Worker(bench, 0)
+    stops: list[BusPosition] = []
+    worker.feed.stop_at(BusPosition(7, 5, 0), lambda: stops.append(worker.feed.position))
+    bench.run_until(lambda: len(stops) == 1)  # no hub has been joined, so there is no way to get there
+    hub.recv(), hub.recv()
+    hub.send(encode_items(7, 0, ["c", "c"], [b"1", b"2"]))
+    hub.send(encode_items(7, 2, ["other"], [b""]))
+    hub.send(encode_items(7, 3, ["c", "c", "c"], [b"3", b"4", b"5"]))
+    hub.send(encode_stale(7, 6, ["c"]))
+    hub.send(encode_items(7, 6, ["c"], [b"6"]))
+    worker.feed.stop_at(BusPosition(7, 3, 0), lambda: stops.append(worker.feed.position))
+    bench.run_until(lambda: len(stops) == 2)
+    assert (worker.contents, stops[1]) == ([], BusPosition(None, 0, None))
+    worker.feed.go_on()
+    bench.run_until(lambda: len(worker.contents) == 6)
+    hub.send(encode_items(7, 7, ["c", "c"], [b"7", b"8"]))
+    hub.send(encode_items(7, 9, ["c"], [b"9"]))
+    hub.send(encode_stale(7, 10, ["c"]))
+    hub.send(encode_items(7, 10, ["c"], [b"10"]))
+    worker.feed.stop_at(BusPosition(7, 8, 0), lambda: stops.append(worker.feed.position))
+    bench.run_until(lambda: len(stops) == 3)
+    assert stops[2] == BusPosition(7, 9, 0)  # the end of the message that it lies in
+    worker.feed.stop_at(BusPosition(7, 10, 1), lambda: stops.append(worker.feed.position))
+    bench.run_until(lambda: len(stops) == 4)
+    assert (stops[3], worker.contents[-1], worker.stale) == (BusPosition(7, 10, 1), b"9", [["c"], ["c"]])
+    worker.feed.resume()  # which is not why it waits
+    bench.turn()
+    assert worker.contents[-1] == b"9"
+    worker.feed.go_on()
+    bench.run_until(lambda: worker.contents[-1] == b"10")
+
+
+def test_feed_that_is_paused_stops_when_its_message_has_had_its_turn(bench: BusBench) -> None:
+    """An item of a message that was begun must not be taken for one that a moved connection still gets."""
+    hub = bench.socket(zmq.XPUB)
+    hub.bind(f"ipc://{bench.bus_path}")
+    worker = Worker(bench, 0)
+    hub.recv(), hub.recv()
+    on_item, stops = worker.feed._on_item, list[BusPosition]()
+
+    def pause_at_first(channel: str, payload: Payload, receipt: Receipt | None) -> None:
+        on_item(channel, payload, receipt)
+        if worker.contents == [b"1"]:
+            worker.feed.pause()
+
+    worker.feed._on_item = pause_at_first
+    hub.send(encode_items(7, 0, ["c", "c"], [b"1", b"2"]))
+    hub.send(encode_items(7, 2, ["c"], [b"3"]))
+    bench.run_until(lambda: worker.contents == [b"1"])
+    worker.feed.stop_at(None, lambda: stops.append(worker.feed.position))
+    for _ in range(5):
+        bench.turn()
+    assert (worker.contents, stops) == ([b"1"], [])
+    worker.feed.resume()
+    bench.run_until(lambda: bool(stops))
+    assert (worker.contents, stops) == ([b"1", b"2"], [BusPosition(7, 2, 0)])

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from enum import IntFlag
 from itertools import islice, repeat
 from typing import ClassVar
 
 import zmq
 
+from gripproxy.bus.bus_position import BusPosition
 from gripproxy.bus.sequence_watch import SequenceWatch
 from gripproxy.bus.watched_socket import AnyContext, WatchedSocket, connect
 from gripproxy.bus.worker_notice import (
@@ -52,6 +54,13 @@ MESSAGES_HWM = 250  # as the hub's side: past both the hub stops reading its inp
 BATCH_MAX_S = 0.002  # a client's request waits for no more than this and one item
 RECONNECT_MS = 20  # a new hub is joined this soon after it listens
 REPORT_MAX_COUNT = 5_000  # channels in one report after a new hub was joined: about 2 ms
+
+
+class Pause(IntFlag):
+    """Why no items are handed out."""
+
+    ENGINE = 1  # it has enough unfinished fan-outs
+    HANDOVER = 2  # connections are moving between two workers
 
 
 @dataclass(slots=True)
@@ -105,7 +114,9 @@ class Feed:
         self._joined = loop.create_future()
         # What is left of the message that is being handled.
         self._items: Iterator[tuple[str, Payload, NotedId, Receipt | None]] = iter(())
-        self._is_paused = False
+        self._pauses = 0  # of `Pause`
+        self._notices_count: int | None = None  # as `BusPosition` has it
+        self._stop: tuple[BusPosition | None, Callable[[], None]] | None = None
         self._is_open = True
         self.on_conn_check: Callable[[int, list[str]], None] = lambda query, conn_ids: None  # the hub asks
         self.on_conn_refresh: Callable[[int, list[str]], None] = lambda query, conn_ids: None  # as well
@@ -167,15 +178,34 @@ class Feed:
         row = self._row
         return row[Field.ITEMS_RECEIVED] + row[Field.BUS_GAPS] + row[Field.ITEMS_MISSED]
 
-    def pause(self) -> None:
+    def pause(self, reason: Pause = Pause.ENGINE) -> None:
         """Hand out no more items until `resume`. They wait on the bus, and when it is full, at the publishers."""
-        self._is_paused = True
+        self._pauses |= reason
 
-    def resume(self) -> None:
-        """Go on after `pause`; nothing if it was not paused."""
-        if self._is_paused:
-            self._is_paused = False
+    def resume(self, reason: Pause = Pause.ENGINE) -> None:
+        """Go on after `pause`, if nothing else speaks against it; nothing if it was not paused for that."""
+        if self._pauses & reason:
+            self._pauses &= ~reason
             self._socket.wake()
+
+    @property
+    def position(self) -> BusPosition:
+        """How far it is. Where it has not stopped, items of the last message may still be due their turn."""
+        return BusPosition(self._watch.epoch, self._watch.due, self._notices_count)
+
+    def stop_at(self, target: BusPosition | None, on_stopped: Callable[[], None]) -> None:
+        """Read on until `target`, or until the end of the present message, and pause there; then call `on_stopped`.
+
+        It does not go on by itself: see `go_on`. What passed before this was called may be past the target.
+        """
+        self._stop = target, on_stopped
+        self._pauses &= ~Pause.HANDOVER
+        self._socket.wake()
+
+    def go_on(self) -> None:
+        """Go on after `stop_at`, whether or not it has stopped."""
+        self._stop = None
+        self.resume(Pause.HANDOVER)
 
     def close(self) -> None:
         """Leave the bus at once."""
@@ -225,7 +255,7 @@ class Feed:
     def _read_batch(self) -> bool:
         """Handle items for a short time."""
         deadline = time.monotonic() + BATCH_MAX_S
-        while not self._is_paused:
+        while not self._pauses:
             for channel, payload, noted_id, receipt in self._items:
                 if noted_id is not UNTOUCHED:
                     self.last_ids.note(channel, noted_id)
@@ -234,13 +264,15 @@ class Feed:
                         self._on_item(channel, payload, receipt)
                     except InternalError as error:
                         self._on_damage(error)  # which takes no other item of its message with it
-                    if self._is_paused or time.monotonic() > deadline:
-                        return not self._is_paused
+                    if self._pauses or time.monotonic() > deadline:
+                        return not self._pauses
                 elif receipt is not None:
                     self._on_unwanted(receipt)
             if self._is_message_open:
                 self._is_message_open, self._open_count = False, 0
                 self._on_message_done(self._taken_us)
+            if self._stop is not None and self._has_arrived(*self._stop):
+                return False
             if time.monotonic() > deadline:
                 return True
             try:
@@ -253,13 +285,26 @@ class Feed:
                 self._on_damage(error)
         return False
 
+    def _has_arrived(self, target: BusPosition | None, on_stopped: Callable[[], None]) -> bool:
+        if target is not None and target.epoch == self._watch.epoch and self.position.is_before(target):
+            return False
+        self._stop = None
+        self.pause(Pause.HANDOVER)
+        self._loop.call_soon(on_stopped)
+        return True
+
     def _open(self, message: BusMessage) -> None:
         """Begin with a message of items. Most often nobody here wants anything of it, and then that is all."""
         channels, kind = message.channels, message.kind
         if kind != ITEMS or channels is None:
+            if message.epoch != self._watch.epoch:
+                self._notices_count = None
+            elif message.worker_index is None and self._notices_count is not None:
+                self._notices_count += 1
             self._row[Field.BUS_GAPS] += self._watch.hello(message.epoch, message.sequence)
             self._on_kind[kind](self, message)
             return
+        self._notices_count = 0
         self._row[Field.ITEMS_RECEIVED] += len(channels)
         self._row[Field.BUS_GAPS] += self._watch.items(message.epoch, message.sequence, len(channels))
         observe(self._row, _BUS, time.monotonic() - message.taken_us / 1e6, len(channels))

@@ -9,13 +9,13 @@ class SequenceWatch:
     """
 
     def __init__(self) -> None:
-        self._epoch: int | None = None
-        self._due = 0
+        self.epoch: int | None = None  # None: no hub yet
+        self.due = 0  # the number of its next item
 
     def items(self, epoch: int, sequence: int, count: int) -> int:
         """Note items that are numbered from `sequence` on; give how many items are missing before them."""
         missing_count = self.hello(epoch, sequence)
-        self._due = sequence + count
+        self.due = sequence + count
         return missing_count
 
     def hello(self, epoch: int, next_sequence: int) -> int:
@@ -24,11 +24,11 @@ class SequenceWatch:
         A first hub is joined wherever it is: nothing is missing. A second one numbers from 0, and this worker
         wanted all of it.
         """
-        if self._epoch is None:
-            self._due = next_sequence
-        elif epoch != self._epoch:
-            self._due = 0
-        self._epoch = epoch
-        missing_count = max(0, next_sequence - self._due)
-        self._due = max(self._due, next_sequence)
+        if self.epoch is None:
+            self.due = next_sequence
+        elif epoch != self.epoch:
+            self.due = 0
+        self.epoch = epoch
+        missing_count = max(0, next_sequence - self.due)
+        self.due = max(self.due, next_sequence)
         return missing_count
