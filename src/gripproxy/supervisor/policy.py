@@ -9,41 +9,39 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from gripproxy.handover import LISTEN_SIGNAL
 from gripproxy.scoreboard import HUB_ROW
+from gripproxy.supervisor.child_state import Child, ChildState
 
-RESTART_DELAY_MIN_S = 0.1  # doubled with every further death; the first restart comes at once
-RESTART_DELAY_MAX_S = 5.0
-QUICK_DEATH_S = 10.0  # a child that dies sooner after its start has made no progress: back off
 FAILED_STARTS_MAX_COUNT = 10  # about 20 s of trying to replace a child that served before; then stop the whole
 START_MAX_S = 30.0  # a child that is neither ready nor gone by then hangs
 HEARTBEAT_MAX_S = 20.0
 CHECK_PERIOD_S = 1.0
 FROZEN_S = 5.0  # no check for so long: the machine slept, and the children with it
-STOP_MAX_S = 4.0  # same as Pushpin
+STOP_MAX_S = 4.0  # on top of what draining may take; same as Pushpin
+WELL_MAX_S = 30.0  # past HEARTBEAT_MAX_S: a child that hangs is killed and replaced before anybody else acts
 KILL_WAIT_S = 2.0  # a process that the kernel cannot end by then is left to it
+
+# What two supervisors say to each other in an upgrade.
+READY = "ready"  # the new one: every child could serve
+MOVED = "moved"  # the new one: its hub has taken over
+DONE = "done"  # the new one: its workers have taken over what could be
 
 
 class Phase(IntEnum):
     """How far the whole is."""
 
     STARTING = 0  # not every child has been ready yet: any failure ends the start
-    SERVING = 1
-    STOPPING_WORKERS = 2
-    STOPPING_HUB = 3
-    KILLING = 4
-    ENDED = 5
+    TAKING_HUB = 1  # only in an upgrade: all are ready, nothing is taken over yet; any failure ends it
+    TAKING_WORKERS = 2  # only in an upgrade: the hub has taken over, the workers are at it
+    SERVING = 3
+    STOPPING_WORKERS = 4
+    STOPPING_HUB = 5
+    KILLING = 6
+    ENDED = 7
 
 
-STARTING, SERVING, STOPPING_WORKERS, STOPPING_HUB, KILLING, ENDED = Phase
-
-
-class ChildState(IntEnum):
-    """How far one child is."""
-
-    WAITING = 0  # not forked, until `restart_s`
-    FORKED = 1  # not ready yet
-    READY = 2
-    GONE = 3  # while stopping: not forked any more
+STARTING, TAKING_HUB, TAKING_WORKERS, SERVING, STOPPING_WORKERS, STOPPING_HUB, KILLING, ENDED = Phase
 
 
 @dataclass(slots=True)
@@ -81,7 +79,53 @@ class ReloadAsked:
     is_file_changed: bool = False
 
 
-Event = ChildReady | ChildExited | Ticked | StopAsked | ReloadAsked
+@dataclass(slots=True)
+class Reloaded:
+    """What was read again is good, and kept for the children."""
+
+
+@dataclass(slots=True)
+class ChildSucceeded:
+    """In an upgrade: the child has taken over all that it was to take over."""
+
+    row: int
+
+
+@dataclass(slots=True)
+class OldSideOpen:
+    """In an upgrade: the old processes hand over now to whoever asks."""
+
+
+@dataclass(slots=True)
+class OldSideGone:
+    """In an upgrade: the old supervisor is gone, and so are its children before long."""
+
+
+@dataclass(slots=True)
+class UpgradeOff:
+    """In an upgrade: the old supervisor will not have this one."""
+
+    reason: str
+
+
+@dataclass(slots=True)
+class RetireAsked:
+    """A new version has taken over: stop, and leave everything that is shared to it."""
+
+
+Event = (
+    ChildReady
+    | ChildExited
+    | Ticked
+    | StopAsked
+    | ReloadAsked
+    | Reloaded
+    | ChildSucceeded
+    | OldSideOpen
+    | OldSideGone
+    | UpgradeOff
+    | RetireAsked
+)
 
 
 @dataclass(slots=True)
@@ -100,6 +144,20 @@ class Send:
 
 
 @dataclass(slots=True)
+class Tell:
+    """In an upgrade: say this word to the old supervisor, or to the new one."""
+
+    word: str
+
+
+@dataclass(slots=True)
+class ReadAgain:
+    """Read configuration and routes again, or the routes only; `Reloaded` comes if they are good."""
+
+    is_routes_only: bool
+
+
+@dataclass(slots=True)
 class Log:
     """Write a log line. `level` as in `log_level`: 0 error, 1 warning, 2 info."""
 
@@ -114,35 +172,22 @@ class End:
     status: int
 
 
-Action = Start | Send | Log | End
-
-
-@dataclass(slots=True)
-class Child:
-    """What the policy remembers of one child."""
-
-    name: str
-    state: ChildState = ChildState.WAITING
-    started_s: float = 0.0
-    alive_s: float = 0.0  # it counts as alive until this moment, whatever its heartbeat says
-    restart_s: float = 0.0
-    quick_deaths_count: int = 0  # in a row
-    failed_starts_count: int = 0  # in a row
-    kill_reason: str | None = None  # SIGKILL is sent, the exit has not been seen
-    is_reload_due: bool = False  # a reload was asked for while it was not ready
-
-    @property
-    def is_running(self) -> bool:
-        return self.state in (ChildState.FORKED, ChildState.READY)
+Action = Start | Send | Tell | ReadAgain | Log | End
 
 
 class Policy:
     """The supervisor's decisions. Call `start` once, then `handle` for every event until an `End` comes out."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], drain_s: float = 0.0, is_takeover: bool = False) -> None:
+        """`drain_s`: how long workers may take to part from their clients. `is_takeover`: see `Phase`."""
         self.children = [Child(name) for name in names]
+        self.is_held = False  # what dies is not replaced: a new version is taking over
+        self._drain_s = drain_s
+        self._is_takeover = is_takeover
+        self._is_old_side_open = False
         self._enter(STARTING)
         self._status = 0
+        self._stop_max_s = STOP_MAX_S
         self._deadline_s = 0.0  # of the present stopping phase
         self._checked_s = 0.0
 
@@ -163,6 +208,30 @@ class Policy:
             moments.append(self._deadline_s)
         return max(0.0, min(moments) - now)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether every child serves."""
+        return all(child.state == ChildState.READY for child in self.children)
+
+    def is_well(self, heartbeats_s: Sequence[float], now: float) -> bool:
+        """Tell whether every child lives, or has been away for no longer than it takes to replace it."""
+        for child, heartbeat_s in zip(self.children, heartbeats_s, strict=True):
+            last_s = max(child.alive_s, heartbeat_s if child.state == ChildState.READY else 0.0)
+            if now - last_s > (WELL_MAX_S if child.state == ChildState.READY else START_MAX_S + WELL_MAX_S):
+                return False
+        return True
+
+    def takes_over(self, row: int) -> bool:
+        """Tell whether a child that is started now has to take the place of an old one."""
+        return self._is_takeover and (self.phase < TAKING_WORKERS or (self.phase == TAKING_WORKERS and row != HUB_ROW))
+
+    def release(self, now: float) -> None:
+        """Replace again what dies, and what has died meanwhile."""
+        self.is_held = False
+        for child in self.children:
+            if child.state == ChildState.WAITING:
+                child.restart_s = min(child.restart_s, now)
+
     def _enter(self, phase: Phase) -> None:
         self.phase = phase
         self._on = _ON[phase]
@@ -172,7 +241,7 @@ class Policy:
         child.state = ChildState.FORKED
         child.started_s = child.alive_s = now
         child.kill_reason = None
-        child.is_reload_due = False
+        child.is_reload_due = child.has_succeeded = False
         return Start(row)
 
     def _take_ready(self, event: ChildReady, now: float) -> list[Action]:
@@ -184,16 +253,58 @@ class Policy:
         if child.is_reload_due:
             child.is_reload_due = False
             actions.append(Send([event.row], signal.SIGHUP))
-        if self.phase == SERVING:
+        if self.phase != STARTING:
             actions.append(Log(2, f"{child.name} is ready again"))
-        elif all(other.state == ChildState.READY for other in self.children):
+            if self.phase == TAKING_WORKERS and event.row != HUB_ROW:
+                actions.append(Send([event.row], LISTEN_SIGNAL))
+        elif self.is_complete and self._is_takeover:
+            self._enter(TAKING_HUB)
+            actions.append(Tell(READY))
+            actions += self._take_hub()
+        elif self.is_complete:
             self._enter(SERVING)
             actions.append(Log(2, "ready"))
         return actions
 
+    def _note_open(self, _event: OldSideOpen | OldSideGone, _now: float) -> list[Action]:
+        """Go on with what the old processes give, also if they are gone: their children look and see."""
+        was_open, self._is_old_side_open = self._is_old_side_open, True
+        return self._take_hub() if self.phase == TAKING_HUB and not was_open else []
+
+    def _take_hub(self) -> list[Action]:
+        return [Send([HUB_ROW], LISTEN_SIGNAL)] if self._is_old_side_open else []
+
+    def _take_workers(self, event: ChildSucceeded, _now: float) -> list[Action]:
+        """Let the workers take over when the hub has: they meet no old hub that way."""
+        self.children[event.row].has_succeeded = True
+        if event.row != HUB_ROW:
+            return []
+        self._enter(TAKING_WORKERS)
+        return [Tell(MOVED), Send(list(range(HUB_ROW + 1, len(self.children))), LISTEN_SIGNAL)]
+
+    def _note_success(self, event: ChildSucceeded, _now: float) -> list[Action]:
+        self.children[event.row].has_succeeded = True
+        if not all(child.has_succeeded for child in self.children[HUB_ROW + 1 :]):
+            return []
+        self._enter(SERVING)
+        return [Tell(DONE), Log(2, "ready, in the place of the version before")]
+
+    def _fail_takeover(self, event: ChildExited, now: float) -> list[Action]:
+        child = self.children[event.row]
+        child.state = ChildState.GONE
+        text = f"{child.name} is gone: {event.reason or child.kill_reason or event.how}"
+        return [Log(0, f"{text}; the version before serves on"), *self._stop(1, now)]
+
+    def _take_off(self, event: UpgradeOff, now: float) -> list[Action]:
+        return [Log(1, f"no upgrade: {event.reason}; stopping..."), *self._stop(1, now)]
+
+    def _retire(self, _event: RetireAsked, now: float) -> list[Action]:
+        return [Log(2, "the new version has taken over; stopping..."), *self._stop(0, now)]
+
     def _take_exit(self, event: ChildExited, now: float) -> list[Action]:
         """Replace a child that died, or stop the whole when it cannot start."""
         child = self.children[event.row]
+        child.has_succeeded = False
         if child.state == ChildState.FORKED:
             child.failed_starts_count += 1
             why = event.reason or child.kill_reason or f"{event.how} before it was ready"
@@ -203,22 +314,15 @@ class Policy:
             text = f"{child.name} cannot start: {why}"
         else:
             text = f"{child.name} is gone: {child.kill_reason or event.how}"
-        delay_s = self._restart_delay_s(child, now)
+        if self.is_held:
+            child.state = ChildState.WAITING
+            child.restart_s = float("inf")
+            return [Log(0, f"{text}; not replaced while a new version takes over")]
+        delay_s = child.take_restart_delay_s(now)
         child.state = ChildState.WAITING
         child.restart_s = now + delay_s
         when = f"in {delay_s:g} s" if delay_s else "now"
         return [Log(0, f"{text}; starting a new one {when}")]
-
-    def _restart_delay_s(self, child: Child, now: float) -> float:
-        has_served = child.state == ChildState.READY
-        if has_served and now - child.started_s >= QUICK_DEATH_S:
-            child.quick_deaths_count = 0
-            return 0.0
-        child.quick_deaths_count += 1
-        if has_served and child.quick_deaths_count == 1:
-            return 0.0
-        exponent = min(max(0, child.quick_deaths_count - 2), 10)  # 10: far past the maximum, no huge number
-        return min(RESTART_DELAY_MIN_S * 2.0**exponent, RESTART_DELAY_MAX_S)
 
     def _check(self, event: Ticked, now: float) -> list[Action]:
         """Start what is due and kill what hangs."""
@@ -245,16 +349,19 @@ class Policy:
         silent_s = now - max(child.alive_s, heartbeat_s)
         return f"no sign of life for {silent_s:.0f} s" if silent_s > HEARTBEAT_MAX_S else None
 
-    def _reload(self, event: ReloadAsked, _now: float) -> list[Action]:
-        """Have the workers read their routes again, one that is still starting as soon as it is ready."""
+    def _read_again(self, event: ReloadAsked, _now: float) -> list[Action]:
+        text = "routes file changed, reloading" if event.is_file_changed else "reloading"
+        return [Log(2, text), ReadAgain(event.is_file_changed)]
+
+    def _tell_reload(self, _event: Reloaded, _now: float) -> list[Action]:
+        """Have the children use what was read, one that is still starting as soon as it is ready."""
         ready_rows = []
         for row, child in enumerate(self.children):
-            if row != HUB_ROW and child.state == ChildState.READY:
+            if child.state == ChildState.READY:
                 ready_rows.append(row)
-            elif row != HUB_ROW and child.state == ChildState.FORKED:
+            elif child.state == ChildState.FORKED:
                 child.is_reload_due = True
-        text = "routes file changed, reloading" if event.is_file_changed else "reloading"
-        return [Log(2, text), Send(ready_rows, signal.SIGHUP)]
+        return [Send(ready_rows, signal.SIGHUP)]
 
     def _take_stop(self, _event: StopAsked, now: float) -> list[Action]:
         return [Log(2, "stopping..."), *self._stop(0, now)]
@@ -262,15 +369,17 @@ class Policy:
     def _stop(self, status: int, now: float) -> list[Action]:
         """Stop the workers, so that no client is left without the hub, then the hub."""
         self._status = status
-        self._deadline_s = now + STOP_MAX_S
+        self._stop_max_s = STOP_MAX_S + (self._drain_s if self.phase > STARTING else 0.0)
+        self._deadline_s = now + self._stop_max_s
         for child in self.children:
             if child.state == ChildState.WAITING:
                 child.state = ChildState.GONE
         self._enter(STOPPING_WORKERS)
-        return self._end_children(self._running_rows(first=HUB_ROW + 1)) or self._stop_hub()
+        return self._end_children(self._running_rows(first=HUB_ROW + 1)) or self._stop_hub(now)
 
-    def _stop_hub(self) -> list[Action]:
+    def _stop_hub(self, now: float) -> list[Action]:
         self._enter(STOPPING_HUB)
+        self._deadline_s = now + STOP_MAX_S
         return self._end_children([HUB_ROW] if self.children[HUB_ROW].is_running else []) or self._end()
 
     def _end_children(self, rows: list[int]) -> list[Action]:
@@ -284,15 +393,18 @@ class Policy:
         self._enter(ENDED)
         return [End(self._status)]
 
-    def _note_exit(self, event: ChildExited, _now: float) -> list[Action]:
+    def _note_exit(self, event: ChildExited, now: float) -> list[Action]:
         """Go on with the stop when the last of its phase has gone."""
         self.children[event.row].state = ChildState.GONE
         if self.phase == STOPPING_WORKERS:
-            return [] if self._running_rows(first=HUB_ROW + 1) else self._stop_hub()
+            return [] if self._running_rows(first=HUB_ROW + 1) else self._stop_hub(now)
         return [] if self._running_rows(first=HUB_ROW) else self._end()
 
     def _check_stop(self, _event: Ticked, now: float) -> list[Action]:
-        return self._kill_all(f"not stopped within {STOP_MAX_S:g} s", now) if now >= self._deadline_s else []
+        if now < self._deadline_s:
+            return []
+        allowed_s = self._stop_max_s if self.phase == STOPPING_WORKERS else STOP_MAX_S
+        return self._kill_all(f"not stopped within {allowed_s:g} s", now)
 
     def _stop_at_once(self, _event: StopAsked, now: float) -> list[Action]:
         return self._kill_all("asked again to stop", now)
@@ -322,17 +434,31 @@ _STOPPING: dict[type[Event], Handler] = {
     Ticked: Policy._check_stop,
     StopAsked: Policy._stop_at_once,
     ReloadAsked: Policy._ignore,
+    Reloaded: Policy._ignore,
+    ChildSucceeded: Policy._ignore,
+    OldSideOpen: Policy._ignore,
+    OldSideGone: Policy._ignore,
+    UpgradeOff: Policy._ignore,
+    RetireAsked: Policy._ignore,
 }
 _RUNNING: dict[type[Event], Handler] = {
     ChildReady: Policy._take_ready,
     ChildExited: Policy._take_exit,
     Ticked: Policy._check,
     StopAsked: Policy._take_stop,
-    ReloadAsked: Policy._reload,
+    ReloadAsked: Policy._read_again,
+    Reloaded: Policy._tell_reload,
+    ChildSucceeded: Policy._ignore,
+    OldSideOpen: Policy._note_open,
+    OldSideGone: Policy._note_open,
+    UpgradeOff: Policy._take_off,
+    RetireAsked: Policy._retire,
 }
 _ON: dict[Phase, dict[type[Event], Handler]] = {
     STARTING: _RUNNING,
-    SERVING: _RUNNING,
+    TAKING_HUB: {**_RUNNING, ChildExited: Policy._fail_takeover, ChildSucceeded: Policy._take_workers},
+    TAKING_WORKERS: {**_RUNNING, ChildSucceeded: Policy._note_success},
+    SERVING: {**_RUNNING, UpgradeOff: Policy._ignore},
     STOPPING_WORKERS: _STOPPING,
     STOPPING_HUB: _STOPPING,
     KILLING: {**_STOPPING, Ticked: Policy._give_up, StopAsked: Policy._ignore},
