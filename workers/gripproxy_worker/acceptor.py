@@ -13,6 +13,7 @@ from gripproxy.bus.refusal_log import RefusalLog
 from gripproxy.protocol.http1 import encode_refusal
 from gripproxy.scoreboard import Field, Scoreboard
 from gripproxy_worker.driver import Driver
+from gripproxy_worker.listener import BACKLOG_COUNT
 from gripproxy_worker.shared_listeners import ListenerCounts
 
 log = logging.getLogger(__name__)
@@ -129,19 +130,33 @@ class Acceptor:
         self._welcome = welcome
         self._batch_count = batch_count
         self._busy_answer = busy_answer
+        self._is_held = False
 
     def start(self) -> None:
         """Accept from now on."""
+        self._is_held = False
         if self._listener.fileno() >= 0:
             self._loop.add_reader(self._listener.fileno(), self._on_ready)
 
+    def hold(self) -> None:
+        """Let new clients wait, until `start`."""
+        self._is_held = True
+        if self._listener.fileno() >= 0:
+            self._loop.remove_reader(self._listener.fileno())
+
     def close(self) -> None:
-        """Accept nobody any more."""
+        """Accept nobody any more but those who wait already: the kernel would reset them."""
+        self._loop.remove_reader(self._listener.fileno())
+        if not self._is_held:
+            self._accept_some(BACKLOG_COUNT)
         self._loop.remove_reader(self._listener.fileno())
         self._listener.close()
 
     def _on_ready(self) -> None:
-        for _ in range(self._batch_count):
+        self._accept_some(self._batch_count)
+
+    def _accept_some(self, max_count: int) -> None:
+        for _ in range(max_count):
             try:
                 fd, address = self._accept()
             except BlockingIOError:
@@ -175,7 +190,11 @@ class Acceptor:
     def _pause(self, error: OSError) -> None:
         self._limit.say_pause(error)
         self._loop.remove_reader(self._listener.fileno())
-        self._loop.call_later(PAUSE_S, self.start)
+        self._loop.call_later(PAUSE_S, self._end_pause)
+
+    def _end_pause(self) -> None:
+        if not self._is_held:
+            self.start()
 
     def _refuse(self, fd: int) -> None:
         self._limit.driver.row[Field.REFUSED] += 1

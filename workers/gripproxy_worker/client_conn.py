@@ -175,6 +175,8 @@ class ClientConn(PatientClient):
         head, chunked = read_head(self._buffer[: ends[0]])
         self._buffer = self._buffer[ends[1] :]
         self._head = head
+        if self._driver.sockets.is_leaving(self.fd):
+            head.is_keep_alive = False
         self._driver.counts.requests_count += 1
         if head.framing is NONE or (head.framing is SIZED and head.content_length == 0):
             self._phase = DONE
@@ -408,6 +410,8 @@ class ClientConn(PatientClient):
         """The response is written: take the next request, or close."""
         is_request_done = self._phase is DONE
         self._drop_origin()
+        if not self._buffer and not self._is_input_waiting and self._driver.sockets.is_leaving(self.fd):
+            is_persistent = False
         if not is_persistent or not is_request_done:
             self._driver.close_gently(self, is_input_unread=not is_request_done or self._is_input_waiting)
             return
@@ -423,6 +427,11 @@ class ClientConn(PatientClient):
                 self._advance()
         elif not self._is_advancing:
             self._wait()
+
+    def end_if_idle(self) -> None:
+        """Close if the client waits for nothing, and has sent nothing."""
+        if self.is_idle and not self._is_turn_due:
+            self._driver.close_gently(self, is_input_unread=False)
 
     def on_drained(self) -> None:
         """The client read everything that waited."""

@@ -61,6 +61,11 @@ class PatientClient(ABC):
         """Between two requests, with nothing of the next one here."""
         return self._phase is HEAD and not self._buffer
 
+    def end_with_response(self) -> None:
+        """Let the connection end with its present response, and say so in it, if its head is still to come."""
+        if self._head is not None:
+            self._head.is_keep_alive = False
+
     @abstractmethod
     def _is_body_wanted(self) -> bool:
         """Whether more of the request's body is waited for."""

@@ -99,6 +99,8 @@ class ClientSockets:
         self._early: dict[int, bytes] = {}  # of clients held by TLS: content that came before it was wanted
         self._row = row
         self._on_held_gone = on_held_gone
+        self.is_draining = False  # the worker stops
+        self.can_move: Callable[[int], bool] | None = None  # while another process takes connections over: which ones
         self._call_soon = call_soon
 
     def add(self, fd: int, record: Record) -> None:
@@ -163,6 +165,10 @@ class ClientSockets:
                     self._gone(fd, record)
                     continue
                 if mask & select.EPOLLOUT and fd in backlogs:
+    def is_leaving(self, fd: int) -> bool:
+        """Say whether a connection is to end with its present response."""
+        return self.is_draining and (self.can_move is None or not self.can_move(fd))
+
                     self.flush(fd)
                     record = records[fd]
                 if mask & select.EPOLLIN and record is not None:

@@ -413,7 +413,7 @@ class Driver:
         else:
             self.row[_DELIVERIES] += effect.is_item
         early_input = self._early_input.pop(fd, b"")
-        if effect.is_persistent:
+        if effect.is_persistent and not self.sockets.is_leaving(fd):
             # Its next request may change the same channels, so it waits until this batch of effects is done.
             idle = IdleConn(self, fd, self.sockets.client_ip(fd), early_input)
             self.sockets.records[fd] = idle

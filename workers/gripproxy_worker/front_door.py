@@ -68,8 +68,13 @@ class FrontDoor:
         for acceptor in self._acceptors:
             acceptor.start()
 
+    def hold(self) -> None:
+        """Let new clients wait outside, until `start`."""
+        for acceptor in self._acceptors:
+            acceptor.hold()
+
     def close(self) -> None:
-        """Let nobody in any more."""
+        """Let nobody in any more but those who wait at the door."""
         if self._refresh is not None:
             self._refresh.cancel()
         for acceptor in self._acceptors:

@@ -23,6 +23,7 @@ from gripproxy.settings import Settings
 from gripproxy.signing_keys import read_signing_keys, read_upstream_key
 from gripproxy.vital_signs import VitalSigns
 from gripproxy_worker import garbage
+from gripproxy_worker.drain import Drain
 from gripproxy_worker.driver import Driver
 from gripproxy_worker.front_door import FrontDoor
 from gripproxy_worker.rate_rows import RateRows
@@ -55,10 +56,17 @@ async def _serve(
 ) -> None:
     close_worker_row(context.row)
     stopped = asyncio.Event()
+    orphaned = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    loop.add_reader(context.lifeline_fd, stopped.set)
-    # The warnings of both were said at start-up, or by those that serve.
-    routes, _ = read_routes(settings, read_kept_routes(settings))
+
+    def on_lifeline() -> None:
+        loop.remove_reader(context.lifeline_fd)  # its end of file stays readable
+        orphaned.set()
+        stopped.set()
+
+    loop.add_reader(context.lifeline_fd, on_lifeline)
+    # The warnings of both were said when they were read first.
+    routes = read_running_routes(settings)
     keys, _ = read_signing_keys(settings, routes.routes)
     requests = OriginRequests(settings, keys, time.time, read_upstream_key(settings))
     last_ids = LastIds()
@@ -95,6 +103,7 @@ async def _serve(
             loop.add_signal_handler(signal.SIGHUP, reload.ask)
             door = FrontDoor(driver, loop, context, limit - reserve_fds(limit), shared)
             await _accept_until(stopping, context, door)
+            await _drain(driver, loop, orphaned)
     finally:  # an open bus would keep the process from ending
         joining.cancel()
         stopping.cancel()
@@ -111,3 +120,14 @@ async def _accept_until(stopping: "asyncio.Task[bool]", context: ChildContext, d
     await stopping
     context.row[Field.STATE] = ProcessState.STOPPING
     door.close()
+
+
+async def _drain(driver: Driver, loop: asyncio.AbstractEventLoop, orphaned: asyncio.Event) -> None:
+    """End all clients. Without a supervisor at once: another one may be waiting for our sockets."""
+    drain = Drain(driver, loop, 0.0 if orphaned.is_set() else driver.settings.drain_timeout)
+    waiting = loop.create_task(orphaned.wait())
+    waiting.add_done_callback(lambda _: drain.hurry())
+    try:
+        await drain.run()
+    finally:
+        waiting.cancel()

@@ -42,7 +42,9 @@ class Health:
         for index, row in enumerate(self._scoreboard.worker_rows()):
             state = ProcessState(row[Field.STATE])
             age_s = now - row[Field.HEARTBEAT_MS] / 1000
-            if state is not ProcessState.READY:
+            if state is ProcessState.STOPPING:
+                faults.append(_fault(f"worker-{index}", "draining"))
+            elif state is not ProcessState.READY:
                 faults.append(_fault(f"worker-{index}", f"does not serve: it is {state.name.lower()}"))
             elif age_s > STALE_S:
                 faults.append(_fault(f"worker-{index}", f"hangs: its last sign of life is {age_s:.1f} s old"))

@@ -1,6 +1,6 @@
 """The brain of a worker: events in, effects out. It knows no socket and no clock."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from gripproxy.engine.accounts import Accounts
@@ -13,6 +13,7 @@ from gripproxy.engine.events import (
     ContentPublished,
     Continued,
     Event,
+    FarewellDue,
     FramesCame,
     ItemPublished,
     LinkAnswered,
@@ -32,6 +33,7 @@ from gripproxy.engine.events import (
     UpdatesDue,
 )
 from gripproxy.engine.exchange import Exchange, ExchangeState, ProxyRules
+from gripproxy.engine.farewells import Farewells
 from gripproxy.engine.hold_table import HoldTable
 from gripproxy.engine.holds import ResponseHold
 from gripproxy.engine.observer import Answer
@@ -89,6 +91,7 @@ class Core:
         self.sockets = WebSockets(
             self.holds, self.sessions.requests, self.sessions.offers.checks, requests, settings, jitter
         )
+        self._farewells = Farewells(self.holds, self.sockets, self.sessions.offers.checks)
         self._is_continuing = False  # a `Continue` is on its way
         self._rules = ProxyRules(settings, routes, requests, self.sessions, self.accounts, self.sockets)
 
@@ -125,6 +128,10 @@ class Core:
         accounts.traffic.begin(conn_id, request.traffic)
         request.traffic.values[REQUESTS] += 1
         request.traffic.values[ACTIVITY] += 1
+    def expect_farewells(self, conn_ids: Collection[int]) -> None:
+        """Let the answers to these long-polls, whatever brings them, say that their connections end."""
+        self._farewells.expect(conn_ids)
+
         accounts.observer.on_request(conn_id, request)
         if refusal is not None:
             answer = Answer(now)
@@ -236,6 +243,9 @@ class Core:
             effects.insert(0, Continue())  # first: what fails behind it must not keep the rest from being done
         return effects
 
+    def _on_farewell(self, event: FarewellDue, now: float) -> list[Effect]:
+        return self._continue(self._farewells.say(event.conn_ids, event.is_last, now))
+
 
 _ON: dict[type, Callable[[Core, Any, float], list[Effect]]] = {
     RequestArrived: Core._on_request,
@@ -261,3 +271,4 @@ _ON: dict[type, Callable[[Core, Any, float], list[Effect]]] = {
     ClockTicked: Core._on_clock,
     Continued: Core._on_continued,
 }
+    FarewellDue: Core._on_farewell,

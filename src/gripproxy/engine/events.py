@@ -3,7 +3,7 @@
 A `conn_id` is a small whole number, dense and reused after the connection is gone (the worker uses the socket's fd).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -193,6 +193,14 @@ class PacingDue:
 
 
 @dataclass(slots=True)
+class FarewellDue:
+    """This process stops: end these holds. With `is_last` there is no time to wait for anything."""
+
+    conn_ids: Collection[int]
+    is_last: bool = False
+
+
+@dataclass(slots=True)
 class ClockTicked:
     """Time passed: deadlines may be due."""
 
@@ -223,6 +231,7 @@ Event = (
     | ChannelsStale
     | UpdatesDue
     | PacingDue
+    | FarewellDue
     | ClockTicked
     | Continued
 )

@@ -352,7 +352,7 @@ class HoldTable:
             elif isinstance(record, ResponseHold):
                 caught_up += self.fan_outs.catch_up((record.conn_id,), now)
                 if self.holds[record.conn_id] is record:
-                    timeouts.append(_time_out(record))
+                    timeouts.append(time_out(record))
             elif isinstance(record, Channel):
                 self._drop_if_empty(record, ended)
             elif (handle := self.due_handlers.get(type(record))) is not None:
@@ -443,6 +443,7 @@ class HoldTable:
             effects.append(CloseChannel(channel.name))
 
 
-def _time_out(hold: ResponseHold) -> Finish:
+def time_out(hold: ResponseHold) -> Finish:
+    """Answer a long-poll with what its origin gave for the case that nothing comes. The caller releases it."""
     payload, is_persistent = hold.request.answer(hold.status, hold.reason, hold.headers, hold.body, is_held=True)
     return Finish(payload, (hold.conn_id,), is_persistent)

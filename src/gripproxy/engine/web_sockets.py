@@ -30,11 +30,12 @@ from gripproxy.engine.ws_session import (
 from gripproxy.protocol import test_target
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.route_target import Target
-from gripproxy.protocol.websocket_close import NORMAL, decode_close, encode_close
+from gripproxy.protocol.websocket_close import GOING_AWAY, NORMAL, decode_close, encode_close
 from gripproxy.protocol.websocket_frame import CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, encode_frame
 from gripproxy.settings import Settings
 
 CLOSING_MAX_S = 30.0  # for an end to answer a close; Pushpin waits for as long as its connections may be silent
+GOING_MAX_S = 2.0  # for a client to answer a close when this process stops
 CONTROL_MARK = b"c:"
 
 
@@ -282,6 +283,21 @@ class WebSockets:
         if session.shape.target.is_test:
             return []
         return [CloseOrigin(session.conn_id, Frame(CLOSE, b""))]
+
+    def go_away(self, session: WsSession, now: float) -> list[Effect]:
+        """Close both legs, as this process stops. One that is being closed anyway goes on with that."""
+        if session.state not in (OPEN, DETACHED):
+            return []
+        going = encode_close(GOING_AWAY, b"")
+        effects: list[Effect] = []
+        self.mid_message.discard(session.conn_id)
+        if session.origin is not None:
+            effects = self.over_http.answer_close(session, GOING_AWAY, b"", now)
+        elif session.state is OPEN and not session.shape.target.is_test:
+            effects.append(CloseOrigin(session.conn_id, Frame(CLOSE, going)))
+        effects += self._begin_end(session, ENDING, now)
+        self._holds.wheel.schedule(session, now + GOING_MAX_S)
+        return [*effects, session.write(CLOSE, going)]
 
     def refresh(self, session: WsSession, now: float) -> list[Effect]:
         """Ask an origin over HTTP whether it has something to say; for others there is no such question."""

@@ -2,7 +2,7 @@
 
 from gripproxy.errors import WebSocketError
 
-NORMAL, INTERNAL_ERROR = 1000, 1011  # codes of RFC 6455 section 7.4.1
+NORMAL, GOING_AWAY, INTERNAL_ERROR = 1000, 1001, 1011  # codes of RFC 6455 section 7.4.1
 REASON_MAX_BYTES = 123  # with the code it fills a control frame
 
 _KNOWN_CODES = frozenset([*range(1000, 1004), *range(1007, 1015)])  # those of IANA's registry that may be sent
