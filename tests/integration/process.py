@@ -25,6 +25,7 @@ class Process:
         output_path: Path,
         env: Mapping[str, str] | None = None,
         stdin: int | None = None,
+        cwd: Path | None = None,
     ) -> None:
         self.name = name
         self.output_path = output_path
@@ -36,6 +37,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(env or {})},
                 start_new_session=True,
+                cwd=cwd,
             )
         running.append(self)
 
