@@ -91,6 +91,8 @@ class ClientSockets:
         self.web_sockets: WebSocketOwner | None = None
         self.room_waits: dict[int, Callable[[int], None]] = {}  # slow clients: called when all is read, or at the end
         self.proxied = ProxiedClients()
+        self.is_draining = False  # the worker stops
+        self.can_move: Callable[[int], bool] | None = None  # while another process takes connections over: which ones
         self._broken: set[int] = set()
         self._buffer = bytearray(READ_MAX_BYTES)
         self._view = memoryview(self._buffer)
@@ -99,8 +101,6 @@ class ClientSockets:
         self._early: dict[int, bytes] = {}  # of clients held by TLS: content that came before it was wanted
         self._row = row
         self._on_held_gone = on_held_gone
-        self.is_draining = False  # the worker stops
-        self.can_move: Callable[[int], bool] | None = None  # while another process takes connections over: which ones
         self._call_soon = call_soon
 
     def add(self, fd: int, record: Record) -> None:
@@ -144,6 +144,10 @@ class ClientSockets:
         finally:
             client.detach()
 
+    def is_leaving(self, fd: int) -> bool:
+        """Say whether a connection is to end with its present response."""
+        return self.is_draining and (self.can_move is None or not self.can_move(fd))
+
     def is_https(self, fd: int) -> bool:
         """Say whether a client is served by TLS, here or by the load balancer that it comes from."""
         return fd in self.tls or self.proxied.is_https(fd)
@@ -165,10 +169,6 @@ class ClientSockets:
                     self._gone(fd, record)
                     continue
                 if mask & select.EPOLLOUT and fd in backlogs:
-    def is_leaving(self, fd: int) -> bool:
-        """Say whether a connection is to end with its present response."""
-        return self.is_draining and (self.can_move is None or not self.can_move(fd))
-
                     self.flush(fd)
                     record = records[fd]
                 if mask & select.EPOLLIN and record is not None:

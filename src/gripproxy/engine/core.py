@@ -115,6 +115,10 @@ class Core:
         """Use other routes from the next request on; requests on their way and holds keep theirs."""
         self._rules.routes = routes
 
+    def expect_farewells(self, conn_ids: Collection[int]) -> None:
+        """Let the answers to these long-polls, whatever brings them, say that their connections end."""
+        self._farewells.expect(conn_ids)
+
     @property
     def is_full(self) -> bool:
         """Whether so many fan-outs are unfinished that items should wait outside."""
@@ -128,10 +132,6 @@ class Core:
         accounts.traffic.begin(conn_id, request.traffic)
         request.traffic.values[REQUESTS] += 1
         request.traffic.values[ACTIVITY] += 1
-    def expect_farewells(self, conn_ids: Collection[int]) -> None:
-        """Let the answers to these long-polls, whatever brings them, say that their connections end."""
-        self._farewells.expect(conn_ids)
-
         accounts.observer.on_request(conn_id, request)
         if refusal is not None:
             answer = Answer(now)
@@ -230,6 +230,9 @@ class Core:
         self.holds.fan_outs.wake()
         return self._continue([])
 
+    def _on_farewell(self, event: FarewellDue, now: float) -> list[Effect]:
+        return self._continue(self._farewells.say(event.conn_ids, event.is_last, now))
+
     def _on_clock(self, event: ClockTicked, now: float) -> list[Effect]:
         return self._continue(self.holds.tick(now))
 
@@ -242,9 +245,6 @@ class Core:
             self._is_continuing = True
             effects.insert(0, Continue())  # first: what fails behind it must not keep the rest from being done
         return effects
-
-    def _on_farewell(self, event: FarewellDue, now: float) -> list[Effect]:
-        return self._continue(self._farewells.say(event.conn_ids, event.is_last, now))
 
 
 _ON: dict[type, Callable[[Core, Any, float], list[Effect]]] = {
@@ -268,7 +268,7 @@ _ON: dict[type, Callable[[Core, Any, float], list[Effect]]] = {
     ChannelsStale: Core._on_stale,
     UpdatesDue: Core._on_updates_due,
     PacingDue: Core._on_pacing_due,
+    FarewellDue: Core._on_farewell,
     ClockTicked: Core._on_clock,
     Continued: Core._on_continued,
 }
-    FarewellDue: Core._on_farewell,

@@ -274,16 +274,6 @@ class WebSockets:
             effects.append(session.write(CLOSE, _close_of(code, reason)))
         return effects
 
-    def _let_origin_go(self, session: WsSession, now: float) -> list[Effect]:
-        """Close the origin's leg, without a code: what a publisher says to a client is not said to the origin."""
-        self.mid_message.discard(session.conn_id)
-        session.incoming = Incoming.NONE
-        if session.origin is not None:
-            return self.over_http.leave(session, now)
-        if session.shape.target.is_test:
-            return []
-        return [CloseOrigin(session.conn_id, Frame(CLOSE, b""))]
-
     def go_away(self, session: WsSession, now: float) -> list[Effect]:
         """Close both legs, as this process stops. One that is being closed anyway goes on with that."""
         if session.state not in (OPEN, DETACHED):
@@ -298,6 +288,16 @@ class WebSockets:
         effects += self._begin_end(session, ENDING, now)
         self._holds.wheel.schedule(session, now + GOING_MAX_S)
         return [*effects, session.write(CLOSE, going)]
+
+    def _let_origin_go(self, session: WsSession, now: float) -> list[Effect]:
+        """Close the origin's leg, without a code: what a publisher says to a client is not said to the origin."""
+        self.mid_message.discard(session.conn_id)
+        session.incoming = Incoming.NONE
+        if session.origin is not None:
+            return self.over_http.leave(session, now)
+        if session.shape.target.is_test:
+            return []
+        return [CloseOrigin(session.conn_id, Frame(CLOSE, b""))]
 
     def refresh(self, session: WsSession, now: float) -> list[Effect]:
         """Ask an origin over HTTP whether it has something to say; for others there is no such question."""
