@@ -32,6 +32,7 @@ COMMANDS = {
     "demo": "gripproxy.demo.command",
     "top": "gripproxy.top_command",
     "tail": "gripproxy.tail_command",
+    "relay": "gripproxy.relay.command",
 }
 
 HELP_EPILOG = """\
@@ -41,6 +42,7 @@ commands (each has its own --help):
   gripproxy doctor --connections N     check this machine's limits for so many clients
   gripproxy top                        look at a running gripproxy: connections, rates, latencies
   gripproxy tail                       follow its requests, holds and publishes
+  gripproxy relay --in A --out B       stand between many publishers and many hosts
   gripproxy demo                       run with a built-in demo origin and a page to try it
 
 configuration: the first of ./config/gripproxy.conf, ./gripproxy.conf and /etc/gripproxy/gripproxy.conf;
@@ -54,7 +56,7 @@ examples:
 
 signals:
   TERM, INT   stop the workers, then the hub; a second one kills them at once
-  HUP         read the routes again and reopen the log file
+  HUP         read configuration, routes, keys and certificates again, and reopen the log file
 """
 
 log = logging.getLogger(__name__)
@@ -142,19 +144,24 @@ def _serve(options: argparse.Namespace) -> int:
     from gripproxy import logs
     from gripproxy.bus.hub import hub_main
     from gripproxy.config_file import load_settings
+    from gripproxy.config_reload import ConfigReload
+    from gripproxy.kept_settings import keep_settings
     from gripproxy.supervisor.run_directory import InstanceLock, prepare_run_directory
     from gripproxy.supervisor.supervisor import Supervisor
     from gripproxy_worker.main import worker_main
     from gripproxy_worker.shared_listeners import SharedListeners
 
-    settings, warnings = load_settings(options.config, _overrides(options))
+    overrides = _overrides(options)
+    settings, warnings = load_settings(options.config, overrides)
     logs.set_up(settings.log_level, options.logfile, settings.log_format == "json")
     prepare_run_directory(settings)
     with contextlib.closing(InstanceLock(settings)) as lock:
         lock.acquire()
         with contextlib.closing(SharedListeners(settings)) as shared:
             _report_start(settings, warnings, shared.certificates)
-            return Supervisor(settings, hub_main, functools.partial(worker_main, shared=shared)).run()
+            keep_settings(settings)
+            child_main = functools.partial(worker_main, shared=shared)
+            return Supervisor(settings, hub_main, child_main, read=ConfigReload(overrides)).run()
 
 
 def _report_start(settings: "Settings", warnings: list[str], certificates: "CertificateStore") -> None:

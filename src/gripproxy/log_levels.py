@@ -31,8 +31,8 @@ class LogLevels:
     worker: int = DEFAULT
 
     def of(self, process_name: str) -> int:
-        """Give the level of ``supervisor``, ``hub`` or ``worker N``."""
-        level: int = getattr(self, process_name.partition(" ")[0])
+        """Give the level of ``supervisor``, ``hub`` or ``worker N``; of any other process, the supervisor's."""
+        level: int = getattr(self, process_name.partition(" ")[0], self.supervisor)
         return level
 
     @classmethod

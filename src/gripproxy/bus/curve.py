@@ -89,19 +89,29 @@ def read_curve_key(name: str, text: str, kind: str) -> bytes:
 class CurveGate:
     """A ZeroMQ context whose sockets let in only whom `keys` allows. Those that are turned away count in `row`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, keys: CurveKeys, row: memoryview) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        keys: CurveKeys,
+        row: memoryview,
+        list_name: str = "zmq_curve_client_keys",
+    ) -> None:
         self.context: AnyContext = zmq.Context()
         self._loop = loop
         self._row = row
+        self._list_name = list_name  # of the clients' keys, for the log
         self._watches: list[WatchedSocket] = []
         self._refusals = RefusalLog("attempts", WARN_PERIOD_S)
-        if keys.clients:
-            zap = self.context.socket(zmq.REP)
-            zap.bind("inproc://zeromq.zap.01")
-            clients = {zmq.utils.z85.decode(key) for key in keys.clients}
-            self._watch(zap, lambda: self._answer_zap(zap, clients))
+        self.use_clients(keys)
+        zap = self.context.socket(zmq.REP)
+        zap.bind("inproc://zeromq.zap.01")
+        self._watch(zap, lambda: self._answer_zap(zap))
         self.context.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
         self.context.setsockopt(zmq.CURVE_SERVER, 1)
+
+    def use_clients(self, keys: CurveKeys) -> None:
+        """Let these clients in from now on. Who is in already stays until his connection ends."""
+        self._clients = {zmq.utils.z85.decode(key) for key in keys.clients}
 
     def watch(self, name: str, zmq_socket: AnySocket) -> None:
         """Log and count who is turned away from a socket of this context, and make sure that it has CURVE.
@@ -145,13 +155,13 @@ class CurveGate:
         if line is not None:
             log.warning("%s", line)
 
-    def _answer_zap(self, zap: AnySocket, clients: set[bytes]) -> None:
+    def _answer_zap(self, zap: AnySocket) -> None:
         """Answer one question of ZeroMQ's: may the client with this public key come in?"""
         version, request_id, _, address, _, mechanism, key = zap.recv_multipart(zmq.NOBLOCK)
-        is_known = mechanism == b"CURVE" and key in clients
+        is_known = mechanism == b"CURVE" and (not self._clients or key in self._clients)
         status = (b"200", b"OK") if is_known else (b"400", b"No access")
         zap.send_multipart([version, request_id, *status, b"", b""])
         if not is_known:
             whose = address.decode("ascii", "replace")
             self._row[Field.UNAUTHORIZED] += 1
-            self._say(f"turned a ZeroMQ client at {whose} away: its key is not in zmq_curve_client_keys")
+            self._say(f"turned a ZeroMQ client at {whose} away: its key is not in {self._list_name}")

@@ -1,0 +1,142 @@
+"""A whole relay process: opens both sides in the order that loses nothing, and closes them in the opposite one."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import zmq
+
+from gripproxy import logs
+from gripproxy.bus.control_answer import ControlAnswer
+from gripproxy.bus.control_request import ControlRequest
+from gripproxy.bus.control_routes import ControlRoutes
+from gripproxy.bus.control_server import ControlServer, open_listener
+from gripproxy.bus.zmq_inputs import FRAME_MAX_BYTES
+from gripproxy.errors import ConfigError
+from gripproxy.listen_address import convert_port
+from gripproxy.relay.counters import Counters, encode_page
+from gripproxy.relay.plan import RelayPlan
+from gripproxy.relay.pump import Pump
+from gripproxy.relay.side import RelaySide, check_curve
+
+log = logging.getLogger(__name__)
+
+# Publishers send what they kept for this relay as soon as they are connected, but it goes only to hosts that have
+# subscribed by then: so hosts, which try again ten times a second, come first.
+HOSTS_FIRST_S = 1.0
+SUBSCRIBED_S = 0.25  # without a further subscription
+HOSTS_FIRST_MAX_S = 10.0
+LOOK_S = 0.05
+EMPTY_MAX_S = 3.0  # what publishers have under way, at the end
+LINGER_MS = 3_000  # what hosts have still to get, at the end
+REQUEST_MAX_BYTES = 8192
+PUBLISHERS_HWM = 1_000  # for each publisher; past it, its items wait in the kernel and then on its own side
+
+
+class Relay:
+    """Runs until SIGTERM or SIGINT.
+
+    Args:
+        on_ready: called when publishers are let in, with True, and with False when no longer.
+    """
+
+    def __init__(self, plan: RelayPlan, on_ready: Callable[[bool], None]) -> None:
+        self._plan = plan
+        self._on_ready = on_ready
+        self._is_ready = False
+        self.counters = Counters()
+
+    async def run(self) -> None:
+        """Serve until told to stop.
+
+        Raises:
+            ConfigError: an address or a key cannot be used.
+        """
+        loop = asyncio.get_running_loop()
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, logs.reopen)
+        plan = self._plan
+        publishers = RelaySide(loop, plan.publishers, zmq.SocketType.XSUB, plan.secret_key)
+        hosts = RelaySide(loop, plan.hosts, zmq.SocketType.XPUB, plan.secret_key)
+        with ExitStack() as opened:
+            opened.callback(hosts.close)
+            opened.callback(publishers.close)
+            pump = self._new_pump(loop, publishers, hosts)
+            opened.callback(pump.close, LINGER_MS)
+            opened.callback(hosts.stop_watching)
+            opened.callback(publishers.stop_watching)
+            if plan.metrics_spec is not None:
+                opened.callback(self._open_page(loop, plan.metrics_spec).close)
+            hosts.open()
+            opening = asyncio.ensure_future(self._open_publishers(publishers, pump))
+            ending = asyncio.ensure_future(stopping.wait())
+            await asyncio.wait((opening, ending), return_when=asyncio.FIRST_COMPLETED)
+            if opening.done():
+                opening.result()
+            else:
+                opening.cancel()
+            await ending
+            await self._end(publishers)
+        log.info("stopped")
+
+    def _new_pump(self, loop: asyncio.AbstractEventLoop, publishers: RelaySide, hosts: RelaySide) -> Pump:
+        for side, plan in ((publishers, self._plan.publishers), (hosts, self._plan.hosts)):
+            check_curve(side, plan, self._plan.secret_key is not None)
+            side.on_change = lambda: self._count_peers(publishers, hosts)
+        publishers.zmq_socket.setsockopt(zmq.RCVHWM, PUBLISHERS_HWM)
+        publishers.zmq_socket.setsockopt(zmq.MAXMSGSIZE, FRAME_MAX_BYTES)
+        publishers.zmq_socket.setsockopt(zmq.SNDHWM, 0)  # subscriptions past the limit would be dropped silently
+        hosts.zmq_socket.setsockopt(zmq.RCVHWM, 0)
+        hosts.zmq_socket.setsockopt(zmq.SNDHWM, self._plan.queue_max_count)
+        return Pump(loop, publishers.zmq_socket, hosts.zmq_socket, self.counters, hosts.peers.slow)
+
+    def _count_peers(self, publishers: RelaySide, hosts: RelaySide) -> None:
+        self.counters.publishers, self.counters.hosts = len(publishers.peers), len(hosts.peers)
+        self.counters.unauthorized = publishers.unauthorized_count + hosts.unauthorized_count
+
+    async def _open_publishers(self, publishers: RelaySide, pump: Pump) -> None:
+        began = time.monotonic()
+        await asyncio.sleep(HOSTS_FIRST_S)
+        while time.monotonic() < min(pump.subscribed_at + SUBSCRIBED_S, began + HOSTS_FIRST_MAX_S):
+            await asyncio.sleep(LOOK_S)
+        publishers.open()
+        self._set_ready(True)
+        log.info("ready")
+
+    async def _end(self, publishers: RelaySide) -> None:
+        """Let publishers keep what they have not sent for the next relay, and pass on what they have."""
+        log.info("stopping")
+        self._set_ready(False)
+        publishers.stop_accepting()
+        publishers.peers.end_sending()
+        deadline = time.monotonic() + EMPTY_MAX_S
+        while len(publishers.peers) and time.monotonic() < deadline:
+            await asyncio.sleep(LOOK_S)
+        items_before = -1
+        while items_before != self.counters.items and time.monotonic() < deadline:
+            items_before = self.counters.items
+            await asyncio.sleep(LOOK_S)
+
+    def _set_ready(self, is_ready: bool) -> None:
+        self._is_ready = is_ready
+        self._on_ready(is_ready)
+
+    def _open_page(self, loop: asyncio.AbstractEventLoop, spec: str) -> ControlServer:
+        try:
+            address = convert_port(spec, "metrics")
+        except ValueError as error:
+            raise ConfigError(f"--metrics: {error}") from None
+        listener = open_listener("--metrics", address.host, address.port)
+        log.info("metrics on %s", spec)
+        routes = ControlRoutes(lambda _: ControlAnswer(200, encode_page(self.counters)))
+        routes.add(b"/healthz", lambda _: ControlAnswer(200, b"ok\n"), is_public=True)
+        routes.add(b"/readyz", self._answer_ready, is_public=True)
+        return ControlServer(loop, listener, routes, REQUEST_MAX_BYTES, REQUEST_MAX_BYTES)
+
+    def _answer_ready(self, _: ControlRequest) -> ControlAnswer:
+        return ControlAnswer(200, b"ready\n") if self._is_ready else ControlAnswer(503, b"publishers are not let in\n")
