@@ -4,10 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 
 # What the integration, conformance and browser tests drive, by Debian's package names.
+# The last line is for the package itself.
 TEST_PACKAGES := \
-	chromium chromium-driver curl haproxy iproute2 libnginx-mod-nchan nginx nodejs php-fpm procps prometheus pushpin wrk
+	chromium chromium-driver curl haproxy iproute2 libnginx-mod-nchan nginx nodejs php-fpm procps prometheus pushpin wrk \
+	bash-completion debhelper debootstrap dpkg-dev lintian logrotate mandoc python3 python3-seccomp systemd zsh
 
-.PHONY: help run install test test-packages bench c1m clean
+.PHONY: help run install test test-packages bench c1m deb reference clean
 
 help:
 	@echo 'make run            install into $(VENV) and start the demo (ARGS="--port 8080" reaches it)'
@@ -16,6 +18,8 @@ help:
 	@echo 'make test           all that a push must pass'
 	@echo 'make bench          measure beside Pushpin, nchan and nginx (ARGS="fan_out --size full --save")'
 	@echo 'make c1m            hold a million clients (ARGS="--connections 100000"); as root, it sets kernel limits and puts them back'
+	@echo 'make deb            build Debian'\''s package into dist/ (once the wheels are fetched, it needs no network)'
+	@echo 'make reference      write docs/configuration.md of the code'
 	@echo 'make clean          remove $(VENV), .tox and caches'
 
 run: $(VENV)/.installed
@@ -36,6 +40,12 @@ bench: $(VENV)/.installed
 
 c1m: $(VENV)/.bench-installed
 	$(VENV)/bin/python -m benchmarks.c1m $(ARGS)
+
+deb: $(VENV)/.installed
+	$(VENV)/bin/python -m deploy.package build $(ARGS)
+
+reference: $(VENV)/.installed
+	$(VENV)/bin/python -m deploy.reference
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,0 +1,1 @@
+"""Builds Debian's package of gripproxy: `python -m deploy.package --help`."""
