@@ -84,20 +84,20 @@ class ListenerLimit:
     def __init__(self, counts: ListenerCounts, worker: int, listener: int, maxconn: int) -> None:
         self._counts = counts
         self._row = counts.row(worker)
-        self._listener = listener
+        self.listener = listener
         self.maxconn = maxconn
 
     def has_room(self) -> bool:
         """Say whether there is a place for one more client."""
-        return self._counts.total(self._listener) < self.maxconn
+        return self._counts.total(self.listener) < self.maxconn
 
     def take(self) -> None:
         """Count a client."""
-        self._row[self._listener] += 1
+        self._row[self.listener] += 1
 
     def give_back(self) -> None:
         """A counted client is gone."""
-        self._row[self._listener] -= 1
+        self._row[self.listener] -= 1
 
 
 class Acceptor:
@@ -178,7 +178,7 @@ class Acceptor:
                 return
             if self._own_limit is not None:
                 self._own_limit.take()
-                self._limit.driver.sockets.limited[fd] = self._own_limit.give_back
+                self._limit.driver.sockets.limited[fd] = self._own_limit
 
     def _take_place(self) -> bool:
         own_limit = self._own_limit

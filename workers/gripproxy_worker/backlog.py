@@ -2,6 +2,7 @@
 
 import os
 from collections import deque
+from collections.abc import Iterable
 
 BACKLOG_MAX_COUNT = 100  # payloads that wait for one held client, same as Pushpin
 BACKLOG_MAX_BYTES = 4_194_304  # and their bytes; one larger payload may wait alone
@@ -131,6 +132,20 @@ class Backlogs(dict[int, Backlog]):
             for waiting in backlog.queue:
                 self.lost_count += waiting.is_item
                 self._release(waiting)
+
+    def take_out(self, fd: int) -> Backlog | None:
+        """Give up a client's backlog: it goes where the client goes, and is neither read nor lost here."""
+        backlog = self.pop(fd, None)
+        if backlog is not None:
+            self.full.discard(fd)
+            for waiting in backlog.queue:
+                self._release(waiting)
+        return backlog
+
+    def put_in(self, fd: int, waitings: Iterable[Waiting], written_bytes: int) -> None:
+        """Take over the backlog of a client that comes with it."""
+        for waiting in waitings:
+            self.add(fd, waiting, written_bytes)
 
     def _release(self, waiting: Waiting) -> None:
         waiting.clients_count -= 1

@@ -58,6 +58,14 @@ class HeldMarker:
 HELD = HeldMarker()
 
 
+class Limit(Protocol):
+    """Who has to hear that a client is gone."""
+
+    listener: int
+
+    def give_back(self) -> None: ...
+
+
 class WebSocketOwner(Protocol):
     """Who looks after the sockets whose record is a `WsKind`."""
 
@@ -87,7 +95,7 @@ class ClientSockets:
         self.count = 0
         self.tls = TlsStreams()
         self.has_more = False  # the last `read` may have left something that no edge will tell of
-        self.limited: dict[int, Callable[[], None]] = {}  # clients that their listener counts: called at the end
+        self.limited: dict[int, Limit] = {}  # clients that their listener counts
         self.web_sockets: WebSocketOwner | None = None
         self.room_waits: dict[int, Callable[[int], None]] = {}  # slow clients: called when all is read, or at the end
         self.proxied = ProxiedClients()
@@ -128,8 +136,21 @@ class ClientSockets:
             self._early.pop(fd, None)
         os.close(fd)
         if fd in self.limited:
-            self.limited.pop(fd)()
+            self.limited.pop(fd).give_back()
         self._tell_room(fd)
+
+    def is_at_rest(self, fd: int) -> bool:
+        """Say whether nothing of a client is here but its record, and what it has not read yet."""
+        return fd not in self._broken and fd not in self.room_waits and fd not in self.tls
+
+    def leave(self, fd: int) -> None:
+        """Close a socket that another process has, too: the client notices nothing. Its backlog was taken out."""
+        self.epoll.unregister(fd)  # else it would go on to report what happens to the client
+        self.close(fd)
+
+    def watch_again(self, fd: int) -> None:
+        """Hear of everything that is so at a socket by now, whether it was told before or not."""
+        self.epoll.modify(fd, INTERESTS)
 
     def client_ip(self, fd: int) -> str:
         """Give a client's address, empty if it is gone, or on a unix socket."""

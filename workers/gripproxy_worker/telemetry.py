@@ -8,10 +8,10 @@ import contextlib
 import os
 import secrets
 import time
-from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 import zmq
 
@@ -23,7 +23,6 @@ from gripproxy.engine.subscriptions import Channel
 from gripproxy.engine.traffic import RouteTraffic
 from gripproxy.engine.ws_session import WsSession
 from gripproxy.event_log import EventLog
-from gripproxy.protocol.connection_id import ConnectionIds
 from gripproxy.protocol.front_proxies import FrontProxies
 from gripproxy.protocol.header_params import header_value
 from gripproxy.protocol.link_url import LinkUrl
@@ -45,6 +44,7 @@ from gripproxy.protocol.telemetry import (
 from gripproxy.scoreboard import Field, Watch
 from gripproxy.settings import Settings
 from gripproxy_worker.client_sockets import ClientSockets
+from gripproxy_worker.connection_names import ConnectionNames
 from gripproxy_worker.metering import Meter
 
 MESSAGES_HWM = 1_000  # that wait for the hub; past it records are dropped and counted
@@ -55,8 +55,6 @@ CONNS_MAX_COUNT = 1_000  # connections told in one turn
 CONN_REFRESH_SHARE = 0.75  # of their packets' time to live, within which all are told again
 TRAFFIC_S = 1.0
 ACTIVITY_S = 0.05  # from the first record to its message
-
-_IS_SOCKET = 1 << 63  # in a serial: the connection is a WebSocket's
 
 _CONNS, _SUBS, _ACTIVITY, _EVENTS = map(int, (Watch.CONNS, Watch.SUBS, Watch.ACTIVITY, Watch.EVENTS))
 
@@ -85,11 +83,7 @@ class Telemetry:
         self._sockets = sockets
         self._loop = loop
         self._proxies = FrontProxies(settings.set_real_ip_from)
-        # Numbers of requests by connection, for their ids. An earlier process of this worker had others.
-        self._serials = array("Q")
-        self._next_serial = int(time.time() * 1000) * 64
-        self._connection_ids = ConnectionIds(worker_index, secrets.randbits(40))
-        self._ended = -1, 0  # the last request that ended: connection and serial
+        self._names = ConnectionNames(worker_index, secrets.randbits(40), int(time.time() * 1000) * 64)
         self._addresses: dict[int, str] = {}  # of clients whose logical address is not their socket's
         self._records: list[Record] = []
         self._is_telling = False
@@ -118,6 +112,12 @@ class Telemetry:
         connect(push, "rundir", f"ipc://{self._settings.own_ipc_path('telemetry')}")
         self._socket = push
 
+    def use_settings(self, settings: Settings) -> None:
+        """Go by other settings from now on."""
+        self._settings = settings
+        self._proxies = FrontProxies(settings.set_real_ip_from)
+        self.event_log.use_settings(settings)
+
     def close(self) -> None:
         """Tell the last things and stop."""
         self.event_log.flush()
@@ -129,11 +129,7 @@ class Telemetry:
     # The engine's observer.
 
     def on_request(self, conn_id: int, request: ClientRequest) -> None:
-        serials = self._serials
-        if conn_id >= len(serials):
-            serials.frombytes(bytes(8 * (conn_id + 1 - len(serials))))
-        serials[conn_id] = self._next_serial | (_IS_SOCKET if request.is_websocket else 0)
-        self._next_serial += 1
+        self._names.begin(conn_id, request.is_websocket)
         if self.meter is not None:
             self.meter.began(conn_id, request)
         if self._settings.set_real_ip_from:
@@ -197,7 +193,7 @@ class Telemetry:
         self._note_hold(session.conn_id, shown, session.traffic.route, "ws", (channel,))
 
     def connection_id(self, conn_id: int) -> bytes:
-        return self._connection_ids.encode(conn_id, self._serials[conn_id] & ~_IS_SOCKET).encode()
+        return self._names.connection_id(conn_id)
 
     def on_link(self, conn_id: int, request: ClientRequest, url: LinkUrl, outcome: Outcome, answer: Answer) -> None:
         if self.event_log.wants(RequestRecord.kind) or self.watched & _EVENTS:
@@ -217,8 +213,24 @@ class Telemetry:
             self._tell(ConnEndRecord(self.id_of(conn_id), traffic.route))
         elif self.watched & _SUBS:
             self._tell_soon()
-        self._ended = conn_id, self._serials[conn_id]
-        self._serials[conn_id] = 0
+        self._names.end(conn_id)
+
+    def identity(self, conn_id: int) -> tuple[Any, ...]:
+        address, is_claimed_https = self._addresses.get(conn_id), conn_id in self._claimed_https
+        return (*self._names.identity(conn_id), address, is_claimed_https)
+
+    def on_handed_over(self, conn_id: int) -> None:
+        self._addresses.pop(conn_id, None)
+        self._claimed_https.discard(conn_id)
+        self._names.forget(conn_id)
+
+    def on_taken_over(self, conn_id: int, identity: Sequence[Any]) -> None:
+        self._names.take_over(conn_id, identity)
+        address, is_claimed_https = identity[4:6]
+        if address is not None:
+            self._addresses[conn_id] = address
+        if is_claimed_https:
+            self._claimed_https.add(conn_id)
 
     def _note(self, record: RequestRecord | HoldRecord) -> None:
         if self.event_log.wants(record.kind):
@@ -230,16 +242,11 @@ class Telemetry:
 
     def id_of(self, conn_id: int) -> str:
         """Give the id of a connection's request, in log lines, packets and answers."""
-        serial = self._serials[conn_id]
-        if not serial and self._ended[0] == conn_id:  # a line about how it ended
-            serial = self._ended[1]
-        if serial & _IS_SOCKET:
-            return self._connection_ids.encode(conn_id, serial ^ _IS_SOCKET)
-        return f"{self._worker_index}-{conn_id:x}-{serial:x}"
+        return self._names.name(conn_id)
 
     def live(self, query: int, ids: Sequence[str]) -> None:
         """Tell the hub which of these ids are connections of this worker now."""
-        self._tell(LiveConnsRecord(self._worker_index, query, [each for each in ids if self._is_live(each)]))
+        self._tell(LiveConnsRecord(self._worker_index, query, [each for each in ids if self._names.is_live(each)]))
         self._send()
 
     def tell_audience(self, names: Sequence[str]) -> None:
@@ -250,25 +257,9 @@ class Telemetry:
             counts[name] = 0 if channel is None else sum(channel.counts)
         self._tell(AudienceRecord(self._worker_index, counts))
 
-    def _is_live(self, request_id: str) -> bool:
-        if self.socket_of(request_id) is not None:
-            return True
-        try:
-            worker_index, conn_id, serial = request_id.split("-")
-            index = int(conn_id, 16)
-            is_known = int(worker_index) == self._worker_index and 0 <= index < len(self._serials)
-            return is_known and serial != "0" and f"{self._serials[index]:x}" == serial
-        except ValueError:
-            return False
-
     def socket_of(self, connection_id: str) -> int | None:
         """Give the number of the WebSocket connection that has this id; None if there is none, or none any more."""
-        decoded = self._connection_ids.decode(connection_id)
-        if decoded is None:
-            return None
-        conn_id, serial = decoded
-        is_alive = conn_id < len(self._serials) and self._serials[conn_id] == serial | _IS_SOCKET
-        return conn_id if is_alive else None
+        return self._names.socket_of(connection_id)
 
     def _note_address(self, conn_id: int, request: ClientRequest) -> None:
         """Remember what address a proxy in front gives for its client: the last that is no proxy's of ours."""
@@ -283,7 +274,7 @@ class Telemetry:
                     return
 
     def _conn_record(self, conn_id: int, is_https: bool, route: str, client_ip: str) -> ConnRecord:
-        kind = "ws" if self._serials[conn_id] & _IS_SOCKET else "http"
+        kind = "ws" if self._names.is_socket(conn_id) else "http"
         return ConnRecord(self.id_of(conn_id), kind, self._addresses.get(conn_id, client_ip), is_https, route)
 
     # Receipts.
@@ -388,12 +379,12 @@ class Telemetry:
     def _tell_conns_again(self) -> None:
         """Tell some of the connections: each in time, and all to who has just begun to look."""
         now, period_s = self._loop.time(), self._settings.stats_connection_ttl * CONN_REFRESH_SHARE / 1.5
-        self._conns_due_count += len(self._serials) * min(1.0, (now - self._conns_at) / period_s)
+        self._conns_due_count += len(self._names) * min(1.0, (now - self._conns_at) / period_s)
         self._conns_at = now
         count = CONNS_MAX_COUNT if self._is_conns_first else min(CONNS_MAX_COUNT, int(self._conns_due_count))
         self._conns_due_count = max(0.0, self._conns_due_count - count)
-        for conn_id in range(self._next_conn, min(self._next_conn + count, len(self._serials))):
-            if not self._serials[conn_id]:
+        for conn_id in range(self._next_conn, min(self._next_conn + count, len(self._names))):
+            if not self._names.is_known(conn_id):
                 continue
             traffic = self._core.traffic_of(conn_id)
             if traffic is None:
@@ -401,7 +392,7 @@ class Telemetry:
             is_https = self._sockets.is_https(conn_id) or conn_id in self._claimed_https
             self._tell(self._conn_record(conn_id, is_https, traffic.route, self._sockets.client_ip(conn_id)))
         self._next_conn += count
-        if self._next_conn >= len(self._serials):
+        if self._next_conn >= len(self._names):
             self._next_conn, self._is_conns_first = 0, False
 
     # To the hub.

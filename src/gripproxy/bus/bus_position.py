@@ -1,4 +1,4 @@
-"""How far a worker has read the bus: a point that two workers can both stop at, so that a connection goes over there."""
+"""How far a worker has read the bus: where two workers can both stop, so that a connection goes from one to the other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
