@@ -65,8 +65,8 @@ async def _serve(
         stopped.set()
 
     loop.add_reader(context.lifeline_fd, on_lifeline)
-    # The warnings of both were said when they were read first.
-    routes = read_running_routes(settings)
+    # The warnings of both were said at start-up, or by those that serve.
+    routes, _ = read_routes(settings, read_kept_routes(settings))
     keys, _ = read_signing_keys(settings, routes.routes)
     requests = OriginRequests(settings, keys, time.time, read_upstream_key(settings))
     last_ids = LastIds()
