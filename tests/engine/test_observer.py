@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.effects import AskLink, Log
 from gripproxy.engine.events import OriginFailure
-from gripproxy.engine.observer import Answer
+from gripproxy.engine.observer import Answer, Identity
 from gripproxy.engine.subscriptions import Channel
 from gripproxy.engine.traffic import RouteTraffic
 from gripproxy.engine.ws_session import WsSession
@@ -47,6 +47,15 @@ class Notes:
 
     def on_end(self, conn_id: int, traffic: RouteTraffic) -> None:
         self.seen.append(("end", conn_id, traffic.route))
+
+    def identity(self, conn_id: int) -> Identity:
+        return conn_id, "name"
+
+    def on_handed_over(self, conn_id: int) -> None:
+        self.seen.append(("handed over", conn_id))
+
+    def on_taken_over(self, conn_id: int, identity: Identity) -> None:
+        self.seen.append(("taken over", conn_id, identity))
 
 
 def observed() -> tuple[Conversation, Notes]:

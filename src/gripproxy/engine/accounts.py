@@ -22,3 +22,8 @@ class Accounts:
         """Count a connection no more. Twice is as good as once."""
         if self.traffic.end(conn_id, traffic):
             self.observer.on_end(conn_id, traffic)
+
+    def hand_over(self, conn_id: int, traffic: RouteTraffic) -> None:
+        """Count a connection no more that another worker has from now on."""
+        if self.traffic.end(conn_id, traffic):
+            self.observer.on_handed_over(conn_id)

@@ -37,7 +37,8 @@ from gripproxy.engine.farewells import Farewells
 from gripproxy.engine.hold_table import HoldTable
 from gripproxy.engine.holds import ResponseHold
 from gripproxy.engine.observer import Answer
-from gripproxy.engine.rate_budget import Alone, RateBoard, RateBudget
+from gripproxy.engine.pace_switch import PaceSwitch
+from gripproxy.engine.rate_budget import RateBoard
 from gripproxy.engine.sessions import Sessions
 from gripproxy.engine.traffic import RouteTraffic
 from gripproxy.engine.updates import BATCH_MAX_COUNT
@@ -75,9 +76,8 @@ class Core:
     ) -> None:
         self.accounts = Accounts(now)
         self.holds = HoldTable(now, settings.subscription_linger, jitter, self.accounts)
-        self.holds.receptions.block_bytes = max(0, settings.message_block_size)
-        if settings.message_rate > 0:
-            self.holds.pace(RateBudget(settings.message_rate, rate_board or Alone()), settings.message_hwm)
+        self._pace = PaceSwitch(self.holds, rate_board)
+        self._pace.use(settings)
         self.exchanges: dict[int, Exchange | Handshake] = {}
         self.sessions = Sessions(
             self.holds,
@@ -110,6 +110,19 @@ class Core:
             return hold.traffic
         exchange = self.exchanges.get(conn_id)
         return None if exchange is None else exchange.request.traffic
+
+    def use_settings(self, settings: Settings) -> None:
+        """Go by other settings from now on; what a hold was told when it began it keeps."""
+        self._rules.settings = settings
+        self.holds.linger_s = settings.subscription_linger
+        self.sessions.channels_max_count = settings.connection_subscription_max
+        self.sockets.use_settings(settings)
+        self._pace.use(settings)
+
+    @property
+    def routes(self) -> RouteTable:
+        """Where new requests go."""
+        return self._rules.routes
 
     def replace_routes(self, routes: RouteTable) -> None:
         """Use other routes from the next request on; requests on their way and holds keep theirs."""
@@ -234,11 +247,15 @@ class Core:
         return self._continue(self._farewells.say(event.conn_ids, event.is_last, now))
 
     def _on_clock(self, event: ClockTicked, now: float) -> list[Effect]:
+        self._pace.step()
         return self._continue(self.holds.tick(now))
 
     def _on_continued(self, event: Continued, now: float) -> list[Effect]:
         self._is_continuing = False
-        return self._continue(self.holds.resume(now))
+        effects = self.holds.resume(now)
+        if self._pace.is_due:
+            self._pace.step()
+        return self._continue(effects)
 
     def _continue(self, effects: list[Effect]) -> list[Effect]:
         if self.holds.is_unfinished and not self._is_continuing:

@@ -51,6 +51,11 @@ class FanOuts:
         return len(self.queue) >= QUEUE_MAX_COUNT
 
     @property
+    def is_done(self) -> bool:
+        """Whether nothing is under way."""
+        return not self.queue
+
+    @property
     def is_ready(self) -> bool:
         """Whether `resume` has something to do."""
         return bool(self.queue)
@@ -112,6 +117,10 @@ class FanOuts:
                 fan_out.remaining -= behind
                 effects += fan_out.step(behind, now)
         return effects
+
+    def is_due(self, conn_id: int) -> bool:
+        """Whether a connection is still to get something."""
+        return any(conn_id in fan_out.remaining for fan_out in self.queue)
 
     def wake(self) -> None:
         """Hear that the time has passed after which `resume` should be called: only `Pacing` asks for that."""

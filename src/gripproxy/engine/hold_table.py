@@ -7,7 +7,17 @@ from gripproxy.engine.accounts import Accounts
 from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.effects import CloseChannel, Deliver, Effect, Finish, OpenChannel, Park
 from gripproxy.engine.fan_out import FanOuts
-from gripproxy.engine.holds import RECEIVING, Hold, ResponseHold, StreamHold, StreamShape, StreamShapes, TrackedStream
+from gripproxy.engine.holds import (
+    RECEIVING,
+    Hold,
+    ResponseHold,
+    StreamHold,
+    StreamShape,
+    StreamShapes,
+    TrackedStream,
+    join_channels,
+    leave_channels,
+)
 from gripproxy.engine.http_delivery import HttpDelivery
 from gripproxy.engine.pacing import Pacing
 from gripproxy.engine.rate_budget import RateBudget
@@ -97,8 +107,8 @@ class HoldTable:
         self.sockets_count = 0
         self.due_handlers: dict[type, DueHandler] = {}
         self._http = HttpDelivery(self)
-        self._shapes = StreamShapes()
-        self._linger_s = linger_s
+        self.shapes = StreamShapes()
+        self.linger_s = linger_s
         self._jitter = jitter
 
     @property
@@ -114,7 +124,7 @@ class HoldTable:
     def shape(self, request: ClientRequest, keep_alive: KeepAlive | None) -> StreamShape:
         """Give what a stream shares with all that are held alike."""
         head = request.head
-        return self._shapes.shape(
+        return self.shapes.shape(
             head.is_http11,
             head.is_http11 and head.is_keep_alive,
             request.is_debug,
@@ -129,7 +139,7 @@ class HoldTable:
     ) -> list[Effect]:
         """Hold a response open whose beginning is `payload`."""
         shape = self.shape(request, instruct.keep_alive)
-        channels, effects = self._channels(names)
+        channels, effects = self.open_channels(names)
         for channel in channels:
             channel.add_stream(conn_id, shape.is_chunked)
         self._add_stream(StreamHold(conn_id, shape, channels), now)
@@ -146,7 +156,7 @@ class HoldTable:
     def subscribe(self, stream: TrackedStream, names: list[str]) -> list[Effect]:
         """Give a tracked stream these channels in place of those that it had."""
         former = stream.channels
-        channels, effects = self._channels(names, stream.link is not None)
+        channels, effects = self.open_channels(names, stream.link is not None)
         for channel in channels:
             channel.add_tracked(stream.conn_id)
         stream.channels = channels
@@ -165,7 +175,7 @@ class HoldTable:
         self, hold: ResponseHold, names: list[str], timeout_s: int, now: float, is_retry: bool = False
     ) -> list[Effect]:
         """Hold a request whose answer at the timeout is the hold's own. It has no channels yet."""
-        hold.channels, effects = self._channels(names, is_update_wanted=True)
+        hold.channels, effects = self.open_channels(names, is_update_wanted=True)
         for channel in hold.channels:
             if hold.tracking is None:
                 channel.add_response(hold.conn_id)
@@ -193,7 +203,7 @@ class HoldTable:
     def subscribe_socket(self, session: WsSession, name: str, filters: tuple[str, ...] = ()) -> list[Effect]:
         """Give a WebSocket client one more channel; or other filters, if it has the channel."""
         had = session.channels
-        session.channels, effects = self._channels([*[channel.name for channel in had], name])
+        session.channels, effects = self.open_channels([*[channel.name for channel in had], name])
         if len(session.channels) > len(had):
             self._note_change(session.channels[-1:])
             self.accounts.observer.on_subscribe(session, session.channels[-1])
@@ -260,40 +270,68 @@ class HoldTable:
 
         Without `is_over` its request goes on.
         """
-        hold = self.holds[conn_id] if conn_id < len(self.holds) else None
+        hold = self._take_out(conn_id)
         if hold is None:
             return []
+        if is_over:
+            self.accounts.end(conn_id, hold.traffic)
+        if isinstance(hold, WsSession):
+            return self.silence(hold) + self.socket_follower.on_release(hold, now)
+        effects: list[Effect] = []
+        for channel in hold.channels:
+            if isinstance(hold, ResponseHold) and channel.responses is None:
+                self._linger(channel, now, effects)
+            else:
+                self._drop_if_empty(channel, effects)
+        if isinstance(hold, ResponseHold | TrackedStream):
+            effects += self.follower.on_release(hold, now)
+        return effects
+
+    def _take_out(self, conn_id: int) -> Hold | None:
+        """Forget a connection's hold; its channels may be empty now. A WebSocket client's still have it."""
+        hold = self.holds[conn_id] if conn_id < len(self.holds) else None
+        if hold is None:
+            return None
         self.holds[conn_id] = None
         self.wheel.cancel(hold)
         self.fan_outs.forget(conn_id)
         self._note_change(hold.channels)
-        if is_over:
-            self.accounts.end(conn_id, hold.traffic)
-        effects: list[Effect] = []
+        self._count(hold, -1)
+        if not isinstance(hold, WsSession):
+            leave_channels(hold)
+        return hold
+
+    # From one worker to another.
+
+    def hand_over(self, conn_id: int) -> list[Effect]:
+        """Forget a hold that another worker has taken over. For its client, and for its origin, nothing ends."""
+        hold = self._take_out(conn_id)
+        if hold is None:
+            return []
+        self.accounts.hand_over(conn_id, hold.traffic)
         if isinstance(hold, WsSession):
-            self.sockets_count -= 1
-            return self.silence(hold) + self.socket_follower.on_release(hold, now)
-        if isinstance(hold, TrackedStream):
-            self.streams_count -= 1
-            for channel in hold.channels:
-                channel.remove_tracked(conn_id)
-                self._drop_if_empty(channel, effects)
-            return effects + self.follower.on_release(hold, now)
-        if isinstance(hold, StreamHold):
-            self.streams_count -= 1
-            for channel in hold.channels:
-                channel.remove_stream(conn_id, hold.shape.is_chunked)
-                self._drop_if_empty(channel, effects)
-            return effects
-        self.responses_count -= 1
+            return self.silence(hold)
+        effects: list[Effect] = []
         for channel in hold.channels:
-            if hold.tracking is None:
-                channel.remove_response(conn_id)
-            else:
-                channel.remove_tracked(conn_id, is_response=True)
-            if channel.responses is None:
-                self._linger(channel, now, effects)
-        return effects + self.follower.on_release(hold, now)
+            self._drop_if_empty(channel, effects)
+        return effects
+
+    def take_over(self, hold: Hold) -> None:
+        """Hold a client that another worker has held. It has its channels; its deadlines are the caller's."""
+        self._add(hold)
+        self._count(hold, 1)
+        if isinstance(hold, WsSession):
+            self._place_socket(hold)
+        else:
+            join_channels(hold)
+        self._note_change(hold.channels)
+
+    def take_over_linger(self, name: str, linger_s: float, now: float) -> list[Effect]:
+        """Keep a channel for so long whose last long-poll another worker has had."""
+        (channel,), effects = self.open_channels([name])
+        if channel.slot is None:
+            self.wheel.schedule(channel, now + linger_s)
+        return effects
 
     def publish(self, item: PublishItem, now: float) -> list[Effect]:
         """Send an item to the channel's subscribers in this worker, or begin to: see `resume`."""
@@ -421,7 +459,18 @@ class HoldTable:
             self.holds += [None] * missing_count
         self.holds[hold.conn_id] = hold
 
-    def _channels(self, names: list[str], is_update_wanted: bool = False) -> tuple[tuple[Channel, ...], list[Effect]]:
+    def _count(self, hold: Hold, change: int) -> None:
+        if isinstance(hold, StreamHold):
+            self.streams_count += change
+        elif isinstance(hold, ResponseHold):
+            self.responses_count += change
+        else:
+            self.sockets_count += change
+
+    def open_channels(
+        self, names: list[str], is_update_wanted: bool = False
+    ) -> tuple[tuple[Channel, ...], list[Effect]]:
+        """Give channels by their names, for a hold that is to listen to them at once."""
         channels = self.subscriptions.channels_of(names) if names else ()
         effects: list[Effect] = []
         for channel in channels:
@@ -433,8 +482,8 @@ class HoldTable:
 
     def _linger(self, channel: Channel, now: float, effects: list[Effect]) -> None:
         """Keep a channel whose last long-poll ended. Whoever subscribes meanwhile does not stop the time."""
-        if self._linger_s > 0:
-            self.wheel.schedule(channel, now + self._linger_s)
+        if self.linger_s > 0:
+            self.wheel.schedule(channel, now + self.linger_s)
         else:
             self._drop_if_empty(channel, effects)
 

@@ -55,10 +55,23 @@ class StreamShapes:
         traffic: RouteTraffic = COMMON,
     ) -> StreamShape:
         """Give the shared shape; `content` is the keep-alive's, not yet framed."""
-        key = (is_chunked, is_persistent, is_debug, content, period_s, is_interval, traffic.route)
+        payload = encode_chunk(content) if content and is_chunked else content
+        return self.framed(is_chunked, is_persistent, is_debug, payload, period_s, is_interval, traffic)
+
+    def framed(
+        self,
+        is_chunked: bool,
+        is_persistent: bool,
+        is_debug: bool,
+        payload: bytes,
+        period_s: int,
+        is_interval: bool,
+        traffic: RouteTraffic,
+    ) -> StreamShape:
+        """Give the shared shape whose keep-alive is this payload."""
+        key = (is_chunked, is_persistent, is_debug, payload, period_s, is_interval, traffic.route)
         shape = self._shapes.get(key)
         if shape is None:
-            payload = encode_chunk(content) if content and is_chunked else content
             shape = StreamShape(is_chunked, is_persistent, is_debug, payload, period_s, is_interval, traffic)
             self._shapes[key] = shape
         return shape
@@ -149,3 +162,31 @@ class ResponseHold:
 
 
 Hold = StreamHold | ResponseHold | WsSession
+
+
+def join_channels(hold: StreamHold | ResponseHold) -> None:
+    """Let a hold's channels have it, each where it looks for those of its kind."""
+    conn_id = hold.conn_id
+    for channel in hold.channels:
+        if isinstance(hold, TrackedStream):
+            channel.add_tracked(conn_id)
+        elif isinstance(hold, StreamHold):
+            channel.add_stream(conn_id, hold.shape.is_chunked)
+        elif hold.tracking is None:
+            channel.add_response(conn_id)
+        else:
+            channel.add_tracked(conn_id, is_response=True)
+
+
+def leave_channels(hold: StreamHold | ResponseHold) -> None:
+    """Let a hold's channels have it no more; the hold still knows them."""
+    conn_id = hold.conn_id
+    for channel in hold.channels:
+        if isinstance(hold, TrackedStream):
+            channel.remove_tracked(conn_id)
+        elif isinstance(hold, StreamHold):
+            channel.remove_stream(conn_id, hold.shape.is_chunked)
+        elif hold.tracking is None:
+            channel.remove_response(conn_id)
+        else:
+            channel.remove_tracked(conn_id, is_response=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from gripproxy.engine.client_request import ClientRequest
 from gripproxy.engine.subscriptions import Channel
@@ -11,6 +11,9 @@ from gripproxy.engine.ws_session import WsSession
 from gripproxy.protocol.connection_id import ConnectionIds
 from gripproxy.protocol.link_url import LinkUrl
 from gripproxy.protocol.telemetry import Outcome
+
+# Who made a connection's name, as seat and salt; its number there; and its serial. What follows is the observer's own.
+Identity = tuple[Any, ...]
 
 
 @dataclass(slots=True)
@@ -68,6 +71,18 @@ class Observer(Protocol):
         """A connection, as statistics count them, is over."""
         ...
 
+    def identity(self, conn_id: int) -> Identity:
+        """Give what another worker's observer needs to call a connection by its name: plain values."""
+        ...
+
+    def on_handed_over(self, conn_id: int) -> None:
+        """Another worker has a connection from now on, under the same name. It is not over."""
+        ...
+
+    def on_taken_over(self, conn_id: int, identity: Identity) -> None:
+        """A connection came that another worker has had."""
+        ...
+
 
 class Nobody:
     """Looks at nothing."""
@@ -84,3 +99,8 @@ class Nobody:
         return ConnectionIds(0, 0).encode(conn_id, 1).encode()
 
     def on_end(self, conn_id: int, traffic: RouteTraffic) -> None: ...
+    def identity(self, conn_id: int) -> Identity:
+        return ()
+
+    def on_handed_over(self, conn_id: int) -> None: ...
+    def on_taken_over(self, conn_id: int, identity: Identity) -> None: ...

@@ -82,6 +82,10 @@ class Pacing(FanOuts):
         return self._weight_max <= 0 and self._waiting_count >= WAITING_MAX_COUNT
 
     @property
+    def is_done(self) -> bool:
+        return not self._waiting_count and not self._turns
+
+    @property
     def is_ready(self) -> bool:
         return bool(self._turns) and not self._is_spent
 
@@ -145,6 +149,13 @@ class Pacing(FanOuts):
             return
         for conn_id in waiting.remaining:
             self._small.setdefault(conn_id, deque()).append(waiting)
+
+    def use(self, budget: RateBudget, weight_max: int, is_weighing: bool) -> None:
+        """Keep to other limits from now on. What waits has been let in, and goes out in its order."""
+        self._budget = budget
+        self._weight_max = weight_max
+        self._is_weighing = is_weighing
+        self._is_spent = False
 
     def wake(self) -> None:
         """Hear that the time which `WakePacing` asked for has passed."""
@@ -239,6 +250,9 @@ class Pacing(FanOuts):
                     waiting.bucket.debt += waiting.weight
                     effects += waiting.step((conn_id,), now)
         return effects
+
+    def is_due(self, conn_id: int) -> bool:
+        return bool(self._of(conn_id))
 
     def forget(self, conn_id: int) -> None:
         for waiting in self._of(conn_id):

@@ -15,7 +15,7 @@ from gripproxy.engine.link_requests import LinkRequests
 from gripproxy.engine.links import Fetch, Links
 from gripproxy.engine.subscriptions import Channel
 from gripproxy.engine.tracking import Tracking, track
-from gripproxy.engine.updates import BATCH_S, RESPONSES, PollGroup, PollGroups, UpdateQueue
+from gripproxy.engine.updates import BATCH_S, RESPONSES, PollGroup, PollGroups, Standing, UpdateQueue
 from gripproxy.errors import OriginError
 from gripproxy.protocol.instruct import HoldMode, Instruct
 from gripproxy.protocol.last_ids import LastIds
@@ -52,7 +52,7 @@ class Sessions:
         self._holds = holds
         self._last_ids = last_ids
         self._ask_again = ask_again
-        self._channels_max_count = channels_max_count
+        self.channels_max_count = channels_max_count
         self._updates = UpdateQueue(batch_max_count)
         self._groups = PollGroups(holds.wheel)
         holds.follower = self
@@ -67,7 +67,7 @@ class Sessions:
         self, request: ClientRequest, instruct: Instruct, doubted: dict[str, str]
     ) -> tuple[bool, list[Effect]]:
         """Say whether the origin should be asked again before a long-poll is held: see `_doubt`."""
-        channels = instruct.channels[: self._channels_max_count]
+        channels = instruct.channels[: self.channels_max_count]
         prefix = request.route.prefix
         return self._doubt({prefix + name.name: name.prev_id for name in channels if name.prev_id is not None}, doubted)
 
@@ -204,13 +204,13 @@ class Sessions:
     def _track(self, request: ClientRequest, instruct: Instruct) -> Tracking | None:
         if instruct.hold is HoldMode.NONE:
             return None
-        return track(instruct, request.route.prefix, _subs(request), self._channels_max_count)
+        return track(instruct, request.route.prefix, _subs(request), self.channels_max_count)
 
     def _names(self, request: ClientRequest, instruct: Instruct) -> list[str]:
         """Name what to subscribe: the target's own channels, then the instruct's behind the route's prefix."""
         if instruct.hold is HoldMode.NONE:
             return [*_subs(request)]
-        allowed = instruct.channels[: self._channels_max_count]
+        allowed = instruct.channels[: self.channels_max_count]
         return [*_subs(request), *[request.route.prefix + channel.name for channel in allowed]]
 
     def stall(self, stream: TrackedStream) -> list[Effect]:
@@ -303,6 +303,27 @@ class Sessions:
         if hold.gone is not None:
             effects += self._links.say_gone(hold.request, hold.gone, now)
         return effects
+
+    # From one worker to another.
+
+    def suspend(self, hold: TrackedStream | ResponseHold, now: float) -> Standing:
+        """Let a hold ask its origin for nothing until `reinstate`, here or in another worker; say where it stands."""
+        is_waiting, group = hold.conn_id in self._updates, None
+        self._updates.discard(hold.conn_id)
+        if isinstance(hold, TrackedStream) and hold.group is not None:
+            group = self._groups.standing(hold.conn_id, hold.group, now)
+            self._leave_group(hold)
+        return Standing(is_waiting, group)
+
+    def reinstate(self, hold: TrackedStream | ResponseHold, standing: Standing, now: float) -> list[Effect]:
+        """Let it go on from there."""
+        if isinstance(hold, ResponseHold):
+            return self._update(hold.conn_id, RESPONSES) if standing.is_waiting else []
+        if hold.link is None:
+            return []
+        if standing.group is not None:
+            hold.group = self._groups.rejoin(hold.conn_id, hold.bucket, hold.link_timeout_s, standing.group, now)
+        return self._update(hold.conn_id, hold.bucket) if standing.is_waiting else []
 
     def _update(self, conn_id: int, bucket: str) -> list[Effect]:
         return [WakeUpdates(BATCH_S)] if self._updates.add(conn_id, bucket) else []

@@ -48,6 +48,14 @@ class TimerWheel:
             if not slot:
                 del self._slots[slot.tick]  # an emptied slot keeps its table, and the tick may be half an hour away
 
+    def left_s(self, record: Any, now: float) -> float | None:
+        """Say in how many seconds a record is due, so that `schedule` at that time gives it the same tick again.
+
+        None if it has no deadline; negative if it should have come due already.
+        """
+        slot: Slot | None = record.slot
+        return None if slot is None else (slot.tick - 0.5) * TICK_S - now
+
     def due(self, now: float, max_count: int) -> list[Any]:
         """Take out records whose deadline has passed, at most `max_count`, in the order of their ticks.
 

@@ -73,6 +73,30 @@ class TrafficTable:
         self._begun_at[conn_id] = NOT_BEGUN
         return True
 
+    def age_s(self, conn_id: int) -> int:
+        """Say how many seconds of its minute a connection has completed. It must be counted."""
+        return (self._second - self._begun_at[conn_id]) % MINUTE_S
+
+    def silence_s(self, conn_id: int) -> int:
+        """Say for how many seconds a WebSocket has had no traffic that was counted: see `touch`."""
+        return (self._second - self._touched_at[conn_id]) % SECONDS_KEPT
+
+    def take_over(self, conn_id: int, traffic: RouteTraffic, age_s: int) -> None:
+        """Count a connection that another worker has counted: its minutes go on."""
+        if conn_id >= len(self._begun_at):
+            self._begun_at += bytes((NOT_BEGUN,)) * (conn_id + 1 - len(self._begun_at))
+        second = self._begun_at[conn_id] = (self._second - age_s) % MINUTE_S
+        traffic.begun[second] += 1
+        values = traffic.values
+        values[CONNECTIONS] = count = values[CONNECTIONS] + 1
+        if count > values[CONNECTIONS_MAX]:
+            values[CONNECTIONS_MAX] = count
+
+    def take_over_frames(self, conn_id: int, silence_s: int) -> None:
+        """Hear that such a connection is a WebSocket's."""
+        self.begin_frames(conn_id)
+        self._touched_at[conn_id] = (self._second - silence_s) % SECONDS_KEPT
+
     def tick(self, now: float) -> None:
         """Count the minutes that connections have completed. Cheap if no second has passed."""
         if int(now) <= self._second:

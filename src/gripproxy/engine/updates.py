@@ -19,6 +19,9 @@ class UpdateQueue:
         self._bucket_of: dict[int, str] = {}
         self._is_awake = False
 
+    def __contains__(self, conn_id: int) -> bool:
+        return conn_id in self._bucket_of
+
     def add(self, conn_id: int, bucket: str) -> bool:
         """Let a hold wait; say whether `take` must be called after BATCH_S. Twice is as good as once."""
         if conn_id in self._bucket_of:
@@ -64,6 +67,14 @@ class PollGroup:
     slot: Slot | None = None
 
 
+@dataclass(slots=True)
+class Standing:
+    """How a hold waits for its turn to ask again. `group`: see `PollGroups.standing`."""
+
+    is_waiting: bool
+    group: tuple[float, float] | None = None
+
+
 class PollGroups:
     """All groups, each with one deadline: it begins with the first member, and who joins later asks early."""
 
@@ -80,6 +91,22 @@ class PollGroups:
             self._wheel.schedule(group, now + timeout_s)
         group.members[conn_id] = now
         return group
+
+    def rejoin(self, conn_id: int, bucket: str, timeout_s: int, standing: tuple[float, float], now: float) -> PollGroup:
+        """Let a stream go on waiting as `standing` says: until its deadline, or its group's here if there is one."""
+        left_s, quiet_s = standing
+        key = bucket, timeout_s
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = PollGroup(timeout_s, key)
+            self._wheel.schedule(group, now + left_s)
+        group.members[conn_id] = now - quiet_s
+        return group
+
+    def standing(self, conn_id: int, group: PollGroup, now: float) -> tuple[float, float]:
+        """Say in how many seconds a stream's group asks, and for how many the stream has been quiet."""
+        left_s = self._wheel.left_s(group, now)
+        return 0.0 if left_s is None else left_s, now - group.members[conn_id]
 
     def leave(self, conn_id: int, group: PollGroup) -> None:
         """Let it wait no more."""

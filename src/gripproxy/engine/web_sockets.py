@@ -57,15 +57,21 @@ class WebSockets:
         self.mid_message: set[int] = set()
         self._holds = holds
         self._jitter = jitter
-        self._shapes = WsShapes()
-        self._message_max_bytes = settings.client_max_message_size
+        self.shapes = WsShapes()
+        self._message_max_bytes = 0
         self.over_http = WsOverHttp(link_requests, origin_requests, self, holds.wheel, jitter, self._connection_id)
-        self._timers = WsTimers(holds, jitter)
-        self._controls = WsControls(holds, self._timers, self, settings)
-        self.delivery = WsDelivery(holds, self._timers, self, checks)
+        self.timers = WsTimers(holds, jitter)
+        self._controls = WsControls(holds, self.timers, self)
+        self.use_settings(settings)
+        self.delivery = WsDelivery(holds, self.timers, self, checks)
         holds.socket_follower = self
         holds.due_handlers[WsSession] = self._on_due
         holds.due_handlers.update(dict.fromkeys(TIMED, self.over_http.on_due))
+
+    def use_settings(self, settings: Settings) -> None:
+        """Go by other limits: on messages with clients that come from now on, on channels at once."""
+        self._message_max_bytes = settings.client_max_message_size
+        self._controls.channels_max_count = settings.connection_subscription_max
 
     def open(
         self,
@@ -77,19 +83,23 @@ class WebSockets:
         is_origin_deflating: bool,
     ) -> list[Effect]:
         """Begin a session: its client gets `accept`, the head of the 101."""
-        session = WsSession(conn_id, self._shapes.shared(shape), origin=origin)
+        session = WsSession(conn_id, self.shapes.shared(shape), origin=origin)
         if origin is None:
             session.path = request.url.target.encode("latin-1")
-        limits = [limit for limit in (self._message_max_bytes, CONTENT_MAX_BYTES if origin else 0) if limit]
         opened = OpenSocket(
             conn_id,
             accept,
             origin is None and not shape.target.is_test,
             shape.is_deflating,
             is_origin_deflating,
-            min(limits, default=0),
+            self.message_max_bytes(session),
         )
         return [opened, *self._holds.add_socket(session)]
+
+    def message_max_bytes(self, session: WsSession) -> int:
+        """Say how many bytes a message of a client may have; 0: any number."""
+        content_max_bytes = 0 if session.origin is None else CONTENT_MAX_BYTES
+        return min([limit for limit in (self._message_max_bytes, content_max_bytes) if limit], default=0)
 
     def _connection_id(self, conn_id: int) -> bytes:
         """Give the id by which an origin over HTTP is to know a client."""
@@ -108,7 +118,7 @@ class WebSockets:
     @property
     def targets_over_http(self) -> list[Target]:
         """Those that sessions will ask again, whatever routes say by now."""
-        return [target for target in self._shapes.targets if target.over_http]
+        return [target for target in self.shapes.targets if target.over_http]
 
     # From the client.
 
@@ -222,11 +232,11 @@ class WebSockets:
         if frame.is_final:
             session.incoming = Incoming.NONE
             self.mid_message.discard(session.conn_id)
-            effects += self._timers.on_message_end(session, now)
+            effects += self.timers.on_message_end(session, now)
         return effects
 
     def _write(self, session: WsSession, opcode: int, payload: bytes, is_final: bool, now: float) -> list[Effect]:
-        self._timers.on_written(session, now)
+        self.timers.on_written(session, now)
         return [session.write(opcode, payload, is_final)]
 
     def on_origin_close(self, session: WsSession, code: int | None, reason: bytes, now: float) -> list[Effect]:
@@ -327,7 +337,7 @@ class WebSockets:
     def _on_due(self, session: Any, now: float) -> list[Effect]:
         """Send a keep-alive; or end a session whose close nobody has answered."""
         if session.state in (OPEN, DETACHED):
-            return self._timers.on_due(session, now)
+            return self.timers.on_due(session, now)
         return self._end(session, None, now)
 
 

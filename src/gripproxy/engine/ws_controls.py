@@ -20,7 +20,6 @@ from gripproxy.protocol.control_message import (
     decode_control_message,
 )
 from gripproxy.protocol.websocket_close import INTERNAL_ERROR
-from gripproxy.settings import Settings
 
 FILTERS_MAX_COUNT = 5  # of one channel, same as Pushpin
 META_MAX_COUNT = 100  # of one client, and the characters of all names and values
@@ -42,11 +41,11 @@ class ControlsOwner(Protocol):
 class WsControls:
     """Does what control messages say."""
 
-    def __init__(self, holds: HoldTable, timers: WsTimers, owner: ControlsOwner, settings: Settings) -> None:
+    def __init__(self, holds: HoldTable, timers: WsTimers, owner: ControlsOwner) -> None:
         self._holds = holds
         self._timers = timers
         self._owner = owner
-        self._channels_max_count = settings.connection_subscription_max
+        self.channels_max_count = 0  # that one client may subscribe to; whoever made this sets it
         self._excess_said_at = float("-inf")
 
     def handle(self, session: WsSession, text: bytes, now: float) -> list[Effect]:
@@ -64,7 +63,7 @@ class WsControls:
 
     def _subscribe(self, session: WsSession, message: Subscribe, now: float) -> list[Effect]:
         channel = session.shape.route.prefix + message.channel
-        if len(session.channels) >= self._channels_max_count:
+        if len(session.channels) >= self.channels_max_count:
             return self._ignore(session, f"too many subscriptions, ignoring channel {channel!r}", now)
         if len(message.filters) > FILTERS_MAX_COUNT:
             text = f"too many filters for channel '{message.channel}'" if session.shape.is_debug else ""

@@ -58,12 +58,16 @@ class WsTimers:
             self._wheel.cancel(session)
             return
         payload = encode_for_client(session.shape.is_deflating, wanted.opcode, wanted.content)
-        key = (payload, wanted.timeout_s, wanted.is_interval)
+        session.keep_alive = keep_alive = self.shared(payload, wanted.timeout_s, wanted.is_interval)
+        self._schedule(session, keep_alive, now)
+
+    def shared(self, payload: bytes, timeout_s: int, is_interval: bool) -> WsKeepAlive:
+        """Give the keep-alive that is equal for all who have it."""
+        key = (payload, timeout_s, is_interval)
         keep_alive = self._shared.get(key)
         if keep_alive is None:
             keep_alive = self._shared[key] = WsKeepAlive(*key)
-        session.keep_alive = keep_alive
-        self._schedule(session, keep_alive, now)
+        return keep_alive
 
     def on_written(self, session: WsSession, now: float) -> None:
         """Hear that a client gets a frame: a keep-alive for quiet clients is put off."""

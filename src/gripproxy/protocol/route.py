@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gripproxy.protocol.http1 import is_header_name
 from gripproxy.protocol.jsonp import JsonpRules
@@ -60,6 +60,7 @@ class Route:
     aco: bool = False  # CORS headers for all responses, and JSON-P where it is asked for
     jsonp: JsonpRules = JsonpRules()
     targets: tuple[Target, ...]
+    line: str = field(default="", compare=False, repr=False)  # as it was written
 
     @property
     def condition(self) -> tuple[str, bool | None, bool | None, bytes]:
@@ -105,7 +106,7 @@ def decode_route(line: str) -> tuple[Route, list[str]] | None:
     if len(sections) < 2:
         raise RouteLineError("must specify condition and at least one target")
     targets = tuple(decode_target(section) for section in sections[1:])
-    route = _decode_condition(sections[0], targets)
+    route = _decode_condition(sections[0], targets, line)
     remarks = _property_remarks(sections[0], SUPPORTED_CONDITION, UNSUPPORTED_CONDITION, SUPPORTED_TARGET, "a target")
     for section in sections[1:]:
         remarks += _property_remarks(section, SUPPORTED_TARGET, frozenset(), SUPPORTED_CONDITION, "the condition")
@@ -115,7 +116,7 @@ def decode_route(line: str) -> tuple[Route, list[str]] | None:
     return route, remarks + _reach_remarks(route)
 
 
-def _decode_condition(section: Section, targets: tuple[Target, ...]) -> Route:
+def _decode_condition(section: Section, targets: tuple[Target, ...], line: str) -> Route:
     domain = section.value
     proto = _choice(section, "proto", {"http": False, "ws": True}, "'http' or 'ws'")
     ssl = _choice(section, "ssl", {"yes": True, "no": False}, "'yes' or 'no'")
@@ -145,6 +146,7 @@ def _decode_condition(section: Section, targets: tuple[Target, ...]) -> Route:
         aco=section.has("aco"),
         jsonp=_decode_jsonp(section),
         targets=targets,
+        line=line,
     )
 
 

@@ -47,6 +47,10 @@ class RouteTable:
         """Whether there are lines, and none of them is a route."""
         return not self.routes and self.refused_count > 0
 
+    def by_line(self) -> dict[str, Route]:
+        """Give the routes by the lines that they were written in."""
+        return {route.line: route for route in reversed(self.routes)}
+
     def find(
         self, host: str, is_https: bool, path: bytes, is_websocket: bool, route_id: str | None = None
     ) -> Route | None:
