@@ -176,6 +176,7 @@ HANDLER_KEYS = [
     _used("handler", "push_in_http_iss", Kind.TEXT, "", ""),
     _used("handler", "zmq_curve_secret_key", Kind.CURVE_KEY, "", ""),
     _used("handler", "zmq_curve_client_keys", Kind.CURVE_KEYS, "", ""),
+    _used("handler", "push_in_sub_server_key", Kind.CURVE_KEY, "", ""),
     _HEADERS_SIZE,
     _alias("handler", "push_in_max_headers_size", "push_in_http_max_headers_size", _HEADERS_SIZE),
     _BODY_SIZE,
@@ -207,7 +208,7 @@ NEEDS_RESTART = frozenset(
         *("rundir", "ipc_prefix", "port_offset", "ipc_file_mode", "workers"),
         *("http_port", "https_ports", "local_ports"),
         *("push_in_spec", "push_in_sub_specs", "push_in_sub_connect", "push_in_http_addr", "push_in_http_port"),
-        *("zmq_curve_secret_key", "command_spec", "stats_spec", "prometheus_port"),
+        *("zmq_curve_secret_key", "push_in_sub_server_key", "command_spec", "stats_spec", "prometheus_port"),
     )
 )
 

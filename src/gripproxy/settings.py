@@ -130,6 +130,7 @@ class Settings:
     push_in_http_iss: str = ""  # gripproxy's own key: of their tokens; empty: any
     zmq_curve_secret_key: str = ""  # gripproxy's own key: Z85 or file:PATH; empty: no CURVE
     zmq_curve_client_keys: tuple[str, ...] = ()  # gripproxy's own key; empty: any
+    push_in_sub_server_key: str = ""  # gripproxy's own key: of those that the SUB socket connects to
     push_in_http_max_headers_size: int = 10_000
     push_in_http_max_body_size: int = 1_000_000
     command_spec: str | None = "tcp://127.0.0.1:5563"

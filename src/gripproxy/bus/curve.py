@@ -1,6 +1,7 @@
 """CURVE on the ZeroMQ sockets that publishers use: what they send is encrypted, and only those with a key get in.
 
-The hub is CURVE's server on all of them, also where it connects. Publishers need its public key; with
+The hub is CURVE's server on all of them, also where it connects, unless `push_in_sub_server_key` names the key of those
+that it connects to, such as relays. Publishers need its public key; with
 `zmq_curve_client_keys` their own must be one of the list (ZAP, RFC 27).
 """
 
@@ -47,6 +48,10 @@ def read_curve_keys(settings: Settings) -> CurveKeys | None:
     Raises:
         ConfigError: one cannot be used, there are keys for clients only, or ZeroMQ was built without CURVE.
     """
+    if settings.push_in_sub_server_key:
+        if not settings.push_in_sub_connect:
+            raise ConfigError("push_in_sub_server_key without push_in_sub_connect: who is connected to is the server")
+        read_sub_server_key(settings)
     name, text = "zmq_curve_secret_key", settings.zmq_curve_secret_key
     if not text:
         if settings.zmq_curve_client_keys:
@@ -84,6 +89,24 @@ def read_curve_key(name: str, text: str, kind: str) -> bytes:
     except (ValueError, KeyError, struct.error):
         raise ConfigError(f"{name}: no {kind} key in Z85, which has 40 characters", path) from None
     return key
+
+
+def read_sub_server_key(settings: Settings) -> bytes:
+    """Read `push_in_sub_server_key`, which must not be empty.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    return read_curve_key("push_in_sub_server_key", settings.push_in_sub_server_key, "public")
+
+
+def become_client(zmq_socket: AnySocket, server_key: bytes, secret_key: bytes | None) -> None:
+    """Make a socket CURVE's client of whoever has `server_key`; without a key of its own it gets a new one."""
+    pair = zmq.curve_keypair() if secret_key is None else (zmq.curve_public(secret_key), secret_key)
+    zmq_socket.setsockopt(zmq.CURVE_SERVER, 0)
+    zmq_socket.setsockopt(zmq.CURVE_SERVERKEY, server_key)
+    zmq_socket.setsockopt(zmq.CURVE_PUBLICKEY, pair[0])
+    zmq_socket.setsockopt(zmq.CURVE_SECRETKEY, pair[1])
 
 
 class CurveGate:

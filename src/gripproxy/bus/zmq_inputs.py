@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import zmq
 
+from gripproxy.bus.curve import become_client, read_curve_keys, read_sub_server_key
 from gripproxy.bus.forwarded_channels import ForwardedChannels
 from gripproxy.bus.item_intake import ItemIntake
 from gripproxy.bus.outlet import MESSAGE_MAX_BYTES, MESSAGE_MAX_COUNT, Outlet
@@ -23,6 +24,10 @@ log = logging.getLogger(__name__)
 FRAMES_HWM = {zmq.PULL: 64, zmq.SUB: 1_000}
 # Larger frames than an item may have are read, refused and logged; but past this ZeroMQ drops the connection itself.
 FRAME_MAX_BYTES = 4 * ITEM_MAX_BYTES
+
+
+# After a while the kernel tries only once a minute to connect; a publisher's host is to be noticed when it is back.
+CONNECT_MAX_MS = 3_000
 
 
 class ZmqInput:
@@ -176,6 +181,8 @@ def open_sub_input(
     zmq_socket.setsockopt(zmq.SNDHWM, 0)
     if settings.push_in_sub_connect:
         _keep_alive(zmq_socket)
+    if settings.push_in_sub_server_key:
+        _become_client(zmq_socket, settings)
 
     def handle(frames: list[bytes]) -> None:
         if len(frames) != 2:
@@ -212,8 +219,14 @@ def _input_socket(zmq_context: AnyContext, kind: zmq.SocketType) -> AnySocket:
     return zmq_socket
 
 
+def _become_client(zmq_socket: AnySocket, settings: Settings) -> None:
+    keys = read_curve_keys(settings)
+    become_client(zmq_socket, read_sub_server_key(settings), None if keys is None else keys.secret)
+
+
 def _keep_alive(zmq_socket: AnySocket) -> None:
     """Notice within a minute that a publisher's host is gone. Figures as in Pushpin."""
+    zmq_socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MAX_MS)
     zmq_socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
     zmq_socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 30)
     zmq_socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 6)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import zmq
 
-from gripproxy.bus.curve import CurveGate, CurveKeys
+from gripproxy.bus.curve import CurveGate, CurveKeys, become_client
 from gripproxy.bus.refusal_log import RefusalLog
 from gripproxy.bus.watched_socket import AnyContext, AnySocket, WatchedSocket, bind, connect
 from gripproxy.errors import ConfigError
@@ -40,7 +40,7 @@ class RelaySide:
         self._context = self._new_context(secret_key)
         self.zmq_socket: AnySocket = self._context.socket(kind)
         if plan.server_key is not None:
-            self._become_client(plan.server_key, secret_key)
+            become_client(self.zmq_socket, plan.server_key, secret_key)
         self._keep_alive()
         self._endpoints: list[str] = []
         monitor = self.zmq_socket.get_monitor_socket(EVENTS)
@@ -92,12 +92,6 @@ class RelaySide:
         keys = CurveKeys(secret_key, zmq.curve_public(secret_key), self._plan.client_keys)
         self._gate = CurveGate(self._loop, keys, self._row, f"--{self._plan.name}-client-key")
         return self._gate.context
-
-    def _become_client(self, server_key: bytes, secret_key: bytes | None) -> None:
-        public, secret = zmq.curve_keypair() if secret_key is None else (zmq.curve_public(secret_key), secret_key)
-        self.zmq_socket.setsockopt(zmq.CURVE_SERVERKEY, server_key)
-        self.zmq_socket.setsockopt(zmq.CURVE_PUBLICKEY, public)
-        self.zmq_socket.setsockopt(zmq.CURVE_SECRETKEY, secret)
 
     def _keep_alive(self) -> None:
         """Notice within a minute that the other machine is gone: then its queue is given up, and it may come again."""
