@@ -26,6 +26,10 @@ class EventLog:
         self._row = row
         self._formatter, self._sink = logs.output()
         self._lost_count = self._sink.dropped_count
+        self.use_settings(settings)
+
+    def use_settings(self, settings: Settings) -> None:
+        """Write what these settings ask for from now on."""
         self._lines = EventLines(has_address=settings.log_from, has_user_agent=settings.log_user_agent)
         levels = settings.log_level
         # The reference's proxy logs requests, its handler the others.

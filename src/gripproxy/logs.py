@@ -52,6 +52,11 @@ class LineFormatter:
         self._second = -1
         self._moment = ""  # of that second
 
+    def use_json(self, is_json: bool) -> None:
+        """Write JSON from now on, or text."""
+        self.is_json = is_json
+        self._second = -1  # moments look different there
+
     def line(self, level: int, at: float, text: str) -> bytes:
         """Make a text line. `level` is one of `LEVELS`, `at` seconds since 1970; `text` is printable."""
         return b"%s%s\n" % (self._priority(level), self._text(level, at, text))
@@ -138,6 +143,14 @@ def set_up(levels: LogLevels, logfile: str | None = None, is_json: bool = False)
         root.removeHandler(old)
     root.addHandler(_handler)
     logging.raiseExceptions = False  # a line that cannot be written has nowhere to be reported
+    set_process_name(_handler.line_formatter.process_name)
+
+
+def use(levels: LogLevels, is_json: bool) -> None:
+    """Log as much as `levels` say from now on, and in this form."""
+    global _levels
+    _levels = levels
+    _handler.line_formatter.use_json(is_json)
     set_process_name(_handler.line_formatter.process_name)
 
 

@@ -1,12 +1,12 @@
 """Reads the routes that the settings name: a file's, or the lines of the command line."""
 
-import contextlib
 import dataclasses
 import errno
 import os
 import ssl
 
 from gripproxy.errors import ConfigError
+from gripproxy.kept_file import read_kept_file, write_kept_file
 from gripproxy.protocol.route import Route
 from gripproxy.protocol.route_line import RouteLineError
 from gripproxy.protocol.route_target import Target
@@ -18,13 +18,11 @@ KEPT_NAME = "routes.kept"  # in the run directory
 COMMAND_LINE_SOURCE = "<route>"  # what warnings call the lines of --route; same as Pushpin
 
 
-def read_routes(
-    settings: Settings, kept_text: str | None = None, is_keeper: bool = False
-) -> tuple[RouteTable, list[str]]:
+def read_routes(settings: Settings, is_keeper: bool = False) -> tuple[RouteTable, list[str]]:
     """Read the routes, with warnings of the form ``SOURCE:LINE: TEXT`` for lines that were skipped or are doubtful.
 
-    A file that cannot be read is a warning, and the routes are those of `kept_text`, or none: a reload may find it.
-    So it is with a file in which no line is a route. With `is_keeper`, what was read is kept: see `keep_routes`.
+    A file that cannot be read is a warning, and there are no routes: a reload may find it. With `is_keeper`, what was
+    read is kept: see `keep_routes`.
 
     Raises:
         OSError: with `is_keeper`: it cannot be kept.
@@ -34,14 +32,19 @@ def read_routes(
     except ConfigError as error:
         if is_keeper:
             keep_routes(settings, None)
-        table = RouteTable([]) if kept_text is None else _decode(settings, kept_text)[0]
-        return table, [str(error)]
+        return RouteTable([]), [str(error)]
     if is_keeper:
         keep_routes(settings, text)
-    table, warnings = _decode(settings, text)
-    if table.is_all_refused and kept_text is not None:
-        table = _decode(settings, kept_text)[0]
-    return table, warnings
+    return _decode(settings, text)
+
+
+def read_running_routes(settings: Settings) -> RouteTable:
+    """Read the routes that this instance follows: those that were kept, and only without them the file's.
+
+    What is wrong with them was said when they were kept.
+    """
+    text = read_kept_routes(settings)
+    return read_routes(settings)[0] if text is None else _decode(settings, text)[0]
 
 
 def read_routes_text(settings: Settings) -> str:
@@ -82,30 +85,17 @@ def _decode(settings: Settings, text: str) -> tuple[RouteTable, list[str]]:
 
 
 def keep_routes(settings: Settings, text: str | None) -> None:
-    """Keep the lines for workers that start while the file cannot be read; None forgets what another run has kept.
+    """Keep the lines as those that all workers follow; None forgets what another run has kept.
 
     Raises:
         OSError: it cannot be written.
     """
-    path = settings.ipc_path(KEPT_NAME)
-    if text is None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        return
-    new_path = f"{path}.{os.getpid()}"
-    # Routes may hold keys, which are nobody else's.
-    with open(os.open(new_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(new_path, path)
+    write_kept_file(settings.own_ipc_path(KEPT_NAME), text)
 
 
 def read_kept_routes(settings: Settings) -> str | None:
     """Give what was kept, None if nothing was."""
-    try:
-        with open(settings.ipc_path(KEPT_NAME), encoding="utf-8") as file:
-            return file.read(FILE_MAX_CHARS)
-    except (OSError, UnicodeDecodeError):
-        return None
+    return read_kept_file(settings.own_ipc_path(KEPT_NAME), FILE_MAX_CHARS)
 
 
 def _settle(route: Route, directory: str) -> Route:

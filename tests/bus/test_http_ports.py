@@ -6,6 +6,7 @@ import pytest
 
 from gripproxy.bus.control_request import ControlRequest
 from gripproxy.bus.http_ports import new_guard, open_metrics_listener
+from gripproxy.bus.settings_reload import HubReload
 from gripproxy.errors import ConfigError
 from gripproxy.scoreboard import Scoreboard
 from gripproxy.settings import Settings
@@ -44,9 +45,9 @@ def test_key_of_the_settings_guards_the_control_port(tmp_path: Path) -> None:
     path.write_text("6b6579\n")
     row = Scoreboard(1).row(0)
     for text, accepted in (("key", b"key"), ("base64:a2V5", b"key"), (f"file:{path}", b"6b6579")):
-        guard = new_guard(Settings(push_in_http_key=text), row)
+        guard = new_guard(Settings(push_in_http_key=text), row, HubReload(Settings()))
         for bearer, status in ((accepted, None), (b"other", 401)):
             request = ControlRequest(b"POST", b"/publish/", None, b"", {b"authorization": [b"Bearer " + bearer]})
             refusal = guard.refuse(request, False)
             assert (refusal and refusal.status) == status
-    assert new_guard(Settings(), row).refuse(ControlRequest(b"POST", b"/", None, b""), False) is None
+    assert new_guard(Settings(), row, HubReload(Settings())).refuse(ControlRequest(b"POST", b"/", None, b""), False) is None

@@ -31,7 +31,8 @@ class SocketTable:
         self.asked: list[tuple[object, ...]] = []
         settings = settings or Settings()
         self.timers = WsTimers(self.holds, lambda: jitter)
-        self.controls = WsControls(self.holds, self.timers, self, settings)
+        self.controls = WsControls(self.holds, self.timers, self)
+        self.controls.channels_max_count = settings.connection_subscription_max
         self.links = LinkRequests(OriginRequests(settings, {}, lambda: 0.0))
         self.checks = FilterChecks(self.links, self.holds.wheel)
         self.delivery = WsDelivery(self.holds, self.timers, self, self.checks)

@@ -97,7 +97,7 @@ def test_signed_request_is_trusted() -> None:
     rules = Conversation().core._rules  # whose clock stands at 0
     head = request(headers=[(b"Grip-Sig", jwt.encode({"exp": 1}, "k" * 32).encode())])
     for key, is_trusted in ((b"k" * 32, True), (b"x" * 32, False)):
-        rules.requests.reload({}, SigKey(key))
+        rules.requests.reload(rules.settings, {}, SigKey(key))
         answer = decided(RequestArrived(1, head, "10.0.0.9"), rules)
         assert isinstance(answer, ClientRequest)
         assert answer.is_trusted is is_trusted

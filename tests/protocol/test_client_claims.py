@@ -56,9 +56,9 @@ def test_only_a_proxy_that_proves_it_is_trusted() -> None:
     assert not is_trusted(careful, bad, good)
     assert not is_trusted(careful)
     assert not is_trusted(nobody, good)
-    careful.reload(SigKey(b"other"))
+    careful.reload(Settings(), SigKey(b"other"))
     assert [is_trusted(careful, token) for token in (good, bad)] == [False, True]
-    careful.reload(None)
+    careful.reload(Settings(), None)
     assert not is_trusted(careful, bad)
 
 

@@ -295,7 +295,7 @@ def test_route_overrides_issuer_and_key_independently(line: str, key: bytes | No
     assert len(tokens) == (key is not None)
     assert ([name for name, _ in made][-1] == b"Grip-Feature") is not chosen.no_grip
     if key is not None:
-        requests.reload({text: SigKey(key) for text in keys}, None)
+        requests.reload(Settings(sig_key="global"), {text: SigKey(key) for text in keys}, None)
         again, _ = requests.headers(head, chosen, chosen.targets[0], "", False, 0.0)
         assert again == made
 
@@ -305,7 +305,7 @@ def test_reload_uses_the_new_keys() -> None:
     requests = OriginRequests(Settings(sig_key="k"), {"k": SigKey(b"old")}, lambda: 0.0)
     chosen, head = route(PLAIN), RequestHead(b"GET", b"/", True, [])
     before, _ = requests.headers(head, chosen, chosen.targets[0], "", False, 0.0)
-    requests.reload({"k": SigKey(b"new")}, None)
+    requests.reload(Settings(sig_key="k"), {"k": SigKey(b"new")}, None)
     after, _ = requests.headers(head, chosen, chosen.targets[0], "", False, 0.0)
     assert before[1][0] == after[1][0] == b"Grip-Sig"
     assert before != after

@@ -95,7 +95,6 @@ class Driver:
     ) -> None:
         self.settings = settings
         self.core = core
-        self.shrink_s = min(SHRINK_S, settings.keepalive_timeout)
         self.clock = loop.time
         self.call_soon = loop.call_soon
         self.call_later = loop.call_later
@@ -124,6 +123,19 @@ class Driver:
         """Let it see what happens."""
         self.telemetry = telemetry
         self.core.accounts.observer = telemetry
+
+    @property
+    def shrink_s(self) -> float:
+        """After which silence a client's connection lets go of what only a request needs."""
+        return min(SHRINK_S, self.settings.keepalive_timeout)
+
+    def use_settings(self, settings: Settings) -> None:
+        """Go by other settings from now on. Deadlines that are set already come as they were."""
+        self.settings = settings
+        self.core.use_settings(settings)
+        self.pool.use_settings(settings)
+        if self.telemetry is not None:
+            self.telemetry.use_settings(settings)
 
     def use_routes(self, routes: RouteTable) -> None:
         """Send new requests where these routes say."""

@@ -17,7 +17,7 @@ from gripproxy.event_log import EventLog
 from gripproxy.fd_limit import fd_limit, origin_connections, reserve_fds
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.origin_request import OriginRequests
-from gripproxy.routes_file import read_kept_routes, read_routes
+from gripproxy.routes_file import read_running_routes
 from gripproxy.scoreboard import HUB_ROW, Field, ProcessState
 from gripproxy.settings import Settings
 from gripproxy.signing_keys import read_signing_keys, read_upstream_key
@@ -28,7 +28,7 @@ from gripproxy_worker.driver import Driver
 from gripproxy_worker.front_door import FrontDoor
 from gripproxy_worker.rate_rows import RateRows
 from gripproxy_worker.refreshes import refresh_channels, refresh_connections
-from gripproxy_worker.routes_reload import RoutesReload
+from gripproxy_worker.settings_reload import NewSettings, SettingsReload
 from gripproxy_worker.shared_listeners import SharedListeners
 from gripproxy_worker.telemetry import Telemetry
 
@@ -65,8 +65,8 @@ async def _serve(
         stopped.set()
 
     loop.add_reader(context.lifeline_fd, on_lifeline)
-    # The warnings of both were said at start-up, or by those that serve.
-    routes, _ = read_routes(settings, read_kept_routes(settings))
+    # The warnings of both were said when they were read first.
+    routes = read_running_routes(settings)
     keys, _ = read_signing_keys(settings, routes.routes)
     requests = OriginRequests(settings, keys, time.time, read_upstream_key(settings))
     last_ids = LastIds()
@@ -93,7 +93,7 @@ async def _serve(
     driver.sent_count = functools.partial(rows[1].__getitem__, int(Field.ITEMS_SENT))
     telemetry.connect(feed.zmq_context)
     driver.tick()
-    reload = RoutesReload(settings, context, requests.reload, driver.use_routes)
+    reload = SettingsReload(settings, context, NewSettings(driver, requests, shared.certificates).use)
     joining = loop.create_task(feed.join(JOIN_TIMEOUT_S))
     stopping = loop.create_task(stopped.wait())
     try:

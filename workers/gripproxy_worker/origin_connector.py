@@ -36,6 +36,10 @@ class OriginConnector:
         self._timeout_s = timeout_s
         self._contexts: dict[ContextKey, ssl.SSLContext] = {}
 
+    def use_timeout(self, timeout_s: float) -> None:
+        """Give up on connections that are begun from now on after another time."""
+        self._timeout_s = timeout_s
+
     def reload(self) -> None:
         """Read certificates again when they are needed next."""
         self._contexts.clear()

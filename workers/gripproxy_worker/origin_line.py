@@ -85,7 +85,7 @@ class Line:
     def __init__(self, wheel: TimerWheel, clock: Callable[[], float], waiting_max_s: float, row: memoryview) -> None:
         self._wheel = wheel
         self._clock = clock
-        self._waiting_max_s = waiting_max_s
+        self.waiting_max_s = waiting_max_s
         self._row = row
         self._asks: OrderedDict[OriginKey, OrderedDict[Ask, None]] = OrderedDict()  # none of them is empty
         self._count = 0
@@ -104,7 +104,7 @@ class Line:
         ask.line = self
         self._asks.setdefault(ask.key, OrderedDict())[ask] = None
         self._count += 1
-        self._wheel.schedule(ask, self._clock() + self._waiting_max_s)
+        self._wheel.schedule(ask, self._clock() + self.waiting_max_s)
         return True
 
     def leave(self, ask: Ask) -> None:
@@ -136,4 +136,4 @@ class Line:
         """Tell one that it has waited for too long."""
         self.leave(ask)
         self._row[Field.ORIGIN_UNSERVED] += 1
-        ask.fail(OriginFailure.CONNECT, f"no connection became free within {self._waiting_max_s:g} s")
+        ask.fail(OriginFailure.CONNECT, f"no connection became free within {self.waiting_max_s:g} s")

@@ -50,13 +50,8 @@ class OriginPool:
         self._loop = loop
         self._wheel = wheel
         self._row = row
-        self._inactive_max_s = settings.origin_timeout
-        self._look_s = min(IDLE_MAX_S, settings.origin_timeout)
-        self._connections_max = connections_max
-        self._is_bounded = settings.max_open_requests > 0
-        self._sockets_count = 0  # of connections that have become WebSockets, if they count
-        if self._is_bounded:
-            self._connections_max = min(connections_max, -(-settings.max_open_requests // settings.workers))
+        self._allowed_max = connections_max
+        self._sockets_count = 0  # of connections that have become WebSockets
         self._connector = OriginConnector(loop, settings.origin_connect_timeout)
         self._line = Line(wheel, self.clock, settings.origin_queue_timeout, row)
         self._idle: dict[OriginKey, list[OriginConn]] = {}
@@ -66,6 +61,19 @@ class OriginPool:
         self._tasks: set[asyncio.Task[None]] = set()
         self.slow_readers = SlowReaders(self.clock)
         self._is_way_watched = False  # slow readers are looked at again soon
+        self.use_settings(settings)
+
+    def use_settings(self, settings: Settings) -> None:
+        """Go by other limits from now on; a request that waits for a connection may do so for as long as before."""
+        self._inactive_max_s = settings.origin_timeout
+        self._look_s = min(IDLE_MAX_S, settings.origin_timeout)
+        self._connections_max = self._allowed_max
+        self._is_bounded = settings.max_open_requests > 0
+        if self._is_bounded:
+            self._connections_max = min(self._allowed_max, -(-settings.max_open_requests // settings.workers))
+        self._connector.use_timeout(settings.origin_connect_timeout)
+        self._line.waiting_max_s = settings.origin_queue_timeout
+        self._serve_waiting()
 
     def get(self, ask: Ask) -> None:
         """Give a connection to `ask`, at once if one is idle, else when it is made. Failures come in a later turn."""
@@ -107,7 +115,8 @@ class OriginPool:
 
     @property
     def _is_full(self) -> bool:
-        return len(self._open) + self._sockets_count >= self._connections_max
+        sockets_count = self._sockets_count if self._is_bounded else 0
+        return len(self._open) + sockets_count >= self._connections_max
 
     def _is_below_share(self, key: OriginKey) -> bool:
         own_count = self._open_counts[key]
@@ -154,13 +163,13 @@ class OriginPool:
 
     def on_origin_switched(self, origin: OriginConn) -> None:
         """Let go of a connection that speaks WebSocket now. It counts on only where the settings bound their number."""
-        self._sockets_count += self._is_bounded
+        self._sockets_count += 1
         self._forget(origin)
         self._make_room()  # its origin may have a connection more than before
 
     def on_socket_closed(self) -> None:
         """One of those that speak WebSocket is closed."""
-        self._sockets_count -= self._is_bounded
+        self._sockets_count -= 1
         self._serve_waiting()
 
     def on_deadline(self, origin: OriginConn, now: float) -> None:

@@ -28,7 +28,7 @@ class WorkerRow:
         self._core = core
         self._sockets = sockets
         self._books = core.accounts.books
-        self._fan_outs = core.holds.fan_outs
+        self._holds = core.holds
         self._wanted_count = 0  # of the books, at the end of the last bus message
         self._started_count = 0
         # When the hub took items that are still fanned out, by when they came here; of one moment the first counts.
@@ -68,8 +68,8 @@ class WorkerRow:
         """
         wanted_count, self._wanted_count = self._books.wanted - self._wanted_count, self._books.wanted
         started_count, self._started_count = (
-            self._fan_outs.started_count - self._started_count,
-            self._fan_outs.started_count,
+            self._holds.fan_outs.started_count - self._started_count,
+            self._holds.fan_outs.started_count,
         )
         if started_count:
             self._taken_at.setdefault(now, taken_us / 1e6)

@@ -102,6 +102,10 @@ class ControlGuard:
         self._auth = auth
         self._is_loopback = is_loopback
 
+    def use(self, auth: ControlAuth | None) -> None:
+        """Ask for another key from now on, or for none."""
+        self._auth = auth
+
     def refuse(self, request: ControlRequest, is_public: bool) -> ControlAnswer | None:
         """Give the answer for a request that may not be served. `is_public`: its answer is for everybody."""
         fault = self._foreign_page_fault(request)

@@ -70,7 +70,7 @@ class ControlServer:
         self.loop = loop
         self.routes = routes
         self._listener = listener
-        self._limits = head_max_bytes, body_max_bytes
+        self.limits = head_max_bytes, body_max_bytes
         self._counts = dict.fromkeys(Place, 0)
         self._is_accepting = False
         self._tasks: set[asyncio.Task[object]] = set()
@@ -156,7 +156,7 @@ class ControlServer:
     async def _adopt(self, client: socket.socket) -> None:
         try:
             await self.loop.connect_accepted_socket(
-                lambda: _ControlConnection(self, ControlRequestReader(*self._limits)), client
+                lambda: _ControlConnection(self, ControlRequestReader(*self.limits)), client
             )
         except OSError as error:
             log.debug("control connection lost before it began: %s", error)

@@ -34,7 +34,7 @@ class EventStream:
     def __init__(self, loop: asyncio.AbstractEventLoop, watches: Watches, lines: EventLines) -> None:
         self._loop = loop
         self._watches = watches
-        self._lines = lines
+        self.lines = lines
         self._listeners: dict[int, _Listener] = {}
         self._next_id = 0
         self._second: asyncio.TimerHandle | None = None
@@ -82,10 +82,10 @@ class EventStream:
         milliseconds = int((event.at - second) * 1000)
         if form == _TEXT:
             moment = f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(second))}.{milliseconds:03}"
-            text = "".join([f"{moment} {printable(line)}\n" for line in self._lines.texts(event)])
+            text = "".join([f"{moment} {printable(line)}\n" for line in self.lines.texts(event)])
             return text.encode(errors="backslashreplace")
         moment = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(second))}.{milliseconds:03}Z"
-        return _frame(KIND_NAMES[type(event)], {"time": moment, **self._lines.values(event)}, form)
+        return _frame(KIND_NAMES[type(event)], {"time": moment, **self.lines.values(event)}, form)
 
     def _on_closed(self, listener_id: int) -> None:
         del self._listeners[listener_id]

@@ -47,7 +47,7 @@ class HostChannels:
         self._sequencer = sequencer
         self._forwarded = forwarded
         self._subscribed: ChannelUnion = forwarded.wanted
-        self._is_updating = is_updating
+        self.is_updating = is_updating
         self._updates: deque[tuple[float, list[str]]] = deque()  # loop time, and channels whose holds are stale then
         self._timer: asyncio.TimerHandle | None = None
         self._untold: dict[int, Iterator[str]] = {}  # by worker: channels whose last id it may not know yet
@@ -70,7 +70,7 @@ class HostChannels:
         new, gone = self._subscribed.change(notice.worker_index, notice.added, notice.removed)
         self._forwarded.on_change(new, gone)
         self._close_channels(gone)
-        if notice.updating and self._is_updating:
+        if notice.updating and self.is_updating:
             # To a new hub all that a worker had before is new, whoever told of it first.
             is_new_to_hub = not self._outlet.has_told(notice.worker_index)
             first = set(notice.updating).intersection(notice.added if is_new_to_hub else new)

@@ -13,8 +13,10 @@ from gripproxy.bus.control_routes import ControlRoutes
 from gripproxy.bus.control_server import ControlServer, open_listener, open_unix_listener
 from gripproxy.bus.health import Health
 from gripproxy.bus.metrics_page import CONTENT_TYPE, MetricsPage
+from gripproxy.bus.settings_reload import HubReload, NewSettings
 from gripproxy.errors import ConfigError
 from gripproxy.listen_address import convert_port, is_loopback_host
+from gripproxy.protocol.grip_sig import SigKey
 from gripproxy.scoreboard import HUB_ROW, Scoreboard
 from gripproxy.settings import Settings
 from gripproxy.signing_keys import read_publish_key
@@ -24,19 +26,26 @@ log = logging.getLogger(__name__)
 METRICS_REQUEST_MAX_BYTES = 8192
 
 
-def new_guard(settings: Settings, row: memoryview) -> ControlGuard:
+def new_guard(settings: Settings, row: memoryview, reload: HubReload) -> ControlGuard:
     """Make what asks users of the control port for the key.
 
     Raises:
         ConfigError: the key cannot be used.
     """
-    key = read_publish_key(settings)
+    auth = _new_auth(settings, read_publish_key(settings))
+    guard = ControlGuard(row, time.time, auth, is_loopback_host(settings.push_in_http_addr))
+    reload.add(lambda new: guard.use(_new_auth(new.settings, new.publish_key)))
+    return guard
+
+
+def _new_auth(settings: Settings, key: SigKey | None) -> ControlAuth | None:
     is_hex = settings.push_in_http_key.startswith("file:")
-    auth = None if key is None else ControlAuth(key, settings.push_in_http_iss, is_hex)
-    return ControlGuard(row, time.time, auth, is_loopback_host(settings.push_in_http_addr))
+    return None if key is None else ControlAuth(key, settings.push_in_http_iss, is_hex)
 
 
-def open_control_server(loop: asyncio.AbstractEventLoop, settings: Settings, routes: ControlRoutes) -> ControlServer:
+def open_control_server(
+    loop: asyncio.AbstractEventLoop, settings: Settings, routes: ControlRoutes, reload: HubReload
+) -> ControlServer:
     """Listen on `push_in_http_addr` and `push_in_http_port`, which must not be None.
 
     Raises:
@@ -45,8 +54,17 @@ def open_control_server(loop: asyncio.AbstractEventLoop, settings: Settings, rou
     port = settings.push_in_http_port or 0
     listener = open_listener("push_in_http_addr, push_in_http_port", settings.push_in_http_addr, port)
     log.info("publish input: HTTP on %s:%d", *listener.getsockname()[:2])
-    head_max_bytes, body_max_bytes = settings.push_in_http_max_headers_size, settings.push_in_http_max_body_size
-    return ControlServer(loop, listener, routes, head_max_bytes, body_max_bytes)
+    server = ControlServer(loop, listener, routes, *_limits(settings))
+
+    def use(new: NewSettings) -> None:
+        server.limits = _limits(new.settings)
+
+    reload.add(use)
+    return server
+
+
+def _limits(settings: Settings) -> tuple[int, int]:
+    return settings.push_in_http_max_headers_size, settings.push_in_http_max_body_size
 
 
 def open_metrics_server(
@@ -55,6 +73,7 @@ def open_metrics_server(
     scoreboard: Scoreboard,
     traffic: Callable[[], Mapping[str, Sequence[int]]],
     health: Health,
+    reload: HubReload,
 ) -> ControlServer:
     """Listen on `prometheus_port`, which must not be None. Every path is the page, but for those of `health`.
 
@@ -65,6 +84,7 @@ def open_metrics_server(
     log.info("metrics on %s", settings.prometheus_port)
     rows = [scoreboard.row(index) for index in range(HUB_ROW, scoreboard.rows_count)]
     page = MetricsPage(len(rows) - 1, settings.prometheus_prefix, settings.stats_report_interval > 0)
+    reload.add(lambda new: page.use(new.settings.prometheus_prefix, new.settings.stats_report_interval > 0))
 
     def respond(_: ControlRequest) -> ControlAnswer:
         return ControlAnswer(200, page.encode(rows, traffic()), CONTENT_TYPE)

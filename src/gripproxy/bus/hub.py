@@ -1,6 +1,7 @@
 """The hub process: the one owner of the publish ports. It checks each item once and passes it to every worker."""
 
 import asyncio
+import functools
 import logging
 import os
 import signal
@@ -30,6 +31,7 @@ from gripproxy.bus.live_pages import LivePages
 from gripproxy.bus.observation import Observation
 from gripproxy.bus.outlet import Outlet
 from gripproxy.bus.publish_endpoint import PublishEndpoint
+from gripproxy.bus.settings_reload import HubReload, NewSettings
 from gripproxy.bus.watched_socket import AnyContext
 from gripproxy.bus.zhttp_gateway import open_gateway
 from gripproxy.bus.zmq_inputs import ZmqInput, open_push_input, open_sub_input
@@ -75,9 +77,11 @@ class _Hub:
         self._heartbeat: asyncio.TimerHandle | None = None
         self._late: asyncio.TimerHandle | None = None
         self._intake: ItemIntake | None = None
+        self._reload = HubReload(settings)
 
     async def run(self) -> None:
         self._loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
+        self._loop.add_signal_handler(signal.SIGHUP, self._reload.run)
         self._loop.add_reader(self._context.lifeline_fd, self._on_lifeline)
         with ExitStack() as opened:
             zmq_context: AnyContext = zmq.Context()
@@ -136,7 +140,7 @@ class _Hub:
             if gate is not None:
                 gate.watch(name, zmq_input.zmq_socket)
         opened.callback(forwarded.close)
-        lines = EventLines(has_address=settings.log_from, has_user_agent=settings.log_user_agent)
+        lines = _event_lines(settings)
         pages = LivePages(
             loop, self._context.scoreboard, outlet, observation.watches, observation.traffic.totals, lines
         )
@@ -145,10 +149,11 @@ class _Hub:
         observation.telemetry.subscribe(HoldRecord, pages.events.note)
         observation.telemetry.subscribe(AudienceRecord, pages.audience.on_record)
         observation.on_published.append(pages.events.note)
+        self._reload.add(functools.partial(_use_settings, intake, sequencer, id_cache, channels, observation, pages))
         if settings.stats_spec is not None:
             observation.statistics.open_socket(zmq_context, settings.stats_spec)
         endpoint = PublishEndpoint(outlet, intake, channels.recover)
-        routes = ControlRoutes(endpoint.respond, new_guard(settings, self._row).refuse)
+        routes = ControlRoutes(endpoint.respond, new_guard(settings, self._row, self._reload).refuse)
         health = Health(self._context.scoreboard, outlet)
         for part in (pages, DeliveryAnswers(loop, outlet, intake), commands, health):
             part.register(routes)
@@ -157,10 +162,11 @@ class _Hub:
     def _open_http_ports(self, opened: ExitStack, routes: ControlRoutes, health: Health, traffic: HostTraffic) -> None:
         settings, loop = self._settings, self._loop
         if settings.push_in_http_port is not None:
-            opened.callback(open_control_server(loop, settings, routes).close)
+            opened.callback(open_control_server(loop, settings, routes, self._reload).close)
         if settings.prometheus_port is not None:
             scoreboard = self._context.scoreboard
-            opened.callback(open_metrics_server(loop, settings, scoreboard, traffic.totals, health).close)
+            server = open_metrics_server(loop, settings, scoreboard, traffic.totals, health, self._reload)
+            opened.callback(server.close)
 
     def _open_gate(self, opened: ExitStack) -> CurveGate | None:
         keys = read_curve_keys(self._settings)
@@ -168,6 +174,7 @@ class _Hub:
             return None
         gate = CurveGate(self._loop, keys, self._row)
         opened.callback(gate.close)  # also closes what a failed start left open
+        self._reload.add(lambda new: None if new.curve_keys is None else gate.use_clients(new.curve_keys))
         return gate
 
     def _zmq_inputs(
@@ -206,3 +213,26 @@ class _Hub:
             log.warning("the supervisor is gone")
             self._loop.remove_reader(self._context.lifeline_fd)
             self._stopping.set()
+
+
+def _event_lines(settings: Settings) -> EventLines:
+    return EventLines(has_address=settings.log_from, has_user_agent=settings.log_user_agent)
+
+
+def _use_settings(
+    intake: ItemIntake,
+    sequencer: ItemSequencer,
+    id_cache: IdCache,
+    channels: HostChannels,
+    observation: Observation,
+    pages: LivePages,
+    new: NewSettings,
+) -> None:
+    """Let items be treated, and told of, as other settings say."""
+    settings = new.settings
+    intake.block_bytes = max(0, settings.message_block_size)
+    sequencer.message_wait_s = settings.message_wait_ms / 1000
+    id_cache.use_ttl(settings.id_cache_ttl)
+    channels.is_updating = settings.update_on_first_subscription
+    observation.use_settings(settings)
+    pages.events.lines = _event_lines(settings)

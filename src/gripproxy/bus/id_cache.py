@@ -22,6 +22,12 @@ class IdCache:
         self._old: dict[str, float] = {}
         self._young_since = 0.0
 
+    def use_ttl(self, ttl_s: float) -> None:
+        """Remember ids for so long from now on. Those that are forgotten already stay so."""
+        self._ttl_s = ttl_s
+        if ttl_s <= 0:
+            self._young, self._old = {}, {}
+
     def is_duplicate(self, channel: str, item_id: str, now: float) -> bool:
         """Say whether this id was seen on this channel within the ttl, and remember it if not.
 

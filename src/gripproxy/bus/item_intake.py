@@ -55,7 +55,7 @@ class ItemIntake:
         self._subscribed = subscribed
         self._row = row
         self._receipts = receipts
-        self._block_bytes = block_bytes
+        self.block_bytes = block_bytes
         self._refusal_log = RefusalLog()
 
     def accept(self, items: Sequence[PublishItem], source: Field = Field.ITEMS_PULL) -> None:
@@ -73,7 +73,7 @@ class ItemIntake:
             if item.id is not None and self._id_cache.is_duplicate(item.channel, item.id, now):
                 self._row[Field.ITEMS_DUPLICATE] += 1
             else:
-                if self._block_bytes:
+                if self.block_bytes:
                     self._count_blocks(item)
                 self._outlet.publish_released(self._sequencer.accept(item, item.channel in self._subscribed, now))
 
@@ -88,7 +88,7 @@ class ItemIntake:
                 self._row[Field.ITEMS_DUPLICATE] += 1
                 inquiry.close(ItemOutcome.DUPLICATE)
                 continue
-            if self._block_bytes:
+            if self.block_bytes:
                 inquiry.blocks = self._count_blocks(item)
             is_subscribed = item.channel in self._subscribed
             self._outlet.publish_released(self._sequencer.accept(item, is_subscribed, now, inquiry))
@@ -102,15 +102,15 @@ class ItemIntake:
         """
         self._row[_RECEIVED] += len(channels)
         self._row[_PULL] += len(channels)
-        if self._block_bytes or self._last_ids or self._row[_WATCHED] & _MESSAGES:
+        if self.block_bytes or self._last_ids or self._row[_WATCHED] & _MESSAGES:
             for channel, content in zip(channels, contents, strict=True):
                 self._accept_content(channel, content)
         else:
             self._outlet.publish_contents(channels, contents)
 
     def _accept_content(self, channel: str, content: bytes) -> None:
-        if self._block_bytes:
-            self.blocks_count += count_blocks(len(content), self._block_bytes)
+        if self.block_bytes:
+            self.blocks_count += count_blocks(len(content), self.block_bytes)
         if self._row[_WATCHED] & _MESSAGES:
             self._accept_asked_content(channel, content)
         elif channel in self._last_ids:
@@ -121,8 +121,8 @@ class ItemIntake:
 
     def _accept_asked_content(self, channel: str, content: bytes) -> None:
         inquiry = self._receipts.inquire(channel, None, _SOURCE_NAMES[Field.ITEMS_PULL])
-        if self._block_bytes:
-            inquiry.blocks = {STREAM: count_blocks(len(content), self._block_bytes)}
+        if self.block_bytes:
+            inquiry.blocks = {STREAM: count_blocks(len(content), self.block_bytes)}
         noted_id: NotedId = UNTOUCHED
         if channel in self._last_ids:
             self._last_ids.note(channel, None)
@@ -130,7 +130,7 @@ class ItemIntake:
         inquiry.on_sent(self._outlet.publish_packed(channel, content, len(content), noted_id, True))
 
     def _count_blocks(self, item: PublishItem) -> dict[str, int]:
-        blocks = blocks_by_transport(item, self._block_bytes)
+        blocks = blocks_by_transport(item, self.block_bytes)
         self.blocks_count += max(blocks.values(), default=0)
         return blocks
 

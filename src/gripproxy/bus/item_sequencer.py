@@ -53,7 +53,7 @@ class ItemSequencer:
 
     def __init__(self, message_wait_s: float, last_ids: LastIds, row: memoryview) -> None:
         self.last_ids = last_ids
-        self._message_wait_s = message_wait_s
+        self.message_wait_s = message_wait_s
         self._row = row
         self._parked: dict[str, dict[str, _ParkedItem]] = {}  # by channel, then by the id that is missing
         self._by_age: OrderedDict[_ParkedItem, None] = OrderedDict()  # which pops its first at no cost; a dict does not
@@ -94,7 +94,7 @@ class ItemSequencer:
         released: list[ReleasedItem] = []
         while self._by_age and len(released) < max_count:
             oldest = next(iter(self._by_age))
-            if now - oldest.parked_at < self._message_wait_s:
+            if now - oldest.parked_at < self.message_wait_s:
                 break
             self._release_late(oldest, released)
         return released

@@ -27,9 +27,13 @@ class MetricsPage:
     """
 
     def __init__(self, workers_count: int, prefix: str = "", has_reports: bool = True) -> None:
+        self._names = ["hub", *(f"worker-{index}" for index in range(workers_count))]
+        self.use(prefix, has_reports)
+
+    def use(self, prefix: str, has_reports: bool) -> None:
+        """Write the page so from now on."""
         self._prefix = prefix
         self._has_reports = has_reports
-        self._names = ["hub", *(f"worker-{index}" for index in range(workers_count))]
         # What comes before a value, which row has it, and in which column.
         self._samples: list[tuple[str, int, int]] = []
         self._own = f"{prefix}gripproxy_"

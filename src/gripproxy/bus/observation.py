@@ -50,13 +50,10 @@ class Observation:
         self.on_published: list[Callable[[PublishRecord], None]] = []
         self._loop = loop
         self._row = row
-        self._has_blocks = settings.message_block_size > 0
+        self._has_blocks = False
         self._read_blocks: Callable[[], int] = int
         self._flush: asyncio.TimerHandle | None = None
         self._log = EventLog(settings, row)
-        if self._log.wants(PublishRecord.kind):
-            self.watches.set("event log", Watch.MESSAGES)
-            self.on_published.append(self._note)
         sender = f"gripproxy_{os.getppid()}"
         self.statistics = Statistics(loop, settings, sender, self.watches, self.traffic, self._received)
         self.telemetry.subscribe(ConnRecord, self.statistics.take_conn)
@@ -67,6 +64,20 @@ class Observation:
         self.receipts.on_published.append(self._on_published)
         outlet.on_gone += [self.statistics.on_worker_gone, self.receipts.on_worker_gone]
         self._second = loop.call_later(SECOND_S, self._on_second)
+        self._use(settings)
+
+    def use_settings(self, settings: Settings) -> None:
+        """Go by other settings from now on."""
+        self._log.use_settings(settings)
+        self._use(settings)
+        self.statistics.use_settings(settings)
+
+    def _use(self, settings: Settings) -> None:
+        self._has_blocks = settings.message_block_size > 0
+        is_logging = self._log.wants(PublishRecord.kind)
+        self.watches.set("event log", Watch.MESSAGES if is_logging else Watch(0))
+        if is_logging != (self._note in self.on_published):
+            (self.on_published.append if is_logging else self.on_published.remove)(self._note)
 
     def count_blocks(self, read_blocks: Callable[[], int]) -> None:
         """Let reports tell of the blocks that items had until now, which `read_blocks` gives."""

@@ -57,6 +57,7 @@ class Statistics:
         self._traffic = traffic
         self._received = received
         self._received_before = received()
+        self._sender = sender
         self._packets = StatsPackets(sender, settings.stats_format == "json")
         self._subscribers = self._new_subscribers()
         self._socket: StatsSocket | None = None
@@ -76,6 +77,20 @@ class Statistics:
             ConfigError: it cannot be bound.
         """
         self._socket = StatsSocket(self._loop, zmq_context, spec, self._settings.ipc_file_mode, self._on_change)
+
+    def use_settings(self, settings: Settings) -> None:
+        """Go by other settings from now on. An interval of reports begins anew if it is to be another one."""
+        is_other_interval = settings.stats_report_interval != self._settings.stats_report_interval
+        self._settings = settings
+        self._packets = StatsPackets(self._sender, settings.stats_format == "json")
+        self._subscribers.use_times(settings.stats_subscription_ttl * REFRESH_SHARE, settings.subscription_linger)
+        if is_other_interval:
+            if self._report is not None:
+                self._report.cancel()
+                self._report = None
+            self._report_later()
+        if self._socket is not None:
+            self._on_change()
 
     def close(self) -> None:
         for timer in (self._due, self._flush, self._forget, self._report):
@@ -201,7 +216,7 @@ class Statistics:
         duration_ms, self._interval_began = round((now - self._interval_began) * 1000), now
         interval = self._traffic.end_interval()
         received = self._received()
-        news = {name: count - self._received_before[name] for name, count in received.items()}
+        news = {name: count - self._received_before.get(name, count) for name, count in received.items()}
         self._received_before = received
         if any(news.values()):
             interval.setdefault("", [0] * COLUMNS_COUNT)

@@ -30,6 +30,11 @@ class SubscriberCounts:
         self._by_worker: dict[int, dict[Key, int]] = {}
         self._unconfirmed: dict[int, dict[Key, int]] = {}  # what a worker said before it began anew
 
+    def use_times(self, refresh_s: float, linger_s: float) -> None:
+        """Tell again, and wait for clients that come back, within other times."""
+        self._refresh_s = refresh_s
+        self._linger_s = linger_s
+
     def __len__(self) -> int:
         return len(self._totals) + len(self._lingering)
 

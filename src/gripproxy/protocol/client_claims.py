@@ -19,13 +19,13 @@ class ClientClaims:
     """
 
     def __init__(self, settings: Settings, unix_time: Callable[[], float], upstream_key: SigKey | None) -> None:
-        self.proxies = FrontProxies(settings.set_real_ip_from)
-        self._settings = settings
         self._unix_time = unix_time
-        self.reload(upstream_key)
+        self.reload(settings, upstream_key)
 
-    def reload(self, upstream_key: SigKey | None) -> None:
-        """Use this key from now on."""
+    def reload(self, settings: Settings, upstream_key: SigKey | None) -> None:
+        """Go by these settings and this key from now on."""
+        self._settings = settings
+        self.proxies = FrontProxies(settings.set_real_ip_from)
         self._verifier = None if upstream_key is None else GripVerifier(upstream_key)
 
     def is_trusted(self, head: RequestHead) -> bool:

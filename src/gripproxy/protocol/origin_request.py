@@ -50,27 +50,24 @@ class OriginRequests:
         unix_time: Callable[[], float],
         upstream_key: SigKey | None = None,
     ) -> None:
-        self._settings = settings
         self._unix_time = unix_time
+        self.claims = ClientClaims(settings, unix_time, upstream_key)
+        self.reload(settings, keys, upstream_key)
+
+    def reload(self, settings: Settings, keys: Mapping[str, SigKey], upstream_key: SigKey | None) -> None:
+        """Go by these settings and keys from now on: configuration, routes and key files have been read again."""
+        self._settings = settings
         proto_names = _PROTO_HEADERS[settings.set_x_forwarded_protocol]
         self._https_headers: Headers = [(name, b"https") for name in proto_names]
         self._wss_headers: Headers = [(name, b"wss") for name in proto_names]
         self._cdn_loop = settings.cdn_loop.encode()
         self._need_mark = frozenset(name.lower().encode() for name in settings.orig_headers_need_mark)
         self._fates = HeaderFates(settings)
-        self.claims = ClientClaims(settings, unix_time, upstream_key)
         # A rule for X-Forwarded-For says what to make of anybody's, unless it is said who stands in front.
         self._is_anyone_forwarding = settings.x_forwarded_for != ForwardedForRule() and not settings.set_real_ip_from
-        self._use(keys)
-
-    def reload(self, keys: Mapping[str, SigKey], upstream_key: SigKey | None) -> None:
-        """Use these keys from now on, after the routes and the key files have been read again."""
-        self._use(keys)
-        self.claims.reload(upstream_key)
-
-    def _use(self, keys: Mapping[str, SigKey]) -> None:
         self._keys = keys
         self._signers: dict[tuple[str, str], GripSigner] = {}
+        self.claims.reload(settings, upstream_key)
 
     def headers(
         self,

@@ -25,13 +25,16 @@ from gripproxy.supervisor.policy import (
     Event,
     Log,
     Policy,
+    ReadAgain,
     ReloadAsked,
+    Reloaded,
     Send,
     Start,
     StopAsked,
     Ticked,
 )
 from gripproxy.supervisor.process import WATCHED_SIGNALS, ChildPlan, ChildProcess, describe_exit, fork_child
+from gripproxy.supervisor.reload import Read, Reload
 from gripproxy.supervisor.routes_watch import RoutesWatch
 
 # What a process that is gone has no more of. Its counters stay.
@@ -44,9 +47,20 @@ class Supervisor:
     """Runs one hub and `settings.workers` workers until it is asked to stop."""
 
     def __init__(
-        self, settings: Settings, hub_main: ChildMain, worker_main: ChildMain, scoreboard: Scoreboard | None = None
+        self,
+        settings: Settings,
+        hub_main: ChildMain,
+        worker_main: ChildMain,
+        scoreboard: Scoreboard | None = None,
+        read: Read | None = None,
     ) -> None:
-        """`scoreboard`: for `settings.workers` workers; made here unless the caller wants to look into it."""
+        """Prepare it.
+
+        Args:
+            scoreboard: for `settings.workers` workers; made here unless the caller wants to look into it.
+            read: reads again what the children are to use; without it these look for themselves.
+        """
+        self._settings = settings
         self._scoreboard = scoreboard or Scoreboard(settings.workers)
         self._plans = [
             ChildPlan(
@@ -65,6 +79,7 @@ class Supervisor:
         self._events: deque[Event] = deque()
         self._watch = None if settings.routesfile is None else RoutesWatch(settings.routesfile)
         self._lifeline = os.pipe()
+        self._reload = None if read is None else Reload(read, self._lifeline[1])
         self._status: int | None = None
 
     def run(self) -> int:
@@ -86,6 +101,8 @@ class Supervisor:
             if self._watch is not None and self._watch.is_reload_due(time.monotonic()):
                 self._handle(ReloadAsked(is_file_changed=True))
             self._handle(Ticked([self._heartbeat_s(row) for row in range(len(self._plans))]))
+        if self._reload is not None:
+            self._reload.close()
         return self._status
 
     def _wait_s(self, now: float) -> float:
@@ -98,6 +115,24 @@ class Supervisor:
         elif number == signal.SIGHUP:
             logs.reopen()
             self._handle(ReloadAsked())
+
+    def _read_again(self, is_routes_only: bool) -> None:
+        if self._reload is None:
+            self._events.append(Reloaded())
+        else:
+            self._reload.ask(self._settings, is_routes_only)
+
+    def _use(self, settings: Settings | None) -> None:
+        """Use what was read again from now on, here and in all children; None: nothing has changed."""
+        if settings is None:
+            return
+        if settings.routesfile != self._settings.routesfile:
+            self._watch = None if settings.routesfile is None else RoutesWatch(settings.routesfile)
+        self._settings = settings
+        logs.use(settings.log_level, settings.log_format == "json")
+        for plan in self._plans:
+            plan.settings = settings
+        self._handle(Reloaded())
 
     def _take_reports(self) -> None:
         for row, process in list(self._processes.items()):
@@ -118,6 +153,8 @@ class Supervisor:
             row = next((row for row, process in self._processes.items() if process.pid == pid), None)
             if row is not None:
                 self._take_exit(row, describe_exit(wait_status))
+            elif self._reload is not None:
+                self._use(self._reload.take_exit(pid, wait_status))
 
     def _take_exit(self, row: int, how: str) -> None:
         self._take_reports()  # "ready" comes before the exit, also when both came between two signals
@@ -143,6 +180,8 @@ class Supervisor:
                 self._send(action)
             elif isinstance(action, Log):
                 log.log(logs.LEVELS[action.level], action.text)
+            elif isinstance(action, ReadAgain):
+                self._read_again(action.is_routes_only)
             elif isinstance(action, End):
                 self._status = action.status
 
