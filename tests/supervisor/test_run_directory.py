@@ -65,10 +65,10 @@ def test_lock_file_holds_the_pid_and_goes_with_the_lock(short_path: Path) -> Non
 def test_lock_file_that_cannot_be_written_is_told(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk said only "No space left on device", not where."""
 
-    def write(fd: int, text: bytes) -> int:
+    def write(fd: int, text: bytes, offset: int) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "pwrite", write)
     lock = InstanceLock(settings_in(short_path))
     with pytest.raises(ConfigError, match=r"cannot write the lock file .*t-gripproxy.pid: No space left on device"):
         lock.acquire()

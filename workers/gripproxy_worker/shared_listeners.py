@@ -5,6 +5,7 @@ import mmap
 import os
 import socket
 import ssl
+from collections.abc import Collection, Iterable, Mapping
 
 from gripproxy.settings import Settings
 from gripproxy_worker.certificates import CertificateStore, new_context
@@ -32,31 +33,70 @@ class SharedListeners:
     """Unix sockets, which one process must bind; the certificates; the TLS listeners' contexts, so that a client that
     comes back finishes its handshake without a signature, whichever worker gets it; and the counts of clients.
 
+    In an upgrade those of the version before go on. Its files stay its own until `own` says otherwise.
+
+    Args:
+        taken: addresses on which the version before listens.
+        local_fds: its unix sockets, by path.
+
     Raises:
         ConfigError: a unix socket cannot be opened, or somebody listens on a port already.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, taken: Collection[str] = (), local_fds: Mapping[str, int] | None = None
+    ) -> None:
         for address in settings.http_port:
-            check_free(address)
+            if str(address) not in taken:
+                check_free(address)
         for address in settings.https_ports:
-            check_free(address, "https_ports")
+            if str(address) not in taken:
+                check_free(address, "https_ports")
         self.counts = ListenerCounts(settings.workers, len(settings.listeners))
         self.certificates = CertificateStore(settings.certificates_directory() or "")
         self.contexts: list[ssl.SSLContext] = [new_context() for _ in settings.https_ports]
         self.local: list[socket.socket] = []
         self._paths = [address.path for address in settings.local_ports]
+        self._own_paths: set[str] = set()  # of files that `close` removes
+        inherited = {path: socket.socket(fileno=fd) for path, fd in (local_fds or {}).items()}
         try:
             for local_address in settings.local_ports:
-                self.local.append(open_local(local_address))
+                listener = inherited.pop(local_address.path, None)
+                if listener is None:
+                    listener = open_local(local_address)
+                    self._own_paths.add(local_address.path)
+                self.local.append(listener)
         except BaseException:
             self.close()
             raise
+        finally:
+            self._surplus_paths = list(inherited)
+            for listener in inherited.values():
+                listener.close()
+
+    def local_fds(self) -> dict[str, int]:
+        """Give the unix sockets, by path."""
+        return {path: listener.fileno() for path, listener in zip(self._paths, self.local, strict=True)}
+
+    def own(self) -> None:
+        """Take over the files of the version before, and remove those of sockets that are not wanted any more."""
+        self._own_paths.update(self._paths)
+        _unlink_all(self._surplus_paths)
+
+    def disown(self) -> None:
+        """Leave the files to the version that has taken over."""
+        self._own_paths.clear()
 
     def close(self) -> None:
-        """Close the unix sockets and remove their files."""
-        for listener, path in zip(self.local, self._paths, strict=False):
+        """Close the unix sockets and remove their files, if they are ours."""
+        for listener in self.local:
             listener.close()
-            with contextlib.suppress(OSError):
-                os.unlink(path)
         self.local.clear()
+        _unlink_all(self._own_paths)
+        self._own_paths.clear()
+
+
+def _unlink_all(paths: Iterable[str]) -> None:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            os.unlink(path)

@@ -42,9 +42,21 @@ class InstanceLock:
     Children inherit the lock, so that it is free only when the last process of an instance is gone.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, fd: int | None = None) -> None:
+        """`fd`: the lock is held by the version before, which shares it; `own` takes it over."""
         self._path = settings.ipc_path("gripproxy.pid")
-        self._fd: int | None = None
+        self._fd = fd
+        self._is_own = False
+
+    @property
+    def path(self) -> str:
+        return self._path
+
+    @property
+    def fd(self) -> int:
+        """The lock itself: whoever has it open holds it."""
+        assert self._fd is not None
+        return self._fd
 
     def acquire(self, wait_s: float = ORPHANS_WAIT_S) -> None:
         """Take the lock; wait for the children of a supervisor that was killed, never for a live instance.
@@ -64,11 +76,29 @@ class InstanceLock:
                 raise ConfigError(f"processes of a gripproxy that was killed still run and hold {self._path}; end them")
             time.sleep(ORPHANS_POLL_S)
 
+    def own(self) -> None:
+        """Be the process that the file names, in the place of the version before.
+
+        Raises:
+            ConfigError: the file cannot be written.
+        """
+        self._is_own = True
+        try:
+            os.ftruncate(self.fd, 0)
+            os.pwrite(self.fd, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            raise ConfigError(f"cannot write the lock file {self._path}: {error.strerror}") from error
+
+    def disown(self) -> None:
+        """Leave the file to the new version."""
+        self._is_own = False
+
     def close(self) -> None:
-        """Remove the file and let the lock go."""
+        """Let the lock go, and remove the file if it is ours."""
         if self._fd is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(self._path)
+            if self._is_own:
+                with contextlib.suppress(OSError):
+                    os.unlink(self._path)
             os.close(self._fd)
             self._fd = None
 
@@ -86,11 +116,7 @@ class InstanceLock:
             os.close(fd)
             return False
         self._fd = fd
-        try:
-            os.ftruncate(fd, 0)
-            os.write(fd, f"{os.getpid()}\n".encode())
-        except OSError as error:
-            raise ConfigError(f"cannot write the lock file {self._path}: {error.strerror}") from error
+        self.own()
         return True
 
     def _holder_pid(self) -> int | None:

@@ -158,7 +158,7 @@ class Succession:
         self._policy = policy
         self.stage = Stage.NONE
         self._deadline_s = 0.0
-        self._reason = ""  # why it failed, from then on until the next one
+        self.reason = ""  # why it failed, from then on until the next one
         self._was_told = False  # our children know of it
         self._has_moved = False  # the hub
 
@@ -181,7 +181,7 @@ class Succession:
             return [Log(1, f"no upgrade: {why}"), Note(why, False)]
         self._enter(Stage.STARTED)
         self._deadline_s = now + PREPARE_MAX_S
-        self._reason = ""
+        self.reason = ""
         self._was_told = self._has_moved = False
         return [
             Log(2, "upgrade asked for; starting the new version"),
@@ -250,7 +250,7 @@ class Succession:
 
     def _call_off(self, reason: str, now: float) -> list[Action]:
         """End the new version. Our own children are told when it is gone, and the ports with it."""
-        self._reason = reason
+        self.reason = reason
         self._enter(Stage.ENDING)
         self._deadline_s = now + OFF_MAX_S
         return [Tell(OFF)]
@@ -263,7 +263,7 @@ class Succession:
 
     def _carry_on(self, event: SuccessorGone, now: float) -> list[Action]:
         """Be again as if there had been no upgrade."""
-        reason = self._reason or f"the new version is gone: {event.how}"
+        reason = self.reason or f"the new version is gone: {event.how}"
         self._enter(Stage.NONE)
         if self._policy.phase > Phase.SERVING:
             return [Note(reason, False)]
@@ -278,7 +278,7 @@ class Succession:
 
     def _stop(self, _event: StopAsked, _now: float) -> list[Action]:
         """Have the new one stop as well; it has clients already, perhaps."""
-        self._reason = "asked to stop"
+        self.reason = "asked to stop"
         self._enter(Stage.ENDING)
         self._deadline_s = float("inf")  # killed with the rest
         return [Tell(STOP)]
