@@ -128,6 +128,7 @@ RUNNER_KEYS = [
     _used("runner", "keepalive_timeout", Kind.NUMBER, "1800", "1800", "seconds", low=0.01, high=86_400),
     _used("runner", "send_timeout", Kind.NUMBER, "1800", "1800", "seconds", low=0.01, high=86_400),
     # gripproxy's own
+    _used("runner", "memory_limit", Kind.INTEGER, "0", "0", "bytes", high=2**60),
     _used("runner", "drain_timeout", Kind.NUMBER, "10", "10", "seconds", high=86_400),
     _used("runner", "allow_compression", Kind.BOOLEAN, "false", "false"),
     *_unused("runner", "services logdir mongrel2_bin m2sh_bin zurl_bin condure_bin"),

@@ -95,6 +95,7 @@ class Settings:
     client_max_message_size: int = 0  # of a WebSocket client, inflated; 0: unlimited
     keepalive_timeout: float = 1800.0  # for a request to begin
     send_timeout: float = 1800.0  # for a client to read any of what waits for it
+    memory_limit: int = 0  # of all processes; 0: as the cgroup or the machine limits them
     drain_timeout: float = 10.0  # from SIGTERM to the end of the last client; 0: at once
 
     # [proxy]

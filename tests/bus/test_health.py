@@ -77,3 +77,12 @@ def test_hub_that_turns_publishers_away_is_a_reason(bench: BusBench, monkeypatch
     unwell = health(bench)
     monkeypatch.setattr(Outlet, "is_overfull", True)
     assert [fault["process"] for fault in unwell.faults(time.monotonic())] == ["hub"]
+
+
+def test_want_of_memory_is_a_reason(bench: BusBench) -> None:
+    """A load balancer sends its clients elsewhere meanwhile."""
+    unwell = health(bench)
+    bench.scoreboard.worker_rows()[1][Field.MEMORY_REFUSED] = 1
+    answer = ask(unwell, b"/readyz")
+    assert answer.status == 503
+    assert json.loads(answer.body) == {"process": "worker-1", "reason": "takes no new clients: memory is short"}

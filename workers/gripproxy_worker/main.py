@@ -15,6 +15,7 @@ from gripproxy.dead_rows import close_worker_row
 from gripproxy.engine.core import Core
 from gripproxy.event_log import EventLog
 from gripproxy.fd_limit import fd_limit, origin_connections, reserve_fds
+from gripproxy.memory_use import MemoryGauge
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.routes_file import read_running_routes
@@ -26,6 +27,7 @@ from gripproxy_worker import garbage
 from gripproxy_worker.drain import Drain
 from gripproxy_worker.driver import Driver
 from gripproxy_worker.front_door import FrontDoor
+from gripproxy_worker.memory_guard import MemoryGuard
 from gripproxy_worker.rate_rows import RateRows
 from gripproxy_worker.refreshes import refresh_channels, refresh_connections
 from gripproxy_worker.settings_reload import NewSettings, SettingsReload
@@ -102,7 +104,8 @@ async def _serve(
             joining.result()
             loop.add_signal_handler(signal.SIGHUP, reload.ask)
             door = FrontDoor(driver, loop, context, limit - reserve_fds(limit), shared)
-            await _accept_until(stopping, context, door)
+            guard = MemoryGuard(driver, loop, door, context.scoreboard, MemoryGauge(context.scoreboard))
+            await _accept_until(stopping, context, door, guard)
             await _drain(driver, loop, orphaned)
     finally:  # an open bus would keep the process from ending
         joining.cancel()
@@ -113,12 +116,16 @@ async def _serve(
         feed.close()
 
 
-async def _accept_until(stopping: "asyncio.Task[bool]", context: ChildContext, door: FrontDoor) -> None:
+async def _accept_until(
+    stopping: "asyncio.Task[bool]", context: ChildContext, door: FrontDoor, guard: MemoryGuard
+) -> None:
     door.start()
     garbage.begin()
     context.report_ready()
+    guard.start()
     await stopping
     context.row[Field.STATE] = ProcessState.STOPPING
+    guard.close()
     door.close()
 
 

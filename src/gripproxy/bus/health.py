@@ -48,6 +48,8 @@ class Health:
                 faults.append(_fault(f"worker-{index}", f"does not serve: it is {state.name.lower()}"))
             elif age_s > STALE_S:
                 faults.append(_fault(f"worker-{index}", f"hangs: its last sign of life is {age_s:.1f} s old"))
+            elif row[Field.MEMORY_REFUSED]:
+                faults.append(_fault(f"worker-{index}", "takes no new clients: memory is short"))
         if self._outlet.is_overfull:
             faults.append(_fault("hub", "takes no items: a worker is too busy, and too many wait for it"))
         return faults

@@ -7,10 +7,10 @@ read yet takes 1,090.
 
 from gripproxy.doctor.finding import Finding, Load, gigabytes, unknown, verdict_of
 from gripproxy.doctor.machine import MEMINFO, Machine
+from gripproxy.memory_use import KERNEL_BYTES
 
 PROCESS_BASE_BYTES = 14_000_000  # a process before its first connection
 USER_BYTES = 300  # of the worker, for each held connection
-KERNEL_BYTES = 3_900  # for our end of an idle connection
 IN_FLIGHT_BYTES = 1_100  # for an item of one segment that has not been acknowledged
 
 
