@@ -3,11 +3,12 @@
 import dataclasses
 from dataclasses import dataclass
 
-from gripproxy.config_keys import KEYS, Kind
+from gripproxy.config_keys import KEYS, Kind, Status
 from gripproxy.log_levels import LogLevels
 from gripproxy.settings import ForwardedForRule, ForwardedProtocol, ListenAddress, LocalAddress, Settings
 
-_KEYS_BY_FIELD = {key.field or key.name: key for key in reversed(KEYS.values())}  # the first in the table counts
+# Of keys with the same field the first in the table counts.
+_KEYS_BY_FIELD = {key.field or key.name: key for key in reversed(KEYS.values()) if key.status is Status.USED}
 _SECRET_KINDS = (Kind.SIGNING_KEY, Kind.CURVE_KEY)
 # What no file says: they stay, or follow from others.
 _WITHOUT_KEY = ("generation", "config_path", "routes")
@@ -29,7 +30,7 @@ class SettingChange:
         key = _KEYS_BY_FIELD[self.name]
         old, new = (
             "(secret)" if key.kind in _SECRET_KINDS and text and not text.startswith("file:") else text or "(empty)"
-            for text in (_text(self.old), _text(self.new))
+            for text in (_text(self.old, key.kind is Kind.OCTAL), _text(self.new, key.kind is Kind.OCTAL))
         )
         return f"{key.name} ({'another secret' if old == new else f'{old} -> {new}'})"
 
@@ -48,8 +49,10 @@ def settle_settings(running: Settings, wanted: Settings) -> Settings:
     return dataclasses.replace(wanted, **{name: getattr(running, name) for name in names})
 
 
-def _text(value: object) -> str:
-    """Show a value nearly as a configuration file would say it."""
+def _text(value: object, is_octal: bool = False) -> str:
+    """Show a value as a configuration file would say it."""
+    if is_octal and isinstance(value, int):
+        return f"{value:o}"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, ForwardedProtocol):
@@ -65,14 +68,17 @@ def _text(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(_text, value))
     if isinstance(value, ListenAddress | LocalAddress):
-        options = [f"{name}={_text(getattr(value, name))}" for name in _option_names(value)]
-        return f"{value}?{'&'.join(options)}" if options else str(value)
+        options = "&".join(_options(value))
+        return f"{value}?{options}" if options else str(value)
     if isinstance(value, float):
         return f"{value:g}"
     return "" if value is None else str(value)
 
 
-def _option_names(address: ListenAddress | LocalAddress) -> list[str]:
-    """Name what stands behind the ``?`` of a listener."""
+def _options(address: ListenAddress | LocalAddress) -> list[str]:
+    """List what stands behind the ``?`` of a listener."""
     fields = [field for field in dataclasses.fields(address) if field.name not in ("host", "port", "path")]
-    return [field.name for field in fields if getattr(address, field.name) != field.default]
+    values = [
+        (field.name, getattr(address, field.name)) for field in fields if getattr(address, field.name) != field.default
+    ]
+    return [f"{name.removesuffix('_id')}={_text(value, name == 'mode')}" for name, value in values]

@@ -14,7 +14,9 @@ from gripproxy.supervisor.policy import (
     Log,
     Phase,
     Policy,
+    ReadAgain,
     ReloadAsked,
+    Reloaded,
     Send,
     Start,
     StopAsked,
@@ -258,33 +260,34 @@ def test_nothing_is_restarted_while_stopping() -> None:
     assert tick(policy, 2.0) == []
 
 
-def test_reload_reaches_the_workers_and_not_the_hub() -> None:
-    """Only workers know routes."""
-    policy = serving()
-    assert deeds(policy.handle(ReloadAsked(), 1.0)) == [Send([1, 2], signal.SIGHUP)]
-
-
-def test_log_says_why_routes_are_read_again() -> None:
-    """Nobody has asked for it when the file was changed; the words are the reference's."""
+def test_reload_is_read_before_anybody_hears_of_it() -> None:
+    """What is bad in it reaches no child. The log says why it is read; the words are the reference's."""
     changed = ReloadAsked(is_file_changed=True)
     actions = [serving().handle(event, 1.0) for event in (ReloadAsked(), changed)]
-    assert actions[0] == [Log(2, "reloading"), Send([1, 2], signal.SIGHUP)]
-    assert actions[1] == [Log(2, "routes file changed, reloading"), Send([1, 2], signal.SIGHUP)]
+    assert actions[0] == [Log(2, "reloading"), ReadAgain(is_routes_only=False)]
+    assert actions[1] == [Log(2, "routes file changed, reloading"), ReadAgain(is_routes_only=True)]
 
 
-def test_reload_during_a_restart_comes_when_the_worker_is_ready() -> None:
-    """It may have read the routes just before they changed, and ignores the signal until it serves."""
+def test_reload_reaches_every_child() -> None:
+    """Each has settings of its own business."""
+    assert serving().handle(Reloaded(), 1.0) == [Send([0, 1, 2], signal.SIGHUP)]
+
+
+def test_reload_during_a_restart_comes_when_the_child_is_ready() -> None:
+    """It was forked with what ran before, and ignores the signal until it serves."""
     policy = serving()
-    policy.handle(ChildExited(1, "exit status 1"), 1.0)
+    for row in (0, 1):
+        policy.handle(ChildExited(row, "exit status 1"), 1.0)
     tick(policy, 1.0)
-    assert deeds(policy.handle(ReloadAsked(), 1.1)) == [Send([2], signal.SIGHUP)]
-    assert deeds(policy.handle(ChildReady(1), 1.2)) == [Send([1], signal.SIGHUP)]
+    assert deeds(policy.handle(Reloaded(), 1.1)) == [Send([2], signal.SIGHUP)]
+    for row in (0, 1):
+        assert deeds(policy.handle(ChildReady(row), 1.2)) == [Send([row], signal.SIGHUP)]
 
 
 @pytest.mark.parametrize("phase", list(Phase))
 def test_every_phase_has_an_answer_to_every_event(phase: Phase) -> None:
     """A signal can come at any moment; a hole in the table would take the supervisor down."""
-    for event_type in (ChildReady, ChildExited, Ticked, StopAsked, ReloadAsked):
+    for event_type in (ChildReady, ChildExited, Ticked, StopAsked, ReloadAsked, Reloaded):
         assert callable(_ON[phase][event_type])
 
 
@@ -294,4 +297,5 @@ def test_reload_and_ready_mean_nothing_while_stopping(phase: Phase) -> None:
     policy = serving()
     policy._enter(phase)
     assert policy.handle(ReloadAsked(), 1.0) == []
+    assert policy.handle(Reloaded(), 1.0) == []
     assert policy.handle(ChildReady(1), 1.0) == []
