@@ -1,7 +1,7 @@
 """A clean Debian in a directory, in which the package is installed and its service runs as its unit says.
 
-There is no systemd in it. `ServiceUnit` does with a unit what systemd would: its user, directories, capabilities, read-only
-file system, and its filters of system calls.
+There is no systemd in it. What systemd would do with the unit is done here: its user, directories, capabilities, a
+read-only file system, and its filters of system calls.
 """
 
 import contextlib
