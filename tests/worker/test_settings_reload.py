@@ -1,58 +1,57 @@
-"""Reading routes and keys again in a worker that serves."""
+"""Taking new settings, routes and keys in a worker that serves."""
 
 import asyncio
-import errno
 import logging
-import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gripproxy import logs
 from gripproxy.child import ChildContext
-from gripproxy.errors import ConfigError
+from gripproxy.engine.core import Core
+from gripproxy.event_log import EventLog
+from gripproxy.kept_settings import keep_settings
+from gripproxy.log_levels import LogLevels
 from gripproxy.protocol.grip_sig import SigKey
+from gripproxy.protocol.last_ids import LastIds
+from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.routes import RouteTable
-from gripproxy.routes_file import KEPT_NAME, read_kept_routes
-from gripproxy.scoreboard import Field, ProcessState, Scoreboard
+from gripproxy.routes_file import keep_routes
+from gripproxy.scoreboard import Field, Scoreboard
 from gripproxy.settings import Settings
-from gripproxy_worker import routes_reload
-from gripproxy_worker.routes_reload import RoutesReload
+from gripproxy_worker import settings_reload
+from gripproxy_worker.certificates import CertificateStore
+from gripproxy_worker.driver import Driver
+from gripproxy_worker.settings_reload import NewSettings, Reading, SettingsReload
+from gripproxy_worker.telemetry import Telemetry
+from tests.settings_twins import changeable_names, stale_parts, with_other
 
-REFUSAL = "routes not reloaded, the old ones stay: "
+REFUSAL = "settings and routes not taken, the old ones stay: "
 
 
 class Bench:
-    """The second of three workers, whose routes and keys are a file's."""
+    """A worker whose supervisor keeps settings and routes."""
 
     def __init__(self, directory: Path) -> None:
-        self.routes_path, self.key_path, self.upstream_path = (directory / name for name in ("routes", "key", "up"))
-        self.routes_path.write_text("old.test test\n")
+        self.key_path = directory / "key"
         self.key_path.write_text("00ff")
-        self.upstream_path.write_text("aa")
-        self.settings = Settings(
-            routesfile=str(self.routes_path),
-            rundir=str(directory),
-            sig_key=f"file:{self.key_path}",
-            upstream_key=f"file:{self.upstream_path}",
-        )
-        self.scoreboard = Scoreboard(3)
-        self.set_states(ProcessState.DEAD, ProcessState.READY, ProcessState.READY)
-        context = ChildContext("worker 1", 1, 2, self.scoreboard, -1, -1)
-        self.used: list[object] = []
-        self.reload = RoutesReload(self.settings, context, self.use_keys, self.use_routes)
+        self.settings = Settings(rundir=str(directory), sig_key=f"file:{self.key_path}", upstream_key="up")
+        self.keep(self.settings, "old.test test\n")
+        self.scoreboard = Scoreboard(1)
+        context = ChildContext("worker 0", 0, 1, self.scoreboard, -1, -1)
+        self.used: list[Reading] = []
+        self.reload = SettingsReload(self.settings, context, self.used.append)
 
-    def set_states(self, *states: ProcessState) -> None:
-        for row, state in zip(self.scoreboard.worker_rows(), states, strict=True):
-            row[Field.STATE] = state
+    def keep(self, settings: Settings, routes: str) -> None:
+        keep_settings(settings)
+        keep_routes(settings, routes)
 
-    def use_keys(self, keys: dict[str, SigKey], upstream_key: SigKey | None) -> None:
-        self.used.append((keys[self.settings.sig_key], upstream_key))
-
-    def use_routes(self, routes: RouteTable) -> None:
-        self.used.append([route.domain for route in routes.routes])
+    @property
+    def used_domains(self) -> list[list[str]]:
+        return [[route.domain for route in reading.routes.routes] for reading in self.used]
 
     def run(self, scene: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
         """Ask for a reload, or play the scene, and wait until what was asked for is done."""
@@ -74,82 +73,38 @@ def bench(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Bench:
     return Bench(tmp_path)
 
 
-def test_new_routes_and_keys_take_effect_together(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    """A route may come with its key; the log says what is doubtful."""
-    bench.routes_path.write_text("new.test test\nbad line here:x\n")
+def test_all_that_is_kept_takes_effect_together(bench: Bench) -> None:
+    """A route may come with its key; key files are read again, whether or not their settings changed."""
+    settings = with_other(bench.settings, "keepalive_timeout")
+    bench.keep(settings, "new.test test\nbad line here:x\n")
     bench.key_path.write_text("01")
-    bench.upstream_path.write_text("bb")
     bench.run()
-    assert bench.used == [(SigKey(b"\x01"), SigKey(b"\xbb")), ["new.test"]]
-    assert f"{bench.routes_path}:2: " in caplog.text
-    assert "routes loaded with 1 entries in " in caplog.text
+    (reading,) = bench.used
+    assert reading.settings == settings
+    assert reading.keys == {settings.sig_key: SigKey(b"\x01")}
+    assert reading.upstream_key == SigKey(b"up")
+    assert bench.used_domains == [["new.test"]]
 
 
-@pytest.mark.parametrize("lost", ["routes_path", "key_path", "upstream_path"])
-def test_file_that_cannot_be_read_changes_nothing(bench: Bench, lost: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("lost", ["settings.kept", "routes.kept", "key"])
+def test_what_cannot_be_read_changes_nothing(bench: Bench, lost: str, caplog: pytest.LogCaptureFixture) -> None:
     """Half a reload would send requests unsigned to origins that then refuse them."""
-    bench.routes_path.write_text("new.test test\n")
-    path: Path = getattr(bench, lost)
-    path.unlink()
+    name = lost if lost == "key" else f"{bench.settings.ipc_prefix}{lost}"
+    Path(bench.settings.rundir, name).unlink()
     bench.run()
     assert bench.used == []
-    assert REFUSAL in caplog.text and str(path) in caplog.text
-
-
-def test_routes_are_kept_for_workers_to_come(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    """Only good ones, by the one that speaks; that it cannot is a warning."""
-    bench.routes_path.write_text("new.test test\n")
-    bench.run()
-    assert read_kept_routes(bench.settings) == "new.test test\n"
-    bench.routes_path.write_bytes(b"\xff")
-    bench.run()
-    assert read_kept_routes(bench.settings) == "new.test test\n"
-    bench.set_states(ProcessState.READY, ProcessState.READY, ProcessState.READY)
-    bench.routes_path.write_text("newer.test test\n")
-    bench.run()
-    assert read_kept_routes(bench.settings) == "new.test test\n"
-    bench.set_states(ProcessState.DEAD, ProcessState.READY, ProcessState.READY)
-    kept_path = Path(bench.settings.ipc_path(KEPT_NAME))
-    kept_path.unlink()
-    kept_path.mkdir()
-    bench.run()
-    assert bench.used[-1] == ["newer.test"]
-    assert "routes cannot be kept for workers that start while they cannot be read: " in caplog.text
-
-
-def test_only_the_first_worker_that_serves_speaks(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    """All read the same file: a hundred times the same warning hides the others."""
-    bench.set_states(ProcessState.READY, ProcessState.READY, ProcessState.READY)
-    bench.routes_path.write_text("new.test test\nbad line here:x\n")
-    bench.run()
-    bench.routes_path.unlink()
-    bench.run()
-    assert len(bench.used) == 2
-    assert caplog.text == ""
-
-
-def test_worker_that_lacks_descriptors_says_so_itself(
-    bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The others may have read the file."""
-
-    def fail(settings: Settings) -> str:
-        raise ConfigError("unable to open") from OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
-    bench.set_states(ProcessState.READY, ProcessState.READY, ProcessState.READY)
-    monkeypatch.setattr(routes_reload, "read_routes_text", fail)
-    bench.run()
-    assert caplog.messages == [REFUSAL + "unable to open"]
+    (message,) = caplog.messages
+    assert message.startswith(REFUSAL)
 
 
 def test_change_during_the_reading_is_read_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The signal that came meanwhile was for something that may not have been seen."""
-    read = routes_reload._read
+    read = settings_reload._read
 
-    def read_and_change(settings: Settings, is_keeper: bool) -> Any:
-        result = read(settings, is_keeper)
+    def read_and_change(settings: Settings) -> Reading:
+        result = read(settings)
         if not bench.used:
-            bench.routes_path.write_text("newer.test test\n")
+            bench.keep(bench.settings, "newer.test test\n")
             asyncio.run_coroutine_threadsafe(ask(), loop).result(10)
         return result
 
@@ -162,21 +117,21 @@ def test_change_during_the_reading_is_read_too(bench: Bench, monkeypatch: pytest
         bench.reload.ask()
 
     loop: asyncio.AbstractEventLoop
-    monkeypatch.setattr(routes_reload, "_read", read_and_change)
+    monkeypatch.setattr(settings_reload, "_read", read_and_change)
     bench.run(scene)
-    assert bench.used[1::2] == [["old.test"], ["newer.test"]]
+    assert bench.used_domains == [["old.test"], ["newer.test"]]
 
 
 def test_loop_goes_on_while_routes_are_read(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large files take long, and clients wait for the loop."""
-    read = routes_reload._read
+    read = settings_reload._read
     turns_count = 0
 
-    def read_slowly(settings: Settings, is_keeper: bool) -> Any:
+    def read_slowly(settings: Settings) -> Reading:
         give_up = time.monotonic() + 10
         while turns_count < 3 and time.monotonic() < give_up:
             time.sleep(0.001)
-        return read(settings, is_keeper)
+        return read(settings)
 
     async def scene() -> None:
         nonlocal turns_count
@@ -185,10 +140,10 @@ def test_loop_goes_on_while_routes_are_read(bench: Bench, monkeypatch: pytest.Mo
             turns_count += 1
             await asyncio.sleep(0.001)
 
-    monkeypatch.setattr(routes_reload, "_read", read_slowly)
+    monkeypatch.setattr(settings_reload, "_read", read_slowly)
     bench.run(scene)
     assert turns_count >= 3
-    assert bench.used[1] == ["old.test"]
+    assert bench.used_domains == [["old.test"]]
 
 
 def test_bug_while_reading_is_counted_and_logged_at_once(
@@ -196,14 +151,14 @@ def test_bug_while_reading_is_counted_and_logged_at_once(
 ) -> None:
     """Nobody awaits the task: without that the operator would believe in the new routes."""
 
-    def fail(settings: Settings) -> str:
+    def fail(settings: Settings) -> Reading:
         raise KeyError("bug")
 
-    monkeypatch.setattr(routes_reload, "read_routes_text", fail)
+    monkeypatch.setattr(settings_reload, "_read", fail)
     bench.run()
     assert bench.used == []
-    assert "internal error while reading the routes again" in caplog.text
-    assert bench.scoreboard.row(2)[Field.INTERNAL_ERRORS] == 1
+    assert "internal error while taking new settings" in caplog.text
+    assert bench.scoreboard.row(1)[Field.INTERNAL_ERRORS] == 1
 
 
 def test_reading_takes_no_effect_in_a_worker_that_stops(bench: Bench) -> None:
@@ -215,3 +170,60 @@ def test_reading_takes_no_effect_in_a_worker_that_stops(bench: Bench) -> None:
 
     bench.run(scene)
     assert bench.used == []
+
+
+class Worker:
+    """What goes by settings in a worker."""
+
+    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        scoreboard = Scoreboard(settings.workers)
+        self.requests = OriginRequests(settings, {}, float, None)
+        core = Core(settings, RouteTable([]), self.requests, 0.0, float, LastIds())
+        self.driver = Driver(settings, core, loop, scoreboard.row(1), 100)
+        rows = scoreboard.row(1), scoreboard.row(0)
+        log = EventLog(settings, rows[0])
+        self.driver.observe(Telemetry(settings, 0, rows, core, self.driver.sockets, loop, log))
+        self.driver.use_routes(RouteTable([]))
+
+    def take(self, settings: Settings) -> None:
+        """Take other settings."""
+        new = NewSettings(self.driver, self.requests, CertificateStore(""))
+        new.use(Reading(settings, RouteTable([]), {}, None))
+
+    @property
+    def parts(self) -> list[object]:
+        return [self.driver, self.requests]
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.AbstractEventLoop]:
+    """One in which no time passes."""
+    loop = asyncio.new_event_loop()
+    monkeypatch.setattr(loop, "time", lambda: 100.0)
+    monkeypatch.setattr(time, "time", lambda: 1e9)
+    yield loop
+    loop.close()
+    logs.use(LogLevels(), is_json=False)
+
+
+@pytest.mark.parametrize("name", changeable_names())
+def test_worker_that_takes_a_setting_is_as_if_started_with_it(name: str, loop: asyncio.AbstractEventLoop) -> None:
+    """No copy of the old value is left anywhere; and back again."""
+    first = Settings(rundir="/nowhere")
+    other = with_other(first, name)
+    for before, after in ((first, other), (other, first)):
+        worker = Worker(before, loop)
+        worker.take(after)
+        assert worker.driver.settings is after
+        assert stale_parts(lambda settings=after: Worker(settings, loop).parts, worker.parts) == {}  # type: ignore[misc]
+        worker.driver.close()
+
+
+def test_log_goes_by_the_new_settings(loop: asyncio.AbstractEventLoop) -> None:
+    """Level and form are the process's own."""
+    worker = Worker(Settings(), loop)
+    worker.take(Settings(log_level=LogLevels(supervisor=0), log_format="json"))
+    assert logs.output()[0].is_json
+    assert logging.getLogger().level == logging.ERROR
+    worker.driver.close()
