@@ -5,11 +5,13 @@ The commands are imported only when they are asked for, so that `gripproxy publi
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import importlib
 import logging
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from gripproxy import __version__
@@ -19,6 +21,7 @@ from gripproxy.log_levels import LogLevels, decode_log_levels
 if TYPE_CHECKING:
     from gripproxy.config_file import Overrides
     from gripproxy.settings import Settings
+    from gripproxy.supervisor.elder import Elder
     from gripproxy_worker.certificates import CertificateStore
 
 FAILURE_STATUS = 1
@@ -33,6 +36,7 @@ COMMANDS = {
     "top": "gripproxy.top_command",
     "tail": "gripproxy.tail_command",
     "relay": "gripproxy.relay.command",
+    "upgrade": "gripproxy.upgrade_command",
 }
 
 HELP_EPILOG = """\
@@ -41,6 +45,7 @@ commands (each has its own --help):
   gripproxy check --config FILE        check configuration and routes without starting
   gripproxy doctor --connections N     check this machine's limits for so many clients
   gripproxy top                        look at a running gripproxy: connections, rates, latencies
+  gripproxy upgrade                    replace a running gripproxy by the installed version; no client is dropped
   gripproxy tail                       follow its requests, holds and publishes
   gripproxy relay --in A --out B       stand between many publishers and many hosts
   gripproxy demo                       run with a built-in demo origin and a page to try it
@@ -57,6 +62,7 @@ examples:
 signals:
   TERM, INT   stop the workers, then the hub; a second one kills them at once
   HUP         read configuration, routes, keys and certificates again, and reopen the log file
+  USR2        hand over to the version that is installed now, as `gripproxy upgrade` does
 """
 
 log = logging.getLogger(__name__)
@@ -124,44 +130,73 @@ def new_parser() -> ProxyParser:
 
 
 def _run_proxy(options: argparse.Namespace) -> int:
+    from gripproxy.supervisor.elder import Elder
+
+    elder = Elder.from_environment()
     try:
-        return _serve(options)
+        return _serve(options, elder)
     except ConfigError as error:
         text = str(error)
     except OSError as error:  # the log file, or a limit of the system
         text = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    except Exception as error:
+        if elder is not None:  # whoever waits for the upgrade hears what our log says at length
+            elder.fail(f"{type(error).__name__}: {error}")
+        raise
+    if elder is not None:
+        elder.fail(text)
     print("\n".join(f"gripproxy: error: {line}" for line in text.splitlines()), file=sys.stderr)
     if options.logfile and logging.getLogger().hasHandlers():
         log.error(text)
     return FAILURE_STATUS
 
 
-def _serve(options: argparse.Namespace) -> int:
+def _serve(options: argparse.Namespace, elder: "Elder | None") -> int:
     """Read everything, say what it comes to, and hand over to the supervisor until the end.
 
-    What the children need is imported here, before the fork, so that they share its memory.
+    What the children need is imported here, before the fork, so that they share its memory, and that nothing has to
+    be read later, when the files on disk may be a newer version's.
     """
     from gripproxy import logs
     from gripproxy.bus.hub import hub_main
     from gripproxy.config_file import load_settings
     from gripproxy.config_reload import ConfigReload
+    from gripproxy.handover import UPGRADE_SIGNAL
     from gripproxy.kept_settings import keep_settings
+    from gripproxy.supervisor.estate import Estate
+    from gripproxy.supervisor.inheritance import Inheritance
     from gripproxy.supervisor.run_directory import InstanceLock, prepare_run_directory
+    from gripproxy.supervisor.successor import this_program
     from gripproxy.supervisor.supervisor import Supervisor
     from gripproxy_worker.main import worker_main
     from gripproxy_worker.shared_listeners import SharedListeners
 
+    signal.signal(UPGRADE_SIGNAL, signal.SIG_IGN)  # until the supervisor can take it
+    if elder is not None:
+        elder.use_stderr()
     overrides = _overrides(options)
     settings, warnings = load_settings(options.config, overrides)
     logs.set_up(settings.log_level, options.logfile, settings.log_format == "json")
     prepare_run_directory(settings)
-    with contextlib.closing(InstanceLock(settings)) as lock:
-        lock.acquire()
-        with contextlib.closing(SharedListeners(settings)) as shared:
+    legacy = None if elder is None else elder.introduce(InstanceLock(settings).path)
+    if legacy is not None:
+        settings = dataclasses.replace(settings, generation=legacy.generation + 1)
+    with contextlib.closing(InstanceLock(settings, None if legacy is None else legacy.lock_fd)) as lock:
+        if legacy is None:
+            lock.acquire()
+            taken: tuple[Collection[str], dict[str, int]] = (), {}
+        else:
+            taken = legacy.listeners, legacy.local_fds
+        with contextlib.closing(SharedListeners(settings, *taken)) as shared:
             _report_start(settings, warnings, shared.certificates)
             keep_settings(settings)
             child_main = functools.partial(worker_main, shared=shared)
-            return Supervisor(settings, hub_main, child_main, read=ConfigReload(overrides)).run()
+            estate = Estate(program=this_program(), lock=lock, local_fds=shared.local_fds(), shared=shared)
+            inheritance = None
+            if elder is not None and legacy is not None:
+                inheritance = Inheritance(settings, elder, legacy, estate)
+            read = ConfigReload(overrides)
+            return Supervisor(settings, hub_main, child_main, read=read, estate=estate, inheritance=inheritance).run()
 
 
 def _report_start(settings: "Settings", warnings: list[str], certificates: "CertificateStore") -> None:

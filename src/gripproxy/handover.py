@@ -15,6 +15,8 @@ from gripproxy.settings import Settings
 # upgrade is refused, and the old version goes on.
 HANDOVER_VERSION = 1
 
+UPGRADE_SIGNAL = signal.SIGUSR2  # to a supervisor: start the program that is on disk now, and hand over to it
+
 # To an old child: open your hand-over socket. To a new one, only after it has reported ready: the sockets of those
 # that it is to take over are open; one that is not there, or refuses for a second, belongs to a process that is gone.
 LISTEN_SIGNAL = signal.SIGUSR1

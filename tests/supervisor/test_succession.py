@@ -98,7 +98,7 @@ def test_upgrade_from_the_request_to_the_end() -> None:
         [Send([0, 1, 2], LISTEN_SIGNAL)],
         [Tell(GO)],
         [],
-        [Tell(YOURS), MoveMain(), Retire()],
+        [MoveMain(), Tell(YOURS), Retire()],  # the service manager believes the new one only when it knows of it
     ]
 
 

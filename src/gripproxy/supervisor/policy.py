@@ -182,7 +182,7 @@ class Policy:
         """`drain_s`: how long workers may take to part from their clients. `is_takeover`: see `Phase`."""
         self.children = [Child(name) for name in names]
         self.is_held = False  # what dies is not replaced: a new version is taking over
-        self._drain_s = drain_s
+        self.drain_s = drain_s
         self._is_takeover = is_takeover
         self._is_old_side_open = False
         self._enter(STARTING)
@@ -369,7 +369,7 @@ class Policy:
     def _stop(self, status: int, now: float) -> list[Action]:
         """Stop the workers, so that no client is left without the hub, then the hub."""
         self._status = status
-        self._stop_max_s = STOP_MAX_S + (self._drain_s if self.phase > STARTING else 0.0)
+        self._stop_max_s = STOP_MAX_S + (self.drain_s if self.phase > STARTING else 0.0)
         self._deadline_s = now + self._stop_max_s
         for child in self.children:
             if child.state == ChildState.WAITING:

@@ -16,7 +16,7 @@ from gripproxy import logs
 from gripproxy.allocator import keep_freed_memory
 from gripproxy.child import READY_LINE, ChildContext, ChildMain
 from gripproxy.errors import GripProxyError
-from gripproxy.handover import CALL_OFF_SIGNAL, LISTEN_SIGNAL
+from gripproxy.handover import CALL_OFF_SIGNAL, LISTEN_SIGNAL, UPGRADE_SIGNAL, Takeover
 from gripproxy.scoreboard import Field, ProcessState, Scoreboard
 from gripproxy.settings import Settings
 
@@ -25,7 +25,14 @@ CRASHED_STATUS = 1
 REPORT_MAX_BYTES = 65_536
 
 # The signals that the supervisor blocks and takes one by one.
-WATCHED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGIO)
+WATCHED_SIGNALS = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    UPGRADE_SIGNAL,
+    signal.SIGCHLD,
+    signal.SIGIO,
+)
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +78,15 @@ class ChildProcess:
             self.report_fd = None
 
 
-def fork_child(plan: ChildPlan, lifeline: tuple[int, int], supervisor_fds: Iterable[int]) -> ChildProcess:
+def fork_child(
+    plan: ChildPlan, lifeline: tuple[int, int], supervisor_fds: Iterable[int], takeover: Takeover | None = None
+) -> ChildProcess:
     """Fork and run `plan.main` in the child.
 
     Args:
         lifeline: both ends of the pipe of which only the supervisor keeps the writing end.
         supervisor_fds: what the child must not keep, besides that end.
+        takeover: the child takes the place of an old one.
 
     Raises:
         OSError: no more processes or descriptors.
@@ -88,7 +98,7 @@ def fork_child(plan: ChildPlan, lifeline: tuple[int, int], supervisor_fds: Itera
     fcntl.fcntl(report_read, fcntl.F_SETFL, fcntl.fcntl(report_read, fcntl.F_GETFL) | os.O_ASYNC)
     row = plan.scoreboard.row(plan.row_index)
     row[Field.STATE] = ProcessState.STARTING
-    row[Field.HEARTBEAT_MS] = 0
+    row[Field.HEARTBEAT_MS] = row[Field.SUCCEEDED] = 0
     context = ChildContext(
         name=plan.name,
         index=plan.index,
@@ -96,6 +106,7 @@ def fork_child(plan: ChildPlan, lifeline: tuple[int, int], supervisor_fds: Itera
         scoreboard=plan.scoreboard,
         lifeline_fd=lifeline[0],
         report_fd=report_write,
+        takeover=takeover,
     )
     gc.collect()
     gc.freeze()  # what exists now is never walked again, so its pages stay shared with the child

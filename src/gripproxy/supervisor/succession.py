@@ -210,7 +210,7 @@ class Succession:
             return [Note("its hub has taken over; moving the clients")]
         if (self.stage, event.word) == (Stage.TAKING_WORKERS, DONE):
             self._enter(Stage.DONE)
-            return [Tell(YOURS), MoveMain(), Note("the new version serves", True), Retire()]
+            return [Note("the new version serves", True), MoveMain(), Tell(YOURS), Retire()]
         return self._call_off(f"it said {event.word!r} out of turn", now)
 
     def _await_own(self, event: WordSaid | Ticked, now: float) -> list[Action]:

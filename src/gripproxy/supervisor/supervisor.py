@@ -15,30 +15,49 @@ import setproctitle
 
 from gripproxy import logs
 from gripproxy.child import ChildMain
+from gripproxy.handover import UPGRADE_SIGNAL
 from gripproxy.scoreboard import HUB_ROW, Field, ProcessState, Scoreboard
 from gripproxy.settings import Settings
+from gripproxy.supervisor.estate import Estate
+from gripproxy.supervisor.inheritance import Inheritance
+from gripproxy.supervisor.notify import Notifier
 from gripproxy.supervisor.policy import (
+    STOP_MAX_S,
     Action,
     ChildExited,
     ChildReady,
+    ChildSucceeded,
     End,
     Event,
     Log,
+    Phase,
     Policy,
     ReadAgain,
     ReloadAsked,
     Reloaded,
+    RetireAsked,
     Send,
     Start,
     StopAsked,
+    Tell,
     Ticked,
 )
 from gripproxy.supervisor.process import WATCHED_SIGNALS, ChildPlan, ChildProcess, describe_exit, fork_child
+from gripproxy.supervisor.record import Record
 from gripproxy.supervisor.reload import Read, Reload
 from gripproxy.supervisor.routes_watch import RoutesWatch
+from gripproxy.supervisor.service import Service
+from gripproxy.supervisor.upgrade import Upgrade
 
 # What a process that is gone has no more of. Its counters stay.
-GAUGES = (Field.CONNECTIONS, Field.HELD_STREAMS, Field.HELD_RESPONSES, Field.HELD_WEBSOCKETS, Field.CHANNELS)
+GAUGES = (
+    Field.CONNECTIONS,
+    Field.HELD_STREAMS,
+    Field.HELD_RESPONSES,
+    Field.HELD_WEBSOCKETS,
+    Field.CHANNELS,
+    Field.SUCCEEDED,
+)
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +72,16 @@ class Supervisor:
         worker_main: ChildMain,
         scoreboard: Scoreboard | None = None,
         read: Read | None = None,
+        estate: Estate | None = None,
+        inheritance: Inheritance | None = None,
     ) -> None:
         """Prepare it.
 
         Args:
             scoreboard: for `settings.workers` workers; made here unless the caller wants to look into it.
             read: reads again what the children are to use; without it these look for themselves.
+            estate: what a new version gets in an upgrade; without it there are none.
+            inheritance: this is the new version of one.
         """
         self._settings = settings
         self._scoreboard = scoreboard or Scoreboard(settings.workers)
@@ -73,13 +96,22 @@ class Supervisor:
             )
             for row in range(settings.workers + 1)
         ]
-        self._policy = Policy([plan.name for plan in self._plans])
+        names = [plan.name for plan in self._plans]
+        self._policy = Policy(names, settings.drain_timeout, is_takeover=inheritance is not None)
         self._processes: dict[int, ChildProcess] = {}  # by row
         self._started_rows: set[int] = set()
         self._events: deque[Event] = deque()
         self._watch = None if settings.routesfile is None else RoutesWatch(settings.routesfile)
         self._lifeline = os.pipe()
         self._reload = None if read is None else Reload(read, self._lifeline[1])
+        self._record = Record(settings)
+        self._service = Service(Notifier.from_environment(), self._scoreboard)
+        self._inheritance = inheritance
+        self._upgrade = None
+        if estate is not None:
+            self._upgrade = Upgrade(
+                settings, self._policy, estate, self._record, self._service, self._apply, self._retire
+            )
         self._status: int | None = None
 
     def run(self) -> int:
@@ -91,6 +123,11 @@ class Supervisor:
         setproctitle.setproctitle("gripproxy: supervisor")
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, it would hide how children end
         signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED_SIGNALS)
+        if self._inheritance is not None:
+            self._service.is_main = False
+            self._inheritance.begin()
+        elif self._upgrade is not None:
+            self._record.own()
         self._apply(self._policy.start(time.monotonic()))
         while self._status is None:
             info = signal.sigtimedwait(WATCHED_SIGNALS, self._wait_s(time.monotonic()))
@@ -100,21 +137,59 @@ class Supervisor:
             self._take_exits()
             if self._watch is not None and self._watch.is_reload_due(time.monotonic()):
                 self._handle(ReloadAsked(is_file_changed=True))
-            self._handle(Ticked([self._heartbeat_s(row) for row in range(len(self._plans))]))
+            self._look_at_versions(time.monotonic())
+            heartbeats_s = [self._heartbeat_s(row) for row in range(len(self._plans))]
+            self._handle(Ticked(heartbeats_s))
+            now = time.monotonic()
+            self._service.look(self._policy.phase, self._policy.is_well(heartbeats_s, now), now)
         if self._reload is not None:
             self._reload.close()
+        if self._upgrade is not None:
+            self._upgrade.close(self._policy.drain_s + STOP_MAX_S)
+        self._record.close()
         return self._status
 
     def _wait_s(self, now: float) -> float:
-        wait_s = self._policy.wait_s(now)
-        return wait_s if self._watch is None else min(wait_s, self._watch.wait_s(now))
+        waits_s = [self._policy.wait_s(now), self._service.wait_s(now)]
+        if self._watch is not None:
+            waits_s.append(self._watch.wait_s(now))
+        if self._upgrade is not None:
+            waits_s.append(self._upgrade.wait_s())
+        return min(waits_s)
+
+    def _look_at_versions(self, now: float) -> None:
+        """Go on with an upgrade: that of this version, or from the one before to this one."""
+        if self._upgrade is not None:
+            self._upgrade.look(now)
+            self._upgrade.tell_left(self._scoreboard.total(Field.CONNECTIONS), now)
+        if self._inheritance is None:
+            return
+        for event in self._inheritance.look(self._record, self._service):
+            self._handle(event)
+        if self._policy.phase in (Phase.TAKING_HUB, Phase.TAKING_WORKERS):
+            for row, child in enumerate(self._policy.children):
+                if self._scoreboard.row(row)[Field.SUCCEEDED] and child.is_running and not child.has_succeeded:
+                    self._handle(ChildSucceeded(row))
+            self._inheritance.tell_progress(self._scoreboard.total(Field.TAKEN_OVER), now)
+
+    def _retire(self) -> None:
+        self._handle(RetireAsked())
 
     def _take_signal(self, number: signal.Signals) -> None:
+        now = time.monotonic()
         if number in (signal.SIGTERM, signal.SIGINT):
+            if self._upgrade is not None:
+                self._upgrade.handle(StopAsked(), now)
             self._handle(StopAsked())
         elif number == signal.SIGHUP:
             logs.reopen()
             self._handle(ReloadAsked())
+            if self._upgrade is not None:
+                self._upgrade.tell_reload()
+        elif number == UPGRADE_SIGNAL and self._upgrade is not None:
+            self._upgrade.ask(None if self._inheritance is None else self._inheritance.elder_pid, now)
+        elif number == UPGRADE_SIGNAL:
+            log.warning("no upgrade: this process was not started as a program of its own")
 
     def _read_again(self, is_routes_only: bool) -> None:
         if self._reload is None:
@@ -129,6 +204,7 @@ class Supervisor:
         if settings.routesfile != self._settings.routesfile:
             self._watch = None if settings.routesfile is None else RoutesWatch(settings.routesfile)
         self._settings = settings
+        self._policy.drain_s = settings.drain_timeout
         logs.use(settings.log_level, settings.log_format == "json")
         for plan in self._plans:
             plan.settings = settings
@@ -143,7 +219,7 @@ class Supervisor:
 
     def _take_exits(self) -> None:
         """Reap every process that ended, also those that are not ours when this is process 1 of a container."""
-        while self._processes:
+        while True:
             try:
                 pid, wait_status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
@@ -151,8 +227,11 @@ class Supervisor:
             if pid == 0:
                 return
             row = next((row for row, process in self._processes.items() if process.pid == pid), None)
+            how = describe_exit(wait_status)
             if row is not None:
-                self._take_exit(row, describe_exit(wait_status))
+                self._take_exit(row, how)
+            elif self._upgrade is not None and self._upgrade.take_exit(pid, how, time.monotonic()):
+                self._note_successors_end()
             elif self._reload is not None:
                 self._use(self._reload.take_exit(pid, wait_status))
 
@@ -164,7 +243,16 @@ class Supervisor:
         cells[Field.STATE] = ProcessState.DEAD
         for gauge in GAUGES:
             cells[gauge] = 0
-        self._handle(ChildExited(row, how, process.reason))
+        event = ChildExited(row, how, process.reason)
+        if self._upgrade is not None:
+            self._upgrade.handle(event, time.monotonic())
+        self._handle(event)
+
+    def _note_successors_end(self) -> None:
+        """Make room for whoever is started next if the version that has taken over ends before this one has."""
+        if self._upgrade is not None and self._upgrade.has_succeeded:
+            log.warning("the new version is gone")
+            self._handle(StopAsked())
 
     def _handle(self, event: Event) -> None:
         """Do what the policy says, and what it says to the events that come of it."""
@@ -180,6 +268,11 @@ class Supervisor:
                 self._send(action)
             elif isinstance(action, Log):
                 log.log(logs.LEVELS[action.level], action.text)
+                if action.level == 0 and self._inheritance is not None and self._policy.phase > Phase.SERVING:
+                    self._inheritance.fail(action.text)
+            elif isinstance(action, Tell):
+                if self._inheritance is not None:
+                    self._inheritance.tell(action.word)
             elif isinstance(action, ReadAgain):
                 self._read_again(action.is_routes_only)
             elif isinstance(action, End):
@@ -191,8 +284,13 @@ class Supervisor:
             self._scoreboard.row(row)[Field.RESTARTS] += 1
         self._started_rows.add(row)
         others = [process.report_fd for process in self._processes.values() if process.report_fd is not None]
+        others += [] if self._upgrade is None else self._upgrade.fds
+        takeover = None
+        if self._inheritance is not None:
+            others += self._inheritance.fds
+            takeover = self._inheritance.takeover if self._policy.takes_over(row) else None
         try:
-            process = fork_child(plan, self._lifeline, others)
+            process = fork_child(plan, self._lifeline, others, takeover)
         except OSError as error:
             self._events.append(ChildExited(row, "not forked", f"cannot fork: {error.strerror}"))
             return
