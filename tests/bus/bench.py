@@ -90,7 +90,7 @@ class BusBench:
 
     def hub(self, is_updating: bool = True) -> HubParts:
         outlet, row = self.outlet(), self.scoreboard.row(0)
-        sequencer, subscribed = ItemSequencer(5.0, LastIds(), row), ChannelUnion(2)
+        sequencer, subscribed = ItemSequencer(5.0, LastIds(), row), ChannelUnion()
         channels = HostChannels(self.loop, outlet, sequencer, ForwardedChannels(self.loop, subscribed), is_updating)
         self.opened.callback(channels.close)
         receipts = Receipts(lambda: outlet.joined)
@@ -100,7 +100,7 @@ class BusBench:
 
     def intake(self, outlet: Outlet, *subscribed: str, message_wait_s: float = 5.0) -> ItemIntake:
         """Make the way in for items, with these channels subscribed by worker 0."""
-        row, union = self.scoreboard.row(0), ChannelUnion(2)
+        row, union = self.scoreboard.row(0), ChannelUnion()
         union.change(0, subscribed, ())
         sequencer, receipts = ItemSequencer(message_wait_s, LastIds(), row), Receipts(lambda: outlet.joined)
         return ItemIntake(outlet, IdCache(60), sequencer, union, row, receipts)

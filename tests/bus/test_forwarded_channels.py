@@ -29,7 +29,7 @@ def forwarded(bench: BusBench) -> tuple[ForwardedChannels, str]:
     sub, path = bench.socket(zmq.SUB), str(bench.directory / "sub")
     sub.setsockopt(zmq.SNDHWM, 0)
     sub.bind(f"ipc://{path}")
-    channels = ForwardedChannels(bench.loop, ChannelUnion(2))
+    channels = ForwardedChannels(bench.loop, ChannelUnion())
 
     def read_batch() -> bool:
         try:

@@ -132,7 +132,7 @@ def test_blocks_are_those_of_the_largest_format(bench: BusBench) -> None:
     """Of items that are no duplicates, looked at or not."""
     outlet, row = bench.outlet(), bench.scoreboard.row(0)
     sequencer, receipts = ItemSequencer(5.0, LastIds(), row), Receipts(lambda: outlet.joined)
-    intake = ItemIntake(outlet, IdCache(60), sequencer, ChannelUnion(2), row, receipts, block_bytes=10)
+    intake = ItemIntake(outlet, IdCache(60), sequencer, ChannelUnion(), row, receipts, block_bytes=10)
     item = stream_item("a", b"x" * 25, "1")
     item.http_response = HttpResponseFormat(body=b"x" * 31)
     intake.accept([item, item])

@@ -32,7 +32,7 @@ class Inputs:
         self.outlet = bench.outlet()
         self.row = bench.scoreboard.row(0)
         intake = bench.intake(self.outlet)
-        self.channels = ForwardedChannels(bench.loop, ChannelUnion(2))
+        self.channels = ForwardedChannels(bench.loop, ChannelUnion())
         loop, context = bench.loop, bench.zmq_context
         push_input = open_push_input(loop, context, settings, self.outlet, intake)
         bench.opened.callback(push_input.close)

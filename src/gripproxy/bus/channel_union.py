@@ -9,8 +9,8 @@ class ChannelUnion:
     One dict for all workers: with a set for each, every new channel had to be looked for in all of them.
     """
 
-    def __init__(self, workers_count: int) -> None:
-        self._bits = [1 << index for index in range(workers_count)]  # shared: most channels have one worker
+    def __init__(self) -> None:
+        self._bits: dict[int, int] = {}  # by worker, numbered as they come; shared: most channels have one worker
         self._masks: dict[str, int] = {}
 
     def change(self, worker_index: int, added: Iterable[str], removed: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -18,7 +18,7 @@ class ChannelUnion:
 
         Adding a channel twice, or removing one that is not there, changes nothing.
         """
-        bit, masks = self._bits[worker_index], self._masks
+        bit, masks = self._bit_of(worker_index), self._masks
         new = []
         for channel in added:
             mask = masks.get(channel)
@@ -31,9 +31,15 @@ class ChannelUnion:
 
     def forget_worker(self, worker_index: int) -> list[str]:
         """Drop all that a worker reported; give the channels that left the union."""
-        bit = self._bits[worker_index]
+        bit = self._bit_of(worker_index)
         own = [channel for channel, mask in self._masks.items() if mask & bit]
         return [channel for channel in own if self._remove(channel, bit)]
+
+    def _bit_of(self, worker_index: int) -> int:
+        bit = self._bits.get(worker_index)
+        if bit is None:
+            bit = self._bits[worker_index] = 1 << len(self._bits)
+        return bit
 
     def _remove(self, channel: str, bit: int) -> bool:
         """Take the worker's bit off the channel; say whether it was the last."""

@@ -23,6 +23,7 @@ def open_command_socket(
     settings: Settings,
     outlet: Outlet,
     commands: Commands,
+    listener_fd: int | None = None,
 ) -> ZmqInput:
     """Bind the ROUTER socket of `command_spec`, which must not be None.
 
@@ -33,7 +34,7 @@ def open_command_socket(
     router = zmq_context.socket(zmq.ROUTER)
     router.setsockopt(zmq.RCVHWM, REQUESTS_HWM)
     router.setsockopt(zmq.MAXMSGSIZE, FRAME_MAX_BYTES)
-    bind(router, "command_spec", spec, settings.ipc_file_mode)
+    bind(router, "command_spec", spec, settings.ipc_file_mode, listener_fd)
     log.info("commands: ZeroMQ on %s", spec)
 
     def handle(frames: list[bytes]) -> None:

@@ -26,13 +26,21 @@ class _Question:
 class ConnCheck:
     """Ids say whose they are, as ``WORKER-...`` or a WebSocket's UUID: only those workers are waited for.
 
-    `is_serving` says which workers there are. `on_record` is to be called with each worker's answer.
+    `is_serving` says which workers there are. With `has_moved` connections may have come to other workers than made
+    their ids: all on the bus are waited for. `on_record` is to be called with each worker's answer.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, outlet: Outlet, is_serving: Callable[[int], bool]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        outlet: Outlet,
+        is_serving: Callable[[int], bool],
+        has_moved: bool = False,
+    ) -> None:
         self._loop = loop
         self._outlet = outlet
         self._is_serving = is_serving
+        self._has_moved = has_moved
         self._next_query = secrets.randbits(32)  # no late answer to a killed hub's question is one to ours
         self._questions: dict[int, _Question] = {}
 
@@ -44,9 +52,10 @@ class ConnCheck:
         by_worker: dict[int, dict[str, None]] = {}
         for conn_id in conn_ids:
             worker_index = _worker_of(conn_id)
-            if worker_index is not None and self._is_serving(worker_index):
+            if worker_index is not None and (self._has_moved or self._is_serving(worker_index)):
                 by_worker.setdefault(worker_index, {})[conn_id] = None
-        if not by_worker:
+        workers = set(self._outlet.joined) if self._has_moved else set(by_worker)
+        if not by_worker or not workers:
             on_answer([])
         elif len(self._questions) >= OPEN_MAX_COUNT:
             on_answer(None)
@@ -54,7 +63,7 @@ class ConnCheck:
             query = self._next_query
             self._next_query += 1
             deadline = self._loop.call_later(TIMEOUT_S, self._finish, query, None)
-            self._questions[query] = _Question(on_answer, set(by_worker), [], deadline)
+            self._questions[query] = _Question(on_answer, workers, [], deadline)
             asked_ids = [conn_id for ids in by_worker.values() for conn_id in ids]
             self._outlet.tell_conn_check(query, asked_ids, is_refresh)
 

@@ -73,12 +73,37 @@ class ControlServer:
         self.limits = head_max_bytes, body_max_bytes
         self._counts = dict.fromkeys(Place, 0)
         self._is_accepting = False
+        self._is_held = False
         self._tasks: set[asyncio.Task[object]] = set()
         self._connections: dict[_ControlConnection, float] = {}  # when each came
         self._pause: asyncio.TimerHandle | None = None
         self._room: asyncio.TimerHandle | None = None
         self._silent: set[_ControlConnection] = set()  # at the last look
         self._set_accepting(True)
+
+    @property
+    def listener_fd(self) -> int:
+        return self._listener.fileno()
+
+    @property
+    def asking_count(self) -> int:
+        """Connections whose request has not been answered, but for those whose answers come later or go on."""
+        return self._counts[Place.ASKING]
+
+    def hold(self) -> None:
+        """Accept nobody until `release`: they wait in the accept queue."""
+        self._is_held = True
+        self._set_accepting(False)
+
+    def release(self) -> None:
+        """Accept again after `hold`."""
+        self._is_held = False
+        self._set_accepting(self._counts[Place.ASKING] < CONNECTIONS_MAX_COUNT)
+
+    def end_streams(self) -> None:
+        """End all answers that go on."""
+        for connection in list(self._connections):
+            connection.end_stream()
 
     def close(self) -> None:
         """Stop listening and cut off what is open."""
@@ -108,6 +133,7 @@ class ControlServer:
         return True
 
     def _set_accepting(self, is_accepting: bool) -> None:
+        is_accepting = is_accepting and not self._is_held
         if is_accepting == self._is_accepting:
             return
         self._is_accepting = is_accepting
@@ -253,6 +279,11 @@ class _ControlConnection(asyncio.Protocol):
     def give_up(self) -> None:
         """End it at once."""
         self._answer(TIMED_OUT, is_read=True)
+
+    def end_stream(self) -> None:
+        """End it if its answer goes on; whoever listens may come again."""
+        if self._stream is not None:
+            self.abort()
 
     def abort(self) -> None:
         if self._transport is not None:

@@ -33,6 +33,7 @@ from gripproxy.protocol.bus_message import (
     HELLO,
     ITEMS,
     LAST_IDS,
+    MOVED,
     REFRESH,
     STALE,
     UNTOUCHED,
@@ -123,6 +124,8 @@ class Feed:
         self.on_audience: Callable[[list[str]], None] = lambda channels: None  # as well
         self.on_refresh: Callable[[list[str]], None] = lambda channels: None  # WebSockets on these are meant
         self.on_new_hub: Callable[[], None] = lambda: None  # a hub has taken us up
+        self.on_moved: Callable[[str], None] = lambda telemetry_path: None  # a hub elsewhere takes what we tell
+        self._next_path: str | None = None  # of the hub that this worker's own one handed over to
         self.zmq_context: AnyContext = zmq.Context()
         xsub = self.zmq_context.socket(zmq.XSUB)
         # ZeroMQ silently drops what exceeds this limit; what waits is bounded by the number of channels.
@@ -336,9 +339,24 @@ class Feed:
         if message.worker_index == self._worker_index:
             self._count_missed(message.asked[0])
             self._is_greeted = True
+            if message.payloads == [self._bus_path.encode()]:
+                self._stay()
             self.on_new_hub()
             self._untold = iter(list(self._channels))
             self._report_all(self._untold)
+
+    def _on_moved(self, message: BusMessage) -> None:
+        """Join the hub of the next version. The path of this one is kept: should the next one fail, another comes."""
+        self._next_path, telemetry_path = message.channels or ["", ""]
+        connect(self._socket.zmq_socket, "rundir", f"ipc://{self._next_path}")
+        self.on_moved(telemetry_path)
+
+    def _stay(self) -> None:
+        """Leave the next version's hub, for there is one again at the place of ours."""
+        if self._next_path is not None:
+            self._socket.zmq_socket.disconnect(f"ipc://{self._next_path}")
+            self._next_path = None
+            self.on_moved("")
 
     def _count_missed(self, sent_count: int) -> None:
         """Count items of which nothing came: those that a killed hub took with it, or from before this process."""
@@ -392,6 +410,7 @@ class Feed:
         AUDIENCE: _on_audience,
         CONN_REFRESH: _on_conn_refresh,
         REFRESH: _on_refresh,
+        MOVED: _on_moved,
     }
 
 

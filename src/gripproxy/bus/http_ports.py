@@ -44,15 +44,22 @@ def _new_auth(settings: Settings, key: SigKey | None) -> ControlAuth | None:
 
 
 def open_control_server(
-    loop: asyncio.AbstractEventLoop, settings: Settings, routes: ControlRoutes, reload: HubReload
+    loop: asyncio.AbstractEventLoop,
+    settings: Settings,
+    routes: ControlRoutes,
+    reload: HubReload,
+    listener_fd: int | None = None,
 ) -> ControlServer:
-    """Listen on `push_in_http_addr` and `push_in_http_port`, which must not be None.
+    """Listen on `push_in_http_addr` and `push_in_http_port`, which must not be None, or on what listens already.
 
     Raises:
         ConfigError: it cannot be bound.
     """
-    port = settings.push_in_http_port or 0
-    listener = open_listener("push_in_http_addr, push_in_http_port", settings.push_in_http_addr, port)
+    if listener_fd is None:
+        address = settings.push_in_http_addr, settings.push_in_http_port or 0
+        listener = open_listener("push_in_http_addr, push_in_http_port", *address)
+    else:
+        listener = socket.socket(fileno=listener_fd)
     log.info("publish input: HTTP on %s:%d", *listener.getsockname()[:2])
     server = ControlServer(loop, listener, routes, *_limits(settings))
 
@@ -74,13 +81,17 @@ def open_metrics_server(
     traffic: Callable[[], Mapping[str, Sequence[int]]],
     health: Health,
     reload: HubReload,
+    listener_fd: int | None = None,
 ) -> ControlServer:
-    """Listen on `prometheus_port`, which must not be None. Every path is the page, but for those of `health`.
+    """Listen on `prometheus_port`, which must not be None, or on what listens already. Every path is the page, but for those of `health`.
 
     Raises:
         ConfigError: it cannot be bound.
     """
-    listener = open_metrics_listener(settings.prometheus_port or "")
+    if listener_fd is None:
+        listener = open_metrics_listener(settings.prometheus_port or "")
+    else:
+        listener = socket.socket(fileno=listener_fd)
     log.info("metrics on %s", settings.prometheus_port)
     rows = [scoreboard.row(index) for index in range(HUB_ROW, scoreboard.rows_count)]
     page = MetricsPage(len(rows) - 1, settings.prometheus_prefix, settings.stats_report_interval > 0)

@@ -117,7 +117,7 @@ class _Hub:
         observation = Observation(loop, zmq_context, settings, outlet, self._row, known_pids)
         opened.callback(observation.close)
         sequencer = ItemSequencer(settings.message_wait_ms / 1000, LastIds(), self._row)
-        forwarded = ForwardedChannels(loop, ChannelUnion(SEATS_COUNT))
+        forwarded = ForwardedChannels(loop, ChannelUnion())
         channels = HostChannels(loop, outlet, sequencer, forwarded, settings.update_on_first_subscription)
         opened.callback(channels.close)  # which takes the workers' notices: nothing may be awaited before it
         opened.callback((await open_gateway(loop, zmq_context, settings.own_ipc_path("zhttp"), self._row)).close)
@@ -149,7 +149,8 @@ class _Hub:
         observation.telemetry.subscribe(HoldRecord, pages.events.note)
         observation.telemetry.subscribe(AudienceRecord, pages.audience.on_record)
         observation.on_published.append(pages.events.note)
-        self._reload.add(functools.partial(_use_settings, intake, sequencer, id_cache, channels, observation, pages))
+        parts = sequencer, id_cache, channels, observation, pages, commands
+        self._reload.add(functools.partial(_use_settings, intake, *parts))
         if settings.stats_spec is not None:
             observation.statistics.open_socket(zmq_context, settings.stats_spec)
         endpoint = PublishEndpoint(outlet, intake, channels.recover)
@@ -226,6 +227,7 @@ def _use_settings(
     channels: HostChannels,
     observation: Observation,
     pages: LivePages,
+    commands: Commands,
     new: NewSettings,
 ) -> None:
     """Let items be treated, and told of, as other settings say."""
@@ -236,3 +238,4 @@ def _use_settings(
     channels.is_updating = settings.update_on_first_subscription
     observation.use_settings(settings)
     pages.events.lines = _event_lines(settings)
+    commands.settings = settings

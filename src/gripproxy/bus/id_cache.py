@@ -1,6 +1,8 @@
 """Remember which item ids were seen lately, so that an item that a publisher sends twice is passed on once."""
 
 import hashlib
+from collections.abc import Iterable
+from itertools import islice
 
 KEY_MAX_COUNT = 256  # characters of a channel's name and an id; of longer ones only a digest is remembered
 IDS_MAX_COUNT = 1_000_000  # about 250 MB when full; at that many the oldest are forgotten early
@@ -48,6 +50,21 @@ class IdCache:
             return True
         self._young[key] = now
         return False
+
+    def snapshot(self) -> list[tuple[str, float]]:
+        """Give all that is remembered, the oldest first, for the cache of another process of this machine."""
+        return [*self._old.items(), *self._young.items()]
+
+    def since(self, count: int) -> list[tuple[str, float]]:
+        """Give what came after a snapshot of so many; a little more if ids were forgotten meanwhile."""
+        count = min(count, len(self))
+        fresh = islice(self._young.items(), max(0, count - len(self._old)), None)
+        return [*islice(self._old.items(), count, None), *fresh]
+
+    def take_over(self, seen: Iterable[tuple[str, float]]) -> None:
+        """Remember what another process's cache did."""
+        for key, seen_at in seen:
+            self._young.setdefault(key, seen_at)
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)

@@ -110,6 +110,22 @@ class ItemSequencer:
         """Forget all last ids. What is parked stays so: its wait goes on."""
         self.last_ids.clear()
 
+    def give_away(self) -> list[tuple[str, str | None, str, list[bytes], float]]:
+        """Give what is parked to another hub, oldest first: channel, id, missing id, payload, and when it was parked.
+
+        Whoever asks what becomes of them is told that nobody knows.
+        """
+        parked = list(self._by_age)
+        for item in parked:
+            self._unpark(item)
+            if item.inquiry is not None:
+                item.inquiry.close(ItemOutcome.UNKNOWN)
+        return [(item.channel, item.id, item.prev_id, item.payload, item.parked_at) for item in parked]
+
+    def take_over(self, channel: str, item_id: str | None, prev_id: str, payload: list[bytes], parked_at: float) -> None:
+        """Take in what another hub gave away."""
+        self._park(_ParkedItem(channel, item_id, prev_id, payload, parked_at, None))
+
     def clear(self, channels: Collection[str]) -> tuple[list[str], list[ReleasedItem]]:
         """Forget channels that have no subscriber any more; give those that had a last id, and what was parked.
 

@@ -32,6 +32,7 @@ from gripproxy.protocol.bus_message import (
     encode_hello,
     encode_items,
     encode_last_ids,
+    encode_moved,
     encode_refresh,
     encode_stale,
 )
@@ -91,6 +92,10 @@ class Outlet:
         self._workers_count = workers_count
         self._next_sequence = 0
         self._is_open = True
+        self._has_moved = False
+        self._path = path
+        self._former_seats: Collection[int] = ()
+        self._former_count = 0  # items that these got from the hub before
         self._channels: list[str] = []  # of the items that are gathered for the next message
         self._payloads: list[Payload] = []
         self._asked: list[int] = []  # places of those whose fate somebody wants to know
@@ -226,6 +231,22 @@ class Outlet:
         self._send_gathered()
         self._send_in_order(encode_audience(self.epoch, self._next_sequence, channels))
 
+    def tell_moved(self, bus_path: str, telemetry_path: str) -> None:
+        """Tell every worker that another hub goes on from here; say nothing more, whatever happens."""
+        self._send_gathered()
+        self._send_in_order(encode_moved(self.epoch, self._next_sequence, bus_path, telemetry_path))
+        self._has_moved = True
+
+    def take_over(self, seats: Collection[int], sent_count: int) -> None:
+        """Expect these workers, to whom another hub had sent so many items."""
+        self._former_seats, self._former_count = seats, sent_count
+
+    async def wait_unblocked(self) -> None:
+        """Wait until all that was said is with ZeroMQ."""
+        self._send_gathered()
+        while self._waiting:
+            await asyncio.sleep(RETRY_S)
+
     async def wait_joined(self, worker_indices: Collection[int], timeout_s: float) -> set[int]:
         """Wait until all these have joined and told all their channels; give those that have not after `timeout_s`."""
         deadline = self._loop.time() + timeout_s
@@ -277,6 +298,8 @@ class Outlet:
             self._send_part(part)
 
     def _send_part(self, message: bytes) -> None:
+        if self._has_moved:
+            return
         if not self.is_blocked:
             try:
                 self._send(message, zmq.NOBLOCK)
@@ -350,7 +373,10 @@ class Outlet:
             self._tell_gone(notice.worker_index)
         self._send_gathered()
         sent_count = self._row[Field.ITEMS_SENT]
-        self._send_in_order(encode_hello(self.epoch, self._next_sequence, notice.worker_index, sent_count))
+        if notice.worker_index in self._former_seats:
+            sent_count += self._former_count
+        hello = encode_hello(self.epoch, self._next_sequence, notice.worker_index, sent_count, self._path)
+        self._send_in_order(hello)
         if self.on_joined is not None:
             self.on_joined(notice.worker_index)
 

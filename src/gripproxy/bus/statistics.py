@@ -70,13 +70,14 @@ class Statistics:
         self._report: asyncio.TimerHandle | None = None
         self._report_later()
 
-    def open_socket(self, zmq_context: AnyContext, spec: str) -> None:
-        """Bind the stats socket.
+    def open_socket(self, zmq_context: AnyContext, spec: str, listener_fd: int | None = None) -> None:
+        """Bind the stats socket, or take over what listens there.
 
         Raises:
             ConfigError: it cannot be bound.
         """
-        self._socket = StatsSocket(self._loop, zmq_context, spec, self._settings.ipc_file_mode, self._on_change)
+        file_mode = self._settings.ipc_file_mode
+        self._socket = StatsSocket(self._loop, zmq_context, spec, file_mode, self._on_change, listener_fd)
 
     def use_settings(self, settings: Settings) -> None:
         """Go by other settings from now on. An interval of reports begins anew if it is to be another one."""

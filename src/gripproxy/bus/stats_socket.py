@@ -29,6 +29,7 @@ class StatsSocket:
         spec: str,
         file_mode: int | None,
         on_change: Callable[[], None],
+        listener_fd: int | None = None,
     ) -> None:
         self.wanted: frozenset[str] = frozenset()
         self._on_change = on_change
@@ -37,7 +38,7 @@ class StatsSocket:
         xpub = zmq_context.socket(zmq.XPUB)
         xpub.setsockopt(zmq.SNDHWM, PACKETS_HWM)
         xpub.setsockopt(zmq.MAXMSGSIZE, TOPIC_MAX_BYTES)
-        bind(xpub, "stats_spec", spec, file_mode)
+        bind(xpub, "stats_spec", spec, file_mode, listener_fd)
         log.info("statistics: ZeroMQ PUB on %s", spec)
         self._send = xpub.send
         self._recv = xpub.recv

@@ -69,13 +69,17 @@ class WatchedSocket:
                 self.wake()
 
 
-def bind(zmq_socket: AnySocket, key: str, spec: str, file_mode: int | None = None) -> None:
-    """Bind to `spec`; set the mode of an ipc socket's file.
+def bind(
+    zmq_socket: AnySocket, key: str, spec: str, file_mode: int | None = None, listener_fd: int | None = None
+) -> None:
+    """Bind to `spec`; set the mode of an ipc socket's file. `listener_fd` listens there already: it is taken over.
 
     Raises:
         ConfigError: it cannot be bound; names the setting `key`, the spec and the system's reason.
     """
     try:
+        if listener_fd is not None:
+            zmq_socket.setsockopt(zmq.USE_FD, listener_fd)
         zmq_socket.bind(spec)
         if file_mode is not None and spec.startswith("ipc://"):
             os.chmod(spec.removeprefix("ipc://"), file_mode)

@@ -1,7 +1,9 @@
 """The ZeroMQ sockets that publishers send items to: PULL (one frame each) and SUB (channel and item)."""
 
 import asyncio
+import hashlib
 import logging
+from collections import Counter, deque
 from collections.abc import Callable
 
 import zmq
@@ -27,11 +29,16 @@ FRAME_MAX_BYTES = 4 * ITEM_MAX_BYTES
 
 
 # After a while the kernel tries only once a minute to connect; a publisher's host is to be noticed when it is back.
+DIGEST_BYTES = 12  # of a message, to know it again
 CONNECT_MAX_MS = 3_000
 
 
 class ZmqInput:
-    """Reads multipart messages in batches while the bus takes items, and hands each to `handle`."""
+    """Reads multipart messages in batches while the bus takes items, and hands each to `handle`.
+
+    While `sources` is not None, messages are counted in it by the descriptor that they came by, and all their bytes
+    under -1. While `early` is not None, messages are put there and not handled; while `noted` is, they are put there too.
+    """
 
     def __init__(
         self,
@@ -45,9 +52,38 @@ class ZmqInput:
         self._get = zmq_socket.getsockopt
         self._outlet = outlet
         self._handle = handle
+        self._is_held = False
+        self.sources: Counter[int] | None = None
+        self.dry_count = 0  # times that there was nothing more to read
+        self.early: deque[list[bytes]] | None = None
+        self.noted: deque[bytes] | None = None
         self._socket = WatchedSocket(loop, zmq_socket, self._read_batch)
         outlet.on_unblocked.append(self._socket.wake)
         self.wake = self._socket.wake
+
+    def hold(self) -> None:
+        """Read nothing until `release`."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """Read on after `hold`."""
+        self._is_held = False
+        self.wake()
+
+    def handle_early(self, skipped: Counter[bytes]) -> None:
+        """Handle what came early, less what is in `skipped`, by `digest` and as often; then all that comes."""
+        early, self.early = self.early or (), None
+        for frames in early:
+            key = digest(frames)
+            if skipped[key] > 0:
+                skipped[key] -= 1
+            else:
+                self._handle(frames)
+
+    def _count_source(self, frame: zmq.Frame) -> None:
+        if self.sources is not None:
+            self.sources[int(frame.get(zmq.SRCFD))] += 1
+            self.sources[-1] += len(frame)
 
     def close(self) -> None:
         self._outlet.on_unblocked.remove(self._socket.wake)
@@ -64,16 +100,26 @@ class ZmqInput:
         recv, outlet = self._recv, self._outlet
         try:
             for _ in range(BATCH_MAX_COUNT):
-                if outlet.is_blocked:
+                if outlet.is_blocked or self._is_held:
                     # Until the socket is asked, what comes meanwhile keeps its fd readable: the loop would spin.
                     self._get(zmq.EVENTS)
                     return False
                 # Without a copy, for a frame knows whether more follow: to ask the socket takes longer than to read it.
                 frame = recv(zmq.NOBLOCK, False)
-                self._handle(self._whole_message(frame, frame.bytes))
+                self._count_source(frame)
+                self._take(self._whole_message(frame, frame.bytes))
         except zmq.Again:
+            self.dry_count += 1
             return False
         return True
+
+    def _take(self, frames: list[bytes]) -> None:
+        if self.noted is not None:
+            self.noted.append(digest(frames))
+        if self.early is None:
+            self._handle(frames)
+        else:
+            self.early.append(frames)
 
     def _whole_message(self, frame: zmq.Frame, first: bytes) -> list[bytes]:
         """Read the frames that follow the first one, which are there as soon as it is."""
@@ -108,10 +154,12 @@ class PullInput(ZmqInput):
         size_bytes = 0
         try:
             for _ in range(BATCH_MAX_COUNT):
-                if outlet.is_blocked:
+                if outlet.is_blocked or self._is_held:
                     self._get(zmq.EVENTS)  # see above
                     return False
                 frame = recv(zmq.NOBLOCK, False)
+                if self.sources is not None:
+                    self._count_source(frame)
                 body = frame.bytes
                 plain = None if frame.more else decode_content(body)
                 if plain is not None:
@@ -126,6 +174,7 @@ class PullInput(ZmqInput):
                 if plain is None:
                     self._handle(self._whole_message(frame, body))
         except zmq.Again:
+            self.dry_count += 1
             return False
         finally:
             if channels:
@@ -133,17 +182,27 @@ class PullInput(ZmqInput):
         return True
 
 
+def digest(frames: list[bytes]) -> bytes:
+    """Give what tells one message from another."""
+    return hashlib.blake2b(b"\0".join(frames), digest_size=DIGEST_BYTES).digest()
+
+
 def open_push_input(
-    loop: asyncio.AbstractEventLoop, zmq_context: AnyContext, settings: Settings, outlet: Outlet, intake: ItemIntake
+    loop: asyncio.AbstractEventLoop,
+    zmq_context: AnyContext,
+    settings: Settings,
+    outlet: Outlet,
+    intake: ItemIntake,
+    listener_fd: int | None = None,
 ) -> ZmqInput:
-    """Bind the PULL socket of `push_in_spec`, which must not be None.
+    """Bind the PULL socket of `push_in_spec`, which must not be None, or take over what listens there.
 
     Raises:
         ConfigError: it cannot be bound.
     """
     spec = settings.push_in_spec or ""
     zmq_socket = _input_socket(zmq_context, zmq.PULL)
-    bind(zmq_socket, "push_in_spec", spec, settings.ipc_file_mode)
+    bind(zmq_socket, "push_in_spec", spec, settings.ipc_file_mode, listener_fd)
     log.info("publish input: ZeroMQ PULL on %s", spec)
 
     def handle(frames: list[bytes]) -> None:
@@ -167,6 +226,7 @@ def open_sub_input(
     outlet: Outlet,
     intake: ItemIntake,
     channels: ForwardedChannels,
+    listener_fd: int | None = None,
 ) -> ZmqInput:
     """Bind the SUB socket to the first of `push_in_sub_specs`, or connect it to all with `push_in_sub_connect`.
 
@@ -207,7 +267,7 @@ def open_sub_input(
             log.info("publish input: ZeroMQ SUB connects to %s", spec)
     else:
         spec = settings.push_in_sub_specs[0]
-        bind(zmq_socket, "push_in_sub_specs", spec, settings.ipc_file_mode)
+        bind(zmq_socket, "push_in_sub_specs", spec, settings.ipc_file_mode, listener_fd)
         log.info("publish input: ZeroMQ SUB on %s", spec)
     return sub_input
 

@@ -50,10 +50,11 @@ class BusKind(IntEnum):
     AUDIENCE = 6  # how many listen to these channels?
     CONN_REFRESH = 7  # as CONN_CHECK, of WebSockets; and their origins should be asked for news
     REFRESH = 8  # so should those of the WebSockets on these channels
+    MOVED = 9  # another hub goes on from here: its sockets for the bus and for telemetry stand where others have channels
 
 
 # Plain ints: they are compared for each message.
-ITEMS, HELLO, LAST_IDS, FORGET, STALE, CONN_CHECK, AUDIENCE, CONN_REFRESH, REFRESH = map(int, BusKind)
+ITEMS, HELLO, LAST_IDS, FORGET, STALE, CONN_CHECK, AUDIENCE, CONN_REFRESH, REFRESH, MOVED = map(int, BusKind)
 
 
 @dataclass(slots=True)
@@ -86,9 +87,14 @@ def encode_items(
     return message
 
 
-def encode_hello(epoch: int, sequence: int, worker_index: int, sent_count: int = 0) -> bytes:
-    """Encode the hub's answer to a worker that joined the bus. `sent_count`: all items sent, by earlier hubs too."""
-    message: bytes = _pack_names((epoch, sequence, HELLO, worker_index, (), (), (), 0, (sent_count,)))
+def encode_hello(epoch: int, sequence: int, worker_index: int, sent_count: int = 0, bus_path: str = "") -> bytes:
+    """Encode the hub's answer to a worker that joined the bus.
+
+    Args:
+        sent_count: all items sent, by earlier hubs too.
+        bus_path: where this hub is, which stands where other messages have payloads.
+    """
+    message: bytes = _pack_names((epoch, sequence, HELLO, worker_index, (), (bus_path.encode(),), (), 0, (sent_count,)))
     return message
 
 
@@ -125,6 +131,12 @@ def encode_conn_check(
 def encode_refresh(epoch: int, sequence: int, channels: Sequence[str]) -> bytes:
     """Encode that all WebSockets on these channels are to be refreshed."""
     message: bytes = _pack_names((epoch, sequence, REFRESH, None, channels, (), (), 0, ()))
+    return message
+
+
+def encode_moved(epoch: int, sequence: int, bus_path: str, telemetry_path: str) -> bytes:
+    """Encode that nothing more comes from this hub, and where the one is that goes on."""
+    message: bytes = _pack_names((epoch, sequence, MOVED, None, (bus_path, telemetry_path), (), (), 0, ()))
     return message
 
 
