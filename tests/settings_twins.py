@@ -16,6 +16,8 @@ from gripproxy.config_keys import KEYS, Status
 from gripproxy.log_levels import LogLevels
 from gripproxy.settings import ForwardedForRule, ForwardedProtocol, Settings
 
+Observed = dict[str, object]
+
 _PLAIN = (bool, int, float, str, bytes, type(None))
 _SHORT_COUNT = 64  # longer ones are tables
 # Other values than the default ones, where they do not follow from the type.
@@ -61,17 +63,17 @@ def with_other(settings: Settings, name: str) -> Settings:
     return dataclasses.replace(settings, **{name: other})
 
 
-def stale_parts(fresh: Callable[[], object], changed: object) -> dict[str, tuple[object, object]]:
-    """Tell what in `changed` is not as in what `fresh` makes; what differs from one of these to the next is chance.
+def stale_parts(fresh: Callable[[], Observed], changed: Observed) -> dict[str, tuple[object, object]]:
+    """Tell what is not as in what `fresh` observes; what differs from one time to the next there is chance.
 
-    Gives the values by where they lie: those of `changed` first.
+    Gives the values by where they lie: the stale ones first.
     """
-    first, second, other = observe(fresh()), observe(fresh()), observe(changed)
+    first, second = fresh(), fresh()
     steady = {path for path, value in first.items() if second.get(path) == value}
-    return {path: (other.get(path), first[path]) for path in steady if other.get(path) != first[path]}
+    return {path: (changed.get(path), first[path]) for path in steady if changed.get(path) != first[path]}
 
 
-def observe(root: object) -> dict[str, object]:
+def observe(root: object) -> Observed:
     """Give every plain value that can be reached, by one of the ways to it, the same for all roots built alike."""
     values: dict[str, object] = {}
     seen: dict[int, object] = {}
@@ -101,9 +103,9 @@ def _parts(value: Any) -> list[tuple[str, object]]:
     if isinstance(value, types.MethodType):
         return [("self", value.__self__)]
     if isinstance(value, types.FunctionType):
-        cells = value.__closure__ or ()
-        names = value.__code__.co_freevars
-        return [(name, cell.cell_contents) for name, cell in zip(names, cells, strict=True) if _is_filled(cell)]
+        cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
+        closure = [(name, cell.cell_contents) for name, cell in cells if _is_filled(cell)]
+        return [("name", value.__qualname__), *closure]
     if isinstance(value, functools.partial):
         return [("func", value.func), ("args", value.args), ("keywords", value.keywords)]
     if type(value).__module__.partition(".")[0] not in ("gripproxy", "gripproxy_worker"):

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from gripproxy_worker.certificates import CertificateStore
 from gripproxy_worker.driver import Driver
 from gripproxy_worker.settings_reload import NewSettings, Reading, SettingsReload
 from gripproxy_worker.telemetry import Telemetry
-from tests.settings_twins import changeable_names, stale_parts, with_other
+from tests.settings_twins import Observed, changeable_names, observe, stale_parts, with_other
 
 REFUSAL = "settings and routes not taken, the old ones stay: "
 
@@ -191,9 +192,12 @@ class Worker:
         new = NewSettings(self.driver, self.requests, CertificateStore(""))
         new.use(Reading(settings, RouteTable([]), {}, None))
 
-    @property
-    def parts(self) -> list[object]:
-        return [self.driver, self.requests]
+    def observe(self) -> Observed:
+        return observe([self.driver, self.requests])
+
+
+def observe_fresh(settings: Settings, loop: asyncio.AbstractEventLoop) -> Observed:
+    return Worker(settings, loop).observe()
 
 
 @pytest.fixture
@@ -216,7 +220,7 @@ def test_worker_that_takes_a_setting_is_as_if_started_with_it(name: str, loop: a
         worker = Worker(before, loop)
         worker.take(after)
         assert worker.driver.settings is after
-        assert stale_parts(lambda settings=after: Worker(settings, loop).parts, worker.parts) == {}  # type: ignore[misc]
+        assert stale_parts(partial(observe_fresh, after, loop), worker.observe()) == {}
         worker.driver.close()
 
 

@@ -44,7 +44,7 @@ class Commands:
         conn_check: ConnCheck,
     ) -> None:
         self._loop = loop
-        self._settings = settings
+        self.settings = settings
         self._intake = intake
         self._recover = recover
         self._refresh_channel = refresh_channel
@@ -52,7 +52,7 @@ class Commands:
 
     def run(self, method: str, args: dict[str, object], reply: Reply, encoding: Encoding = TNETSTRING) -> None:
         """Do what is asked for, and reply, at once or later."""
-        decision = decide_command(method, args, self._settings, encoding)
+        decision = decide_command(method, args, self.settings, encoding)
         if decision.is_refused_publish:
             self._intake.count_refused(Field.ITEMS_COMMAND)
         if decision.items:

@@ -48,6 +48,7 @@ class HubReload:
         except ConfigError as error:
             log.error("settings not taken, the old ones stay: %s", error)
             return
+        self._settings = new.settings
         logs.use(new.settings.log_level, new.settings.log_format == "json")
         for use in self._users:
             use(new)
