@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,12 +45,10 @@ class InstalledService:
             assert count == 1, name
         path.write_text(text)
 
-    def wait_until_ready(self, log_path: Path) -> None:
-        """Wait until it serves; a log shows why not."""
-        try:
-            wait_until(self._is_ready, "the service is ready", START_TIMEOUT_S)
-        except AssertionError:
-            raise AssertionError(log_path.read_text()) from None
+    def wait_until_ready(self, process: subprocess.Popen[bytes], log_path: Path) -> None:
+        """Wait until it serves; its log shows why not."""
+        wait_until(lambda: self._is_ready() or process.poll() is not None, "the service is ready", START_TIMEOUT_S)
+        assert process.poll() is None, log_path.read_text()
 
     def _is_ready(self) -> bool:
         if not can_connect(self.control_port):

@@ -57,7 +57,7 @@ def test_installed_run_reloaded_removed_and_purged(debian: DebianRoot, package: 
         certificates = debian.run("stat", "-c", "%U:%G %a", "/etc/gripproxy/runner/certs").stdout
         assert certificates == "root:gripproxy 750\n"
         with debian.service(log_path) as process:
-            service.wait_until_ready(log_path)
+            service.wait_until_ready(process, log_path)
             assert (debian.path / f"proc/{process.pid}").exists() is False  # nothing stays mounted
             (client,) = service.hold(1)
             service.publish("hello")
@@ -83,8 +83,8 @@ def test_upgrade_of_the_package_drops_nobody(
 ) -> None:
     """dpkg hands the running service over to the new version: streams stay open and go on."""
     log_path = tmp_path / "log"
-    with installed(debian, package) as service, debian.service(log_path):
-        service.wait_until_ready(log_path)
+    with installed(debian, package) as service, debian.service(log_path) as process:
+        service.wait_until_ready(process, log_path)
         clients = service.hold(HELD_COUNT)
         service.publish("before")
         old_pid = service.pid()
@@ -111,7 +111,7 @@ def test_upgrade_to_a_version_that_does_not_start_changes_nothing(
     log_path = tmp_path / "log"
     broken = repack(package, tmp_path, "99.1", "def main() -> int:\n    raise SystemExit('gripproxy: error: broken')\n")
     with installed(debian, package) as service, debian.service(log_path) as process:
-        service.wait_until_ready(log_path)
+        service.wait_until_ready(process, log_path)
         (client,) = service.hold(1)
         said = debian.install(broken)
         assert "gripproxy: error: broken" in said
@@ -126,7 +126,7 @@ def test_removal_stops_what_runs(debian: DebianRoot, package: Path, tmp_path: Pa
     """Also where no systemd does it: its files are about to go."""
     log_path = tmp_path / "log"
     with installed(debian, package) as service, debian.service(log_path) as process:
-        service.wait_until_ready(log_path)
+        service.wait_until_ready(process, log_path)
         debian.run("dpkg", "--remove", "gripproxy")
         assert process.wait(10) == 0
         assert debian.pids() == []
