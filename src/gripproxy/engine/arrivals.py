@@ -15,7 +15,15 @@ from gripproxy.engine.ws_keep_alive import WsTimed
 from gripproxy.engine.ws_session import DETACHED, OPEN, WsExtra, WsSession
 from gripproxy.protocol.handed_batch import HandedKind, HandedStream, read_record
 from gripproxy.protocol.handed_hold import HandedResponse, HandedTracked
-from gripproxy.protocol.handed_request import HandedRequest, HandedTracking, take_head, take_jsonp, take_url
+from gripproxy.protocol.handed_request import (
+    HandedRequest,
+    HandedTracking,
+    Shared,
+    take_head,
+    take_jsonp,
+    take_pairs,
+    take_url,
+)
 from gripproxy.protocol.handed_socket import HandedDelayed, HandedOrigin, HandedSocket
 from gripproxy.protocol.route import Route
 
@@ -39,10 +47,12 @@ class Installer:
         self._wheel = core.holds.wheel
         self._routes = OldRoutes(core, settle)
         self._tables = TablesReader(core, self._routes, (), 0.0)
+        self._shared: Shared = {}
 
     def begin(self, tables: Record, now: float) -> None:
         """Begin a batch whose records share these."""
         self._tables = TablesReader(self._core, self._routes, tables, now)
+        self._shared = {}
 
     def install(self, record: Record, conn_id: int, now: float) -> list[Effect]:
         """Hold a connection of the batch from now on."""
@@ -90,7 +100,10 @@ class Installer:
             conn_id,
             channels,
             self._request(handed.request),
-            *(handed.status, handed.reason, list(handed.headers), handed.body),
+            handed.status,
+            self._shared.setdefault(handed.reason, handed.reason),
+            take_pairs(handed.headers, self._shared),
+            self._shared.setdefault(handed.body, handed.body),
             _take_tracking(handed.tracking),
             take_url(handed.gone),
         )
@@ -134,7 +147,7 @@ class Installer:
         handed = read_record(HandedRequest, values)
         route = self._tables.route(handed.route)
         return ClientRequest(
-            take_head(handed.head),
+            take_head(handed.head, self._shared),
             handed.client_ip,
             handed.is_https,
             route,
@@ -142,7 +155,7 @@ class Installer:
             handed.is_cross_origin,
             handed.is_trusted,
             handed.is_websocket,
-            take_jsonp(handed.jsonp),
+            take_jsonp(handed.jsonp, self._shared),
             None if handed.target is None else route.targets[handed.target],
             handed.body,
             self._core.accounts.traffic.of(handed.traffic),

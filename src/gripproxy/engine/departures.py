@@ -173,7 +173,6 @@ class Packer:
             hold.state not in (OPEN, DETACHED)
             or hold.incoming is not Incoming.NONE
             or (origin is not None and origin.talk is not None)
-            or (delayed is not None and delayed.is_due)
             or hold.conn_id in self._core.sessions.offers.checks
             or not hold.shape.route.line
         ):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gripproxy.protocol.handed_batch import read_record
-from gripproxy.protocol.http1 import BodyFraming, RequestHead
+from gripproxy.protocol.http1 import BodyFraming, Headers, RequestHead
 from gripproxy.protocol.jsonp import JsonpRequest
 from gripproxy.protocol.link_url import LinkUrl
 
@@ -64,6 +64,7 @@ class HandedTracking(NamedTuple):
 
 
 HandedUrl = tuple[bool, str, str]
+Shared = dict[Any, Any]  # what the requests of a batch have in common, by itself: most headers are those of a browser
 
 
 def hand_head(head: RequestHead) -> HandedHead:
@@ -83,16 +84,20 @@ def hand_head(head: RequestHead) -> HandedHead:
     )
 
 
-def take_head(values: Sequence[Any]) -> RequestHead:
+def take_pairs(pairs: Pairs, shared: Shared) -> Headers:
+    """Make headers of them again."""
+    return [shared.setdefault(pair, pair) for pair in map(tuple, pairs)]
+
+
+def take_head(values: Sequence[Any], shared: Shared) -> RequestHead:
     """Make a head of them again."""
     handed = read_record(HandedHead, values)
-    headers = [(name, value) for name, value in handed.headers]
     return RequestHead(
-        handed.method,
+        shared.setdefault(handed.method, handed.method),
         handed.target,
         handed.is_http11,
-        headers,
-        handed.host,
+        take_pairs(handed.headers, shared),
+        shared.setdefault(handed.host, handed.host),
         BodyFraming(handed.framing),
         handed.content_length,
         handed.is_keep_alive,
@@ -107,12 +112,12 @@ def hand_jsonp(jsonp: JsonpRequest | None) -> HandedJsonp | None:
     return None if jsonp is None else HandedJsonp(hand_head(jsonp.head), jsonp.body, jsonp.callback, jsonp.is_extended)
 
 
-def take_jsonp(values: Sequence[Any] | None) -> JsonpRequest | None:
+def take_jsonp(values: Sequence[Any] | None, shared: Shared) -> JsonpRequest | None:
     """Make that of them again."""
     if values is None:
         return None
     handed = read_record(HandedJsonp, values)
-    return JsonpRequest(take_head(handed.head), handed.body, handed.callback, handed.is_extended)
+    return JsonpRequest(take_head(handed.head, shared), handed.body, handed.callback, handed.is_extended)
 
 
 def hand_url(url: LinkUrl | None) -> HandedUrl | None:
