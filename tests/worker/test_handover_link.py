@@ -64,7 +64,7 @@ def test_messages_and_descriptors_come_in_order(pair: Pair) -> None:
 
     received = pair.run(both())
     assert [message[0] for message, _ in received] == ["small", "large", "last"]
-    assert received[0][0][1:] == [b"\xff", "\udc80", None]
+    assert received[0][0][1:] == (b"\xff", "\udc80", None)
     assert len(received[1][0][1]) == 3_000_000
     assert [len(fds) for _, fds in received] == [0, 600, 0]
     assert [os.pread(fd, 10, 0) for fd in received[1][1]] == [b"%d" % number for number in range(600)]
@@ -77,23 +77,25 @@ def test_message_in_time_or_later(pair: Pair) -> None:
     with pytest.raises(TimeoutError):
         pair.run(pair.new.receive(0.01))
     pair.old.put(["late"])
-    assert pair.run(pair.new.receive(20)) == (["late"], [])
+    assert pair.run(pair.new.receive(20)) == (("late",), [])
 
 
 def test_end_of_the_other_side_comes_after_what_it_said(pair: Pair) -> None:
     pair.new.put(["unread"])  # which makes the end of its receiver a reset
     assert pair.old.put_now(["taken"])
     pair.old.close()
-    assert pair.run(pair.new.receive()) == (["taken"], [])
+    assert pair.run(pair.new.receive()) == (("taken",), [])
     with pytest.raises(LinkClosed):
         pair.run(pair.new.receive())
     with pytest.raises(LinkClosed):
         pair.new.put(["to nobody"])
-    assert not pair.new.put_now(["to nobody"])
+    with pytest.raises(LinkClosed):
+        pair.new.put_now(["to nobody"])
     with pytest.raises(LinkClosed):
         pair.run(pair.old.receive())
-    with pytest.raises(LinkClosed):
-        pair.old.put(["closed"])
+    for put in (pair.old.put, pair.old.put_now):
+        with pytest.raises(LinkClosed):
+            put(["closed"])
 
 
 def test_sender_that_waits_for_room_hears_that_nobody_takes_it(pair: Pair) -> None:
@@ -104,15 +106,38 @@ def test_sender_that_waits_for_room_hears_that_nobody_takes_it(pair: Pair) -> No
         pair.run(sending)
 
 
+def test_what_the_kernel_does_not_take_in_time(pair: Pair) -> None:
+    """Then nothing can be put in between either, and the other side knows nothing of it."""
+    assert pair.old.is_flushed
+    pair.loop.remove_reader(pair.new._fd)  # it hangs
+    with pytest.raises(TimeoutError):
+        pair.run(pair.old.send(["large", bytes(3_000_000)], timeout_s=0.01))
+    assert not pair.old.is_flushed
+    assert not pair.old.put_now(["small"])
+    pair.old.close()
+    pair.loop.add_reader(pair.new._fd, pair.new._on_readable)
+    with pytest.raises(LinkClosed):
+        pair.run(pair.new.receive())
+
+
+def test_small_message_waits_for_nobody(pair: Pair) -> None:
+    count = 0
+    while pair.old.put_now(["small", bytes(10_000)]):
+        count += 1
+        assert count < 1000
+    assert pair.run(pair.new.receive())[0][0] == "small"
+
+
 @pytest.mark.parametrize("is_said_first", [True, False])
 def test_one_side_knows_what_the_other_said_in_time(pair: Pair, is_said_first: bool) -> None:
     """Whoever stops receiving knows of all that the other could send: a connection has one owner."""
     if is_said_first:
         assert pair.new.put_now(["mine"])
-    assert pair.old.stop_receiving() == ([(["mine"], [])] if is_said_first else [])
-    assert not pair.new.put_now(["mine"])
+    assert pair.old.stop_receiving() == ([(("mine",), [])] if is_said_first else [])
+    with pytest.raises(LinkClosed):
+        pair.new.put_now(["mine"])
     pair.old.put(["not yours"])  # the other way is still open
-    assert pair.run(pair.new.receive()) == (["not yours"], [])
+    assert pair.run(pair.new.receive()) == (("not yours",), [])
 
 
 def test_descriptors_that_nobody_takes_are_closed(pair: Pair) -> None:

@@ -81,23 +81,24 @@ class WorkerLimit:
 class ListenerLimit:
     """How many clients one listener may have in all workers. Two that look at once may both take the last place."""
 
-    def __init__(self, counts: ListenerCounts, worker: int, listener: int, maxconn: int) -> None:
+    def __init__(self, counts: ListenerCounts, worker: int, listener: int, maxconn: int, name: str = "") -> None:
+        self.name = name
         self._counts = counts
         self._row = counts.row(worker)
-        self.listener = listener
+        self._listener = listener
         self.maxconn = maxconn
 
     def has_room(self) -> bool:
         """Say whether there is a place for one more client."""
-        return self._counts.total(self.listener) < self.maxconn
+        return self._counts.total(self._listener) < self.maxconn
 
     def take(self) -> None:
         """Count a client."""
-        self._row[self.listener] += 1
+        self._row[self._listener] += 1
 
     def give_back(self) -> None:
         """A counted client is gone."""
-        self._row[self.listener] -= 1
+        self._row[self._listener] -= 1
 
 
 class Acceptor:

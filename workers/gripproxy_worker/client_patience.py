@@ -66,6 +66,11 @@ class PatientClient(ABC):
         if self._head is not None:
             self._head.is_keep_alive = False
 
+    @property
+    def is_resting(self) -> bool:
+        """Idle, with nothing under way of the request before either."""
+        return self.is_idle and self._origin is None and not self._is_turn_due
+
     @abstractmethod
     def _is_body_wanted(self) -> bool:
         """Whether more of the request's body is waited for."""

@@ -59,9 +59,9 @@ HELD = HeldMarker()
 
 
 class Limit(Protocol):
-    """Who has to hear that a client is gone."""
+    """Who has to hear that a client is gone: that of the listener with this name."""
 
-    listener: int
+    name: str
 
     def give_back(self) -> None: ...
 

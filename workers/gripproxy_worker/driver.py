@@ -115,7 +115,7 @@ class Driver:
         self.is_dispatching = False
         self._returns_count = 0  # times that the engine will go on with unfinished work, soon or later
         self._events: deque[tuple[ClientConn | None, Event]] = deque()  # that came while another one was dispatched
-        self._early_input: dict[int, bytes] = {}  # of held clients that sent more than their request
+        self.early_input: dict[int, bytes] = {}  # of held clients that sent more than their request
         self._loop = loop
         loop.add_reader(self.sockets.epoll.fileno(), self.sockets.on_ready)
 
@@ -175,6 +175,19 @@ class Driver:
         except Exception:
             self._end_for_bug(event, getattr(event, "conn_id", fd))
             return
+        self._carry_out(effects, fd)
+
+    def perform(self, effects: list[Effect]) -> None:
+        """Do what the engine says that was asked without an event. Events that this brings about come after it."""
+        self.is_dispatching = True
+        try:
+            self._carry_out(effects, None)
+            while self._events:
+                self._handle(*self._events.popleft())
+        finally:
+            self.is_dispatching = False
+
+    def _carry_out(self, effects: list[Effect], fd: int | None) -> None:
         ended_fds: list[int | None] = []
         for effect in effects:
             if ended_fds and getattr(effect, "conn_id", None) in ended_fds:
@@ -333,7 +346,7 @@ class Driver:
         self.dispatch(None, ClientGone(conn.fd))
 
     def _on_held_gone(self, fd: int) -> None:
-        self._early_input.pop(fd, None)
+        self.early_input.pop(fd, None)
         self.outbox.take(fd)
         self.sockets.close(fd)
         self.dispatch(None, ClientGone(fd))
@@ -374,7 +387,7 @@ class Driver:
         conn = self.busy_client(effect.conn_id)
         early_input = conn.take_early_input()
         if early_input:
-            self._early_input[conn.fd] = early_input
+            self.early_input[conn.fd] = early_input
         self.wheel.cancel(conn)
         self.sockets.records[conn.fd] = HELD
         if effect.payload:
@@ -387,7 +400,7 @@ class Driver:
         fd = effect.conn_id
         if self.sockets.records[fd] is not HELD:
             raise InternalError(f"connection {fd} is not held but {self.sockets.records[fd]!r}")
-        conn = ClientConn(self, fd, self.sockets.client_ip(fd), self._early_input.pop(fd, b""))
+        conn = ClientConn(self, fd, self.sockets.client_ip(fd), self.early_input.pop(fd, b""))
         conn.restore(effect.head, effect.body)
         self.sockets.records[fd] = conn
 
@@ -424,7 +437,7 @@ class Driver:
             self.sockets.write(fd, effect.payload, is_item=effect.is_item)
         else:
             self.row[_DELIVERIES] += effect.is_item
-        early_input = self._early_input.pop(fd, b"")
+        early_input = self.early_input.pop(fd, b"")
         if effect.is_persistent and not self.sockets.is_leaving(fd):
             # Its next request may change the same channels, so it waits until this batch of effects is done.
             idle = IdleConn(self, fd, self.sockets.client_ip(fd), early_input)

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gripproxy.child import ChildContext
 from gripproxy.protocol.front_proxies import FrontProxies
@@ -28,6 +28,7 @@ class FrontDoor:
 
     Args:
         worker_max: connections that this worker's fd limit allows.
+        handed: open listeners by their names, of the workers before, which are used in place of new ones.
 
     Raises:
         ConfigError: an address cannot be listened on.
@@ -40,38 +41,104 @@ class FrontDoor:
         context: ChildContext,
         worker_max: int,
         shared: SharedListeners,
+        handed: Mapping[str, list[socket.socket]] | None = None,
     ) -> None:
         self._loop = loop
         self._limit = WorkerLimit(driver, context.scoreboard, worker_max)
         self._shared = shared
         self._worker = context.index
         self._acceptors: list[Acceptor] = []
+        self._limits: dict[str, ListenerLimit | None] = {}
+        self._tcp: list[tuple[str, socket.socket]] = []
+        self._handed = dict(handed or {})
+        self._is_held = False
+        self._is_handed_over = False
         self._refresh: asyncio.TimerHandle | None = None
         row = shared.counts.row(context.index)
         for index in range(len(row)):
             row[index] = 0
         settings = driver.settings
         for address in settings.http_port:
-            self._add(address, bind(address), self._welcome(address, driver))
+            name = f"http_port {address}"
+            limit = self._limit_for(name, address)
+            for listener in self._listeners(name, address, "http_port"):
+                self._add(listener, self._welcome(address, driver), limit)
         if settings.https_ports:
             hush_odd_names()
             self._refresh = loop.call_later(REFRESH_S, self._refresh_certificates)
         for address, tls_context in zip(settings.https_ports, shared.contexts, strict=True):
             shared.certificates.serve(tls_context, address.port)
             welcome = self._welcome(address, Handshakes(driver, tls_context))
-            self._add(address, bind(address, "https_ports"), welcome, busy_answer=b"")
+            name = f"https_ports {address}"
+            limit = self._limit_for(name, address)
+            for listener in self._listeners(name, address, "https_ports"):
+                self._add(listener, welcome, limit, busy_answer=b"")
         for local_address, listener in zip(settings.local_ports, shared.local, strict=True):
-            self._add(local_address, listener, self._welcome(local_address, driver), LOCAL_ACCEPT_MAX_COUNT)
+            limit = self._limit_for(str(local_address), local_address)
+            self._add(listener, self._welcome(local_address, driver), limit, LOCAL_ACCEPT_MAX_COUNT)
+        self._close_unused()
 
     def start(self) -> None:
         """Let clients in."""
-        for acceptor in self._acceptors:
-            acceptor.start()
+        self._is_held = False
+        self._open_or_hold()
 
     def hold(self) -> None:
         """Let new clients wait outside, until `start`."""
+        self._is_held = True
+        self._open_or_hold()
+
+    def _open_or_hold(self) -> None:
         for acceptor in self._acceptors:
-            acceptor.hold()
+            if self._is_held or self._is_handed_over:
+                acceptor.hold()
+            else:
+                acceptor.start()
+
+    # From one worker to another.
+
+    @property
+    def listeners(self) -> list[tuple[str, socket.socket]]:
+        """The listeners that are this worker's own, by their names."""
+        return self._tcp
+
+    def hand_over(self) -> None:
+        """Let another worker, which has the listeners now, too, let clients in."""
+        self._is_handed_over = True
+        self._open_or_hold()
+
+    def take_back(self) -> None:
+        """Let clients in again after `hand_over`."""
+        if self._is_handed_over:
+            self._is_handed_over = False
+            self._open_or_hold()
+
+    def limit_of(self, name: str) -> ListenerLimit | None:
+        """Give the limit of a listener, if it has one."""
+        return self._limits.get(name)
+
+    def _limit_for(self, name: str, address: ListenAddress | LocalAddress) -> ListenerLimit | None:
+        limit, number = None, len(self._limits)
+        if address.maxconn is not None:
+            limit = ListenerLimit(self._shared.counts, self._worker, number, address.maxconn, name)
+        # Two listeners of one name are possible where the kernel chooses their ports.
+        self._limits[name if name not in self._limits else f"{name} {number}"] = limit
+        return limit
+
+    def _listeners(self, name: str, address: ListenAddress, key: str) -> list[socket.socket]:
+        """Give those that were handed over for an address, or else a new one."""
+        listeners = self._handed.pop(name, None) or [bind(address, key)]
+        self._tcp += [(name, listener) for listener in listeners]
+        return listeners
+
+    def _close_unused(self) -> None:
+        """Close the listeners that the settings have no more, behind the clients that wait there."""
+        for name, listeners in self._handed.items():
+            for listener in listeners:
+                if name.startswith("http_port "):
+                    Acceptor(listener, self._limit, self._loop, self._limit.driver.accept).close()
+                else:
+                    listener.close()
 
     def close(self) -> None:
         """Let nobody in any more but those who wait at the door."""
@@ -94,15 +161,12 @@ class FrontDoor:
 
     def _add(
         self,
-        address: ListenAddress | LocalAddress,
         listener: socket.socket,
         welcome: Welcome,
+        own_limit: ListenerLimit | None,
         batch_count: int = ACCEPT_MAX_COUNT,
         busy_answer: bytes = BUSY,
     ) -> None:
-        own_limit = None
-        if address.maxconn is not None:
-            own_limit = ListenerLimit(self._shared.counts, self._worker, len(self._acceptors), address.maxconn)
         self._acceptors.append(
             Acceptor(
                 listener,

@@ -28,10 +28,10 @@ _ANCILLARY_BYTES = socket.CMSG_SPACE(FDS_MAX_COUNT * array.array("i").itemsize)
 _pack = msgpack.Packer(use_bin_type=True, unicode_errors="surrogatepass").pack
 _unpack = msgpack.unpackb
 
-Message = list[Any]
+Message = tuple[Any, ...]
 
 
-class LinkClosed(Exception):  # noqa: N818 - an end, not an error
+class LinkClosed(Exception):
     """The other side is gone, or has closed the link."""
 
 
@@ -75,16 +75,27 @@ class HandoverLink:
             raise LinkClosed
         raise TimeoutError
 
-    async def send(self, message: Iterable[Any], fds: Sequence[int] = ()) -> None:
+    async def send(self, message: Iterable[Any], fds: Sequence[int] = (), timeout_s: float | None = None) -> None:
         """Send a message; return when the kernel has all of it.
 
         Raises:
             LinkClosed: the other side takes nothing any more.
+            TimeoutError: it did not take all of it in time.
         """
         self.put(message, fds)
         if self._output:
-            self._writer = self._loop.create_future()
-            await self._writer
+            writer = self._writer = self._loop.create_future()
+            timer = None if timeout_s is None else self._loop.call_later(timeout_s, _finish, writer)
+            try:
+                await writer
+            finally:
+                self._writer = None
+                if timer is not None:
+                    timer.cancel()
+            if not self.is_open:
+                raise LinkClosed
+            if self._output:
+                raise TimeoutError
 
     def put(self, message: Iterable[Any], fds: Sequence[int] = ()) -> None:
         """Send as much of a message as the kernel takes now, and the rest later.
@@ -105,14 +116,27 @@ class HandoverLink:
         if not self._flush():
             raise LinkClosed
 
+    @property
+    def is_flushed(self) -> bool:
+        """Whether the kernel has all that was sent."""
+        return not self._output
+
     def put_now(self, message: Iterable[Any]) -> bool:
-        """Send a small message when nothing waits. False: the other side certainly never gets it."""
+        """Send a small message at once, or not at all. False: the other side has not read what it was sent before.
+
+        Raises:
+            LinkClosed: the other side takes nothing any more, and certainly never gets this.
+        """
         body = _pack(tuple(message))
         payload = _HEAD.pack(len(body), 0) + body
+        if not self.is_open:
+            raise LinkClosed
         try:
-            return self.is_open and not self._output and self._sock.send(payload) == len(payload)
-        except OSError:
+            return not self._output and self._sock.send(payload) == len(payload)
+        except BlockingIOError:
             return False
+        except OSError:
+            raise LinkClosed from None
 
     def stop_receiving(self) -> list[tuple[Message, list[int]]]:
         """Let the other side's `put_now` fail from here on. Give the messages that it could send before."""
@@ -184,11 +208,11 @@ class HandoverLink:
             del self._input[: begin + body_bytes]
             fds, self._input_fds = self._input_fds[:fds_count], self._input_fds[fds_count:]
             try:
-                message = _unpack(body, unicode_errors="surrogatepass", strict_map_key=False)
+                message = _unpack(body, use_list=False, unicode_errors="surrogatepass", strict_map_key=False)
             except (ValueError, TypeError, msgpack.UnpackException) as error:
                 close_all(fds)
                 raise InternalError(f"a message of the hand-over is damaged: {error}") from None
-            self._messages.append((list(message), fds))
+            self._messages.append((tuple(message), fds))
 
     def _flush(self) -> bool:
         """Write what the kernel takes; say whether the other side still takes anything."""

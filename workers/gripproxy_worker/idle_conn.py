@@ -18,14 +18,14 @@ READS_MAX_COUNT = 16  # of what it sends, 1 MB, before the others' turn
 class IdleConn:
     """A new client, or one between two requests: no parser, no buffer. `early_input` was read before."""
 
-    __slots__ = ("_driver", "_early_input", "client_ip", "fd", "slot")
+    __slots__ = ("_driver", "client_ip", "early_input", "fd", "slot")
 
     def __init__(self, driver: "Driver", fd: int, client_ip: str, early_input: bytes = b"") -> None:
         self.fd = fd
         self.client_ip = client_ip
         self.slot: Slot | None = None
         self._driver = driver
-        self._early_input = early_input
+        self.early_input = early_input
 
     def on_readable(self) -> None:
         self.wake()
@@ -36,7 +36,7 @@ class IdleConn:
         if driver.sockets.records[self.fd] is not self or self.fd in driver.sockets.backlogs:
             return
         driver.wheel.cancel(self)
-        conn = ClientConn(driver, self.fd, self.client_ip, self._early_input)
+        conn = ClientConn(driver, self.fd, self.client_ip, self.early_input)
         driver.sockets.records[self.fd] = conn
         conn.on_readable()
 

@@ -27,6 +27,7 @@ from gripproxy_worker import garbage
 from gripproxy_worker.drain import Drain
 from gripproxy_worker.driver import Driver
 from gripproxy_worker.front_door import FrontDoor
+from gripproxy_worker.generations import Generations, Listeners
 from gripproxy_worker.memory_guard import MemoryGuard
 from gripproxy_worker.rate_rows import RateRows
 from gripproxy_worker.refreshes import refresh_channels, refresh_connections
@@ -103,10 +104,19 @@ async def _serve(
         if not stopped.is_set():
             joining.result()
             loop.add_signal_handler(signal.SIGHUP, reload.ask)
-            door = FrontDoor(driver, loop, context, limit - reserve_fds(limit), shared)
-            guard = MemoryGuard(driver, loop, door, context.scoreboard, MemoryGauge(context.scoreboard))
-            await _accept_until(stopping, context, door, guard)
-            await _drain(driver, loop, orphaned)
+            worker_max = limit - reserve_fds(limit)
+            guards: list[MemoryGuard] = []
+
+            def open_door(handed: Listeners) -> FrontDoor:
+                door = FrontDoor(driver, loop, context, worker_max, shared, handed)
+                guards.append(MemoryGuard(driver, loop, door, context.scoreboard, MemoryGauge(context.scoreboard)))
+                guards[0].start()
+                return door
+
+            generations = Generations(context, driver, feed, open_door, worker_max)
+            await _accept_until(stopping, context, generations, guards)
+            await _drain(driver, loop, orphaned, generations)
+            await generations.close()
     finally:  # an open bus would keep the process from ending
         joining.cancel()
         stopping.cancel()
@@ -117,23 +127,33 @@ async def _serve(
 
 
 async def _accept_until(
-    stopping: "asyncio.Task[bool]", context: ChildContext, door: FrontDoor, guard: MemoryGuard
+    stopping: "asyncio.Task[bool]", context: ChildContext, generations: Generations, guards: list[MemoryGuard]
 ) -> None:
-    door.start()
+    generations.begin()
     garbage.begin()
     context.report_ready()
-    guard.start()
-    await stopping
+    failing = asyncio.ensure_future(generations.failed())
+    await asyncio.wait((stopping, failing), return_when=asyncio.FIRST_COMPLETED)
+    if failing.done():
+        failing.result()
+    failing.cancel()
     context.row[Field.STATE] = ProcessState.STOPPING
-    guard.close()
-    door.close()
+    for guard in guards:
+        guard.close()
+    generations.stop()
 
 
-async def _drain(driver: Driver, loop: asyncio.AbstractEventLoop, orphaned: asyncio.Event) -> None:
-    """End all clients. Without a supervisor at once: another one may be waiting for our sockets."""
-    drain = Drain(driver, loop, 0.0 if orphaned.is_set() else driver.settings.drain_timeout)
+async def _drain(
+    driver: Driver, loop: asyncio.AbstractEventLoop, orphaned: asyncio.Event, generations: Generations
+) -> None:
+    """End all clients. Without a supervisor at once: another one may be waiting for our sockets.
+
+    But for those whom a new version takes over: then there is one, and it has the sockets.
+    """
+    is_alone = orphaned.is_set() and not generations.has_successor
+    drain = Drain(driver, loop, 0.0 if is_alone else driver.settings.drain_timeout)
     waiting = loop.create_task(orphaned.wait())
-    waiting.add_done_callback(lambda _: drain.hurry())
+    waiting.add_done_callback(lambda _: None if generations.has_successor else drain.hurry())
     try:
         await drain.run()
     finally:

@@ -4,6 +4,7 @@ One that is quiet, or sends its frames whole, has nothing here. A `WsClient` is 
 something, and for those with a WebSocket origin.
 """
 
+import asyncio
 import logging
 import select
 from collections import deque
@@ -29,7 +30,7 @@ from gripproxy_worker.client_sockets import BROKEN, GONE
 from gripproxy_worker.idle_conn import ClosingConn
 from gripproxy_worker.outbox import Outbox
 from gripproxy_worker.ws_input import WsInput, WsKind, frame_size
-from gripproxy_worker.ws_origin import OriginSocket, WsOrigin
+from gripproxy_worker.ws_origin import DEFLATING_ORIGINS, ORIGINS, OriginSocket, WsOrigin
 
 if TYPE_CHECKING:
     from gripproxy_worker.driver import Driver
@@ -278,6 +279,38 @@ class WsClients:
             self._awaited.discard(fd)
             self._driver.dispatch(None, ReaderCaughtUp(fd))
 
+    # From one worker to another.
+
+    def is_at_rest(self, fd: int) -> bool:
+        """Say whether nothing is under way at a client, nor at its origin."""
+        client = self._clients.get(fd)
+        if fd in self._awaited or client is None:
+            return fd not in self._awaited
+        if client.input is not None or client.is_paused or client.is_ended or client.has_more or client.is_turn_due:
+            return False
+        return client.origin is None or (type(client.origin) is WsOrigin and client.origin.is_at_rest)
+
+    def origin_of(self, fd: int) -> WsOrigin | None:
+        """Give the connection to the WebSocket origin of a client at rest."""
+        client = self._clients.get(fd)
+        return client.origin if client is not None and type(client.origin) is WsOrigin else None
+
+    def hand_over(self, fd: int) -> None:
+        """Forget a client that another worker has now, and its origin."""
+        client = self._clients.pop(fd, None)
+        if client is not None and client.origin is not None:
+            client.origin.abort()
+
+    def take_over(self, fd: int, is_deflating: bool, message_max_bytes: int) -> None:
+        """Take a client that another worker has had. Its socket is one of ours already."""
+        self._sockets.records[fd] = self._kind(is_deflating, message_max_bytes)
+
+    def take_over_origin(self, fd: int, transport: asyncio.Transport, is_deflating: bool, early_input: bytes) -> None:
+        """Take the connection to a client's WebSocket origin that another worker has had."""
+        kind = DEFLATING_ORIGINS if is_deflating else ORIGINS
+        origin = self._client(fd).origin = WsOrigin(self, fd, transport, kind, early_input)
+        origin.stay()
+
     # Their origins.
 
     @property
@@ -350,11 +383,7 @@ class WsClients:
         early_input = conn.take_early_input()
         origin, has_more = conn.leave(effect.has_origin)
         driver.wheel.cancel(conn)
-        key = effect.is_deflating, effect.message_max_bytes
-        kind = self._kinds.get(key)
-        if kind is None:
-            kind = self._kinds[key] = WsKind(True, *key)
-        self._sockets.records[fd] = kind
+        self._sockets.records[fd] = self._kind(effect.is_deflating, effect.message_max_bytes)
         driver.counts.responses(effect.payload)
         if driver.meter is not None:
             driver.meter.responded(effect.payload, (fd,))
@@ -438,6 +467,13 @@ class WsClients:
         if effect.payload:
             self._sockets.write(fd, effect.payload)
         ClosingConn(self._driver, fd).start()
+
+    def _kind(self, is_deflating: bool, message_max_bytes: int) -> WsKind:
+        key = is_deflating, message_max_bytes
+        kind = self._kinds.get(key)
+        if kind is None:
+            kind = self._kinds[key] = WsKind(True, *key)
+        return kind
 
     def _is_open(self, fd: int) -> bool:
         return type(self._sockets.records[fd]) is WsKind

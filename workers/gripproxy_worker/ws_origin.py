@@ -155,6 +155,38 @@ class WsOrigin(asyncio.Protocol):
         """It was closed long enough ago."""
         self.abort()
 
+    # From one worker to another.
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is under way in either direction."""
+        transport = self._transport
+        return (
+            transport is not None
+            and not (transport.is_closing() or self._has_sent_close or self._is_paused or self._is_turn_due)
+            and self.conn_id is not None
+            and self.is_writable
+            and self._input.is_idle
+            and self not in self._owner.origin_outbox
+            and not transport.get_write_buffer_size()
+            and transport.get_extra_info("ssl_object") is None
+        )
+
+    @property
+    def is_deflating(self) -> bool:
+        """Whether compression was agreed with it."""
+        return self._kind is DEFLATING_ORIGINS
+
+    def lend(self) -> int:
+        """Give a descriptor of its socket, which is the caller's, and read nothing more for now."""
+        assert self._transport is not None
+        self._transport.pause_reading()
+        return os.dup(self._transport.get_extra_info("socket").fileno())
+
+    def stay(self) -> None:
+        """Go on after `lend`."""
+        self._let_read()
+
     # The transport.
 
     def pause_writing(self) -> None:

@@ -1,4 +1,4 @@
-"""How far a worker has read the bus: where two workers can both stop, so that a connection goes from one to the other."""
+"""How far a worker has read the bus: where two of them can both stop, so that a connection goes from one to another."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
