@@ -1,10 +1,14 @@
 """`gripproxy check`: exit status for scripts, file and line for people."""
 
+import dataclasses
+import os
 from pathlib import Path
 
 import pytest
 
 from gripproxy.check_command import main
+from gripproxy.config_file import Overrides, read_config
+from gripproxy.kept_settings import keep_settings
 
 ROOT = Path(__file__).parent.parent
 
@@ -151,3 +155,25 @@ def test_example_files_are_sound(capsys: pytest.CaptureFixture[str], monkeypatch
     output, errors = capsys.readouterr()
     assert errors == ""
     assert "  * -> test" in output.splitlines()
+
+
+def test_running_instance_is_compared(config: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Before a reload one sees what it would do."""
+    arguments = ["--config", str(config), "--rundir", str(tmp_path)]
+    report = read_config(str(config), Overrides(rundir=str(tmp_path)))
+    assert report.settings is not None
+    for changes, lines in (
+        ({}, [f"process {os.getpid()} runs with this; a reload would change: no setting"]),
+        (
+            {"debug": True, "workers": 77},
+            [
+                f"process {os.getpid()} runs with this; a reload would change: debug (true -> false)",
+                f"only a restart or `gripproxy upgrade` would change: workers (77 -> {report.settings.workers})",
+            ],
+        ),
+        ({"config_path": "/another"}, []),
+    ):
+        keep_settings(dataclasses.replace(report.settings, **changes))  # type: ignore[arg-type]
+        assert main(arguments) == 0
+        output = capsys.readouterr().out.splitlines()
+        assert [line for line in output if "would change" in line] == lines

@@ -2,11 +2,20 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from gripproxy.kept_settings import KEPT_NAME, decode_settings, encode_settings, keep_settings, read_kept_settings
+from gripproxy.kept_settings import (
+    KEPT_NAME,
+    decode_settings,
+    encode_settings,
+    find_running,
+    forget_settings,
+    keep_settings,
+    read_kept_settings,
+)
 from gripproxy.log_levels import LogLevels
 from gripproxy.settings import ForwardedForRule, ForwardedProtocol, ListenAddress, LocalAddress, Settings
 
@@ -35,7 +44,7 @@ def test_settings_come_back_as_they_were(settings: Settings) -> None:
 
 
 def test_what_another_version_knows_means_nothing() -> None:
-    """During an upgrade two versions share the directory; what this one lacks it cannot use, what is absent is usual."""
+    """In an upgrade two versions share the directory; what this one lacks it cannot use, what is absent is usual."""
     values = json.loads(encode_settings(RICH))
     values["flux"] = 88
     values["http_port"][0]["ListenAddress"]["colour"] = "red"
@@ -57,3 +66,22 @@ def test_each_generation_keeps_its_own(tmp_path: Path) -> None:
     keep_settings(first)
     keep_settings(second)
     assert (read_kept_settings(first), read_kept_settings(second)) == (first, second)
+
+
+def test_running_instance_is_found(tmp_path: Path) -> None:
+    """In an upgrade the new version; not one that was killed, nor what no version writes."""
+    first, second, third = (Settings(rundir=str(tmp_path), generation=number) for number in (0, 1, 2))
+    assert find_running(first) is None
+    keep_settings(first)
+    assert find_running(third) == (os.getpid(), first)
+    keep_settings(second, 1)
+    assert find_running(first) == (1, second)
+    keep_settings(third)
+    assert find_running(first) == (os.getpid(), third)
+    keep_settings(third, 2**22 + 1)  # there is no such process
+    assert find_running(first) == (1, second)
+    forget_settings(second)
+    forget_settings(second)
+    assert find_running(first) is None
+    Path(second.own_ipc_path(KEPT_NAME)).write_text("[]")
+    assert find_running(first) is None

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 
 from gripproxy.bus.curve import read_curve_keys
 from gripproxy.config_file import Overrides, read_config
+from gripproxy.config_reload import describe_changes
 from gripproxy.errors import ConfigError
 from gripproxy.fd_limit import raise_fd_limit
+from gripproxy.kept_settings import find_running
 from gripproxy.protocol.route import Route
 from gripproxy.protocol.route_target import Target
 from gripproxy.protocol.routes import RouteTable
 from gripproxy.routes_file import read_routes
+from gripproxy.setting_changes import compare_settings
 from gripproxy.settings import Settings
 from gripproxy.signing_keys import read_publish_key, read_signing_keys, read_upstream_key
 from gripproxy.start_report import (
@@ -28,7 +31,7 @@ from gripproxy_worker.certificates import CertificateStore
 
 EPILOG = """\
 Warnings and errors go to standard error, with file and line; what would listen where and
-the routes go to standard output.
+the routes go to standard output. So does what a reload (SIGHUP) would change, if it runs.
 
 exit status:
   0   it would start; there may be warnings
@@ -65,6 +68,9 @@ def main(argv: Sequence[str]) -> int:
         print(f"warning: {text}", file=sys.stderr)
     for text in errors:
         print(f"error: {text}", file=sys.stderr)
+    if report.settings is not None and not errors:
+        for line in _reload_lines(report.settings):
+            print(line)
     print(f"errors: {len(errors)}, warnings: {len(warnings)}")
     return 1 if errors else 0
 
@@ -120,6 +126,19 @@ def _print_effective(settings: Settings, table: RouteTable) -> list[str]:
     for route in table.routes:
         print(f"  {_condition(route)} -> {' '.join(map(_target, route.targets))}")
     return [text for level, text in lines if level >= logging.WARNING]
+
+
+def _reload_lines(settings: Settings) -> list[str]:
+    """Say what a reload would change, if an instance of this configuration runs that this user may look into."""
+    running = find_running(settings)
+    if running is None or running[1].config_path != settings.config_path:
+        return []
+    pid, running_settings = running
+    in_place, staying = describe_changes(compare_settings(running_settings, settings))
+    return [
+        f"process {pid} runs with this; a reload would change: {in_place or 'no setting'}",
+        *([f"only a restart or `gripproxy upgrade` would change: {staying}"] if staying else []),
+    ]
 
 
 def _curve_key(settings: Settings) -> str | None:

@@ -162,7 +162,7 @@ def _serve(options: argparse.Namespace, elder: "Elder | None") -> int:
     from gripproxy.config_file import load_settings
     from gripproxy.config_reload import ConfigReload
     from gripproxy.handover import UPGRADE_SIGNAL
-    from gripproxy.kept_settings import keep_settings
+    from gripproxy.kept_settings import forget_settings, keep_settings
     from gripproxy.supervisor.estate import Estate
     from gripproxy.supervisor.inheritance import Inheritance
     from gripproxy.supervisor.run_directory import InstanceLock, prepare_run_directory
@@ -196,7 +196,12 @@ def _serve(options: argparse.Namespace, elder: "Elder | None") -> int:
             if elder is not None and legacy is not None:
                 inheritance = Inheritance(settings, elder, legacy, estate)
             read = ConfigReload(overrides)
-            return Supervisor(settings, hub_main, child_main, read=read, estate=estate, inheritance=inheritance).run()
+            try:
+                return Supervisor(
+                    settings, hub_main, child_main, read=read, estate=estate, inheritance=inheritance
+                ).run()
+            finally:
+                forget_settings(settings)
 
 
 def _report_start(settings: "Settings", warnings: list[str], certificates: "CertificateStore") -> None:

@@ -5,6 +5,7 @@ What is accepted is kept in the run directory, where the instance's processes fi
 """
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,10 +35,14 @@ class Reading:
 
 
 class ConfigReload:
-    """Reads again what the command line had read at the start. `overrides` count now as they did then."""
+    """Reads again what the command line had read at the start. `overrides` count now as they did then.
+
+    To be made in the supervisor's process, and called in another one.
+    """
 
     def __init__(self, overrides: Overrides) -> None:
         self._overrides = overrides
+        self._pid = os.getpid()
 
     def __call__(self, running: Settings, is_routes_only: bool) -> bool:
         """Read, say in the log what was found, and keep it if it is good. Tells whether it is.
@@ -51,7 +56,7 @@ class ConfigReload:
         try:
             reading = self.read(running, is_routes_only)
             keep_routes(reading.settings, reading.routes_text)
-            keep_settings(reading.settings)
+            keep_settings(reading.settings, self._pid)
         except ConfigError as error:
             log.error("%s: %s", refusal, error)
             return False

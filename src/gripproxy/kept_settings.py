@@ -3,8 +3,10 @@
 The processes of the instance read them from there when they are told to, and so does `gripproxy check`, to compare.
 """
 
+import contextlib
 import dataclasses
 import json  # orjson refuses names of files that are no text
+import os
 from typing import Any
 
 from gripproxy.kept_file import read_kept_file, write_kept_file
@@ -18,21 +20,47 @@ FILE_MAX_CHARS = 16_777_216  # sixteen times the largest configuration
 _TYPES = {each.__name__: each for each in (ListenAddress, LocalAddress, ForwardedForRule, LogLevels)}
 
 
-def keep_settings(settings: Settings) -> None:
-    """Keep them for the processes of this generation.
+def keep_settings(settings: Settings, pid: int | None = None) -> None:
+    """Keep them for the processes of this generation, whose supervisor has that pid: this one's, if none is given.
 
     Raises:
         OSError: they cannot be written.
     """
-    write_kept_file(settings.own_ipc_path(KEPT_NAME), encode_settings(settings))
+    values = {"pid": pid or os.getpid(), **_fields(settings)}
+    write_kept_file(settings.own_ipc_path(KEPT_NAME), json.dumps(values, default=_encode_value))
+
+
+def forget_settings(settings: Settings) -> None:
+    """Keep none any more."""
+    with contextlib.suppress(OSError):
+        write_kept_file(settings.own_ipc_path(KEPT_NAME), None)
+
+
+def find_running(settings: Settings) -> tuple[int, Settings] | None:
+    """Give the supervisor's pid and the settings of the instance that runs in these settings' run directory.
+
+    None: there is none, or this user may not know. During an upgrade it is the new version.
+    """
+    found: list[tuple[int, int, Settings]] = []
+    for generation in (0, 1):
+        own = dataclasses.replace(settings, generation=generation)
+        kept = _read(own)
+        if kept is not None and os.path.exists(f"/proc/{kept[0]}"):  # else it was killed
+            found.append((kept[1].generation, *kept))
+    return max(found, key=lambda each: each[0])[1:] if found else None
 
 
 def read_kept_settings(settings: Settings) -> Settings | None:
     """Give what the instance of these settings' run directory keeps, None if there is nothing that can be read."""
+    kept = _read(settings)
+    return None if kept is None else kept[1]
+
+
+def _read(settings: Settings) -> tuple[int, Settings] | None:
     text = read_kept_file(settings.own_ipc_path(KEPT_NAME), FILE_MAX_CHARS)
     try:
-        return None if text is None else decode_settings(text)
-    except (ValueError, TypeError):
+        return None if text is None else (int(json.loads(text)["pid"]), decode_settings(text))
+    except (ValueError, TypeError, KeyError):
         return None
 
 

@@ -50,4 +50,5 @@ def test_key_of_the_settings_guards_the_control_port(tmp_path: Path) -> None:
             request = ControlRequest(b"POST", b"/publish/", None, b"", {b"authorization": [b"Bearer " + bearer]})
             refusal = guard.refuse(request, False)
             assert (refusal and refusal.status) == status
-    assert new_guard(Settings(), row, HubReload(Settings())).refuse(ControlRequest(b"POST", b"/", None, b""), False) is None
+    guard = new_guard(Settings(), row, HubReload(Settings()))
+    assert guard.refuse(ControlRequest(b"POST", b"/", None, b""), False) is None

@@ -98,7 +98,7 @@ def test_room_and_weights_change_in_place() -> None:
     table.switch.use(dataclasses.replace(LIMITED, message_hwm=80, message_block_size=10))
     assert table.holds.receptions.block_bytes == 10
     table.publish(b"b", range(40))
-    for second in range(0, 200):
+    for second in range(200):
         table.run(second / 10, 5)
     assert len(table.sent) == 80  # the old room was for 50
     table.switch.use(dataclasses.replace(LIMITED, message_block_size=-1))
