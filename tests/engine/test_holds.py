@@ -48,3 +48,10 @@ def test_holds_are_told_apart_by_identity() -> None:
     """They are members of the timer wheel's sets: a comparison of fields would be slow and wrong."""
     holds = {ResponseHold(1, (), client(), 200, b"OK", [], b"") for _ in range(2)}
     assert len(holds) == 2
+
+
+def test_shape_of_a_payload_is_that_of_its_content() -> None:
+    """So it is shared with streams that come from another worker."""
+    shapes = StreamShapes()
+    shape = shapes.shape(True, True, False, b"ping", 20, False)
+    assert shapes.framed(True, True, False, b"4\r\nping\r\n", 20, False, shape.traffic) is shape

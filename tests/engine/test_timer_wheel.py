@@ -154,3 +154,17 @@ class WheelAgainstModel(RuleBasedStateMachine):
 
 
 TestWheelAgainstModel = WheelAgainstModel.TestCase
+
+
+@given(st.floats(0.0, 100.0), st.floats(0.0, 100.0))
+def test_time_that_is_left_gives_the_same_tick_again(at: float, now: float) -> None:
+    """A record may be taken off the wheel for a while, or go to another one, and be due as before."""
+    wheel, record = TimerWheel(0.0), Record()
+    wheel.schedule(record, at)
+    assert record.slot is not None
+    tick, left_s = record.slot.tick, wheel.left_s(record, now)
+    assert left_s is not None
+    wheel.cancel(record)
+    assert wheel.left_s(record, now) is None
+    wheel.schedule(record, now + left_s)
+    assert record.slot.tick == tick

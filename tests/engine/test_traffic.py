@@ -77,3 +77,37 @@ def test_traffic_of_a_websocket_counts_once_in_a_minute() -> None:
     table.begin_frames(7)
     table.touch(7, traffic)
     assert traffic.values[Traffic.ACTIVITY] == 3
+
+
+def test_connection_goes_on_with_its_minutes_where_another_worker_has_it() -> None:
+    """It is neither counted anew nor does it lose what it has completed of a minute."""
+    old, new = TrafficTable(1000.0), TrafficTable(990.0)
+    traffic, other = old.of(""), new.of("")
+    old.begin(4, traffic)
+    for table in (old, new):
+        table.tick(1045.0)
+    new.take_over(7, other, old.age_s(4))
+    assert old.end(4, traffic)
+    assert figures(other) == (1, 1, 0)
+    new.tick(1059.9)
+    assert figures(other) == (1, 1, 0)
+    new.tick(1060.0)
+    assert figures(other) == (1, 1, 1)
+    assert new.age_s(7) == 0 and new.end(7, other)
+
+
+def test_socket_that_was_busy_elsewhere_is_busy_here() -> None:
+    """Its minute of traffic counts once."""
+    old, new = TrafficTable(1000.0), TrafficTable(0.0)
+    traffic, other = old.of(""), new.of("")
+    old.begin(4, traffic)
+    old.begin_frames(4)
+    for table in (old, new):
+        table.tick(1040.0)
+    new.take_over(7, other, old.age_s(4))
+    new.take_over_frames(7, old.silence_s(4))
+    new.touch(7, other)
+    assert other.values[Traffic.ACTIVITY] == 0
+    new.tick(1060.0)
+    new.touch(7, other)
+    assert other.values[Traffic.ACTIVITY] == 1

@@ -54,3 +54,23 @@ def test_an_empty_group_is_forgotten() -> None:
     assert wheel.due(100.0, 10) == []
     assert isinstance(groups.join(1, "/next", 20, 100.0), PollGroup)
     assert wheel.due(121.0, 10) != [group]
+
+
+def test_queue_says_who_waits() -> None:
+    """Whoever goes to another worker waits there."""
+    queue = UpdateQueue()
+    queue.add(1, "a")
+    assert 1 in queue and 2 not in queue
+
+
+def test_stream_that_comes_from_elsewhere_has_its_old_deadline_or_that_of_its_group_here() -> None:
+    """Streams with one link ask together, also those that have just come."""
+    wheel = TimerWheel(0.0)
+    groups, others = PollGroups(wheel), PollGroups(TimerWheel(0.0))
+    standing = others.standing(1, others.join(1, "link", 30, 10.0), 15.0)
+    assert standing == (25.125, 5.0)
+    group = groups.rejoin(4, "link", 30, standing, 100.0)
+    assert groups.rejoin(5, "link", 30, (3.0, 1.0), 101.0) is group
+    assert group.members == {4: 95.0, 5: 100.0}
+    assert wheel.due(125.0, 10) == []
+    assert wheel.due(125.5, 10) == [group]

@@ -219,3 +219,10 @@ def test_example_file_is_sound() -> None:
     examples = EXAMPLE.read_text().partition("# Examples:\n")[2].partition("\n\n")[0].replace("#   ", "")
     table, warnings = parse_routes(examples, "routes")
     assert (table.count, warnings) == (4, [])
+
+
+def test_route_knows_its_line() -> None:
+    """Another process makes the same of it. Where it stands says nothing about what it is."""
+    line = "d.test,id=one origin:80  # spare"
+    assert route(line).line == line
+    assert route(line) == route("d.test,id=one origin:80")

@@ -154,3 +154,11 @@ def test_number_of_zhttp_specs_is_limited() -> None:
     assert (routes.count, len(routes.zhttp_targets)) == (101, 100)
     assert warnings == ["f: too many unique zhttp route targets, limiting to 100"]
     assert parse_routes("\n".join(lines[1:]), "f")[1] == []
+
+
+def test_routes_are_found_by_their_lines() -> None:
+    """The first of several with the same line is the one that takes requests."""
+    lines = ["one o:1", "id=a o:1", "id=a o:1"]
+    routes = table("\n".join(lines))
+    assert list(routes.by_line()) == ["id=a o:1", "one o:1"]
+    assert routes.by_line()["id=a o:1"] is routes.routes[1]
