@@ -216,6 +216,7 @@ def test_route_that_makes_no_sense_is_our_bug() -> None:
     installer.begin(packer.tables()._replace(routes=["# nothing"]), new.now)
     with pytest.raises(InternalError, match="# nothing"):
         installer.install(record, 104, new.now)
+    assert not new.core.holds.is_held(104) and not new.core.holds.subscriptions.channels
 
 
 def test_session_goes_on_with_its_origin_over_http() -> None:

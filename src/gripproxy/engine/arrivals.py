@@ -70,14 +70,15 @@ class Installer:
 
     def _install_tracked(self, record: Record, conn_id: int, now: float) -> list[Effect]:
         handed = read_record(HandedTracked, record)
+        request, shape = self._request(handed.request), self._tables.shape(handed.shape)  # they may be damaged
         link, url = take_url(handed.link), take_url(handed.url)
         assert url is not None
         channels, effects = self._tables.channels(handed.channels, is_update_wanted=link is not None)
         hold = TrackedStream(
             conn_id,
-            self._tables.shape(handed.shape),
+            shape,
             channels,
-            request=self._request(handed.request),
+            request=request,
             url=url,
             tracking=_take_tracking(handed.tracking),
             link=link,
@@ -95,11 +96,12 @@ class Installer:
 
     def _install_response(self, record: Record, conn_id: int, now: float) -> list[Effect]:
         handed = read_record(HandedResponse, record)
+        request = self._request(handed.request)  # it may be damaged
         channels, effects = self._tables.channels(handed.channels, is_update_wanted=True)
         hold = ResponseHold(
             conn_id,
             channels,
-            self._request(handed.request),
+            request,
             handed.status,
             self._shared.setdefault(handed.reason, handed.reason),
             take_pairs(handed.headers, self._shared),
@@ -112,8 +114,9 @@ class Installer:
 
     def _install_socket(self, record: Record, conn_id: int, now: float) -> list[Effect]:
         handed = read_record(HandedSocket, record)
+        shape = self._tables.socket_shape(handed.shape)  # it may be damaged
         channels, effects = self._tables.channels(handed.channels)
-        hold = WsSession(conn_id, self._tables.socket_shape(handed.shape), channels, path=handed.path)
+        hold = WsSession(conn_id, shape, channels, path=handed.path)
         hold.state = DETACHED if handed.is_detached else OPEN
         if handed.origin is not None:
             values, interval_s, meta, unread_kib, origin_due_s = read_record(HandedOrigin, handed.origin)
