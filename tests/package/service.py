@@ -33,6 +33,7 @@ class InstalledService:
                 "command_spec": f"tcp://127.0.0.1:{self.command_port}",
                 "drain_timeout": 1,
                 "client_maxconn": 10_000,
+                "log_events": "",
             }
         )
 

@@ -16,16 +16,9 @@ from tests.package.service import InstalledService
 
 pytestmark = pytest.mark.timeout(600)  # the first test that wants the clean Debian waits for it
 
+USER_FILES = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow")
 # What dpkg and adduser keep for themselves. The user stays.
-KEPT_BY_DEBIAN = (
-    "/var/lib/dpkg/",
-    "/var/log/",
-    "/var/cache/",
-    "/etc/passwd",
-    "/etc/group",
-    "/etc/shadow",
-    "/etc/gshadow",
-)
+KEPT_BY_DEBIAN = ("/var/lib/dpkg/", "/var/log/", "/var/cache/", "/run/adduser", *USER_FILES)
 HELD_COUNT = 200
 
 
