@@ -19,6 +19,7 @@ UPGRADE_SIGNAL = signal.SIGUSR2  # to a supervisor: start the program that is on
 
 # To an old child: open your hand-over socket. To a new one, only after it has reported ready: the sockets of those
 # that it is to take over are open; one that is not there, or refuses for a second, belongs to a process that is gone.
+# Once a new child has succeeded it is an old one, of the next upgrade.
 LISTEN_SIGNAL = signal.SIGUSR1
 # To an old child: there will be no upgrade after all. Close the hand-over socket and go on as if it had never been.
 CALL_OFF_SIGNAL = signal.SIGUSR2

@@ -87,6 +87,7 @@ class _Upgrade:
         self._give_up_s = time.monotonic() + timeout_s
         self._say = say
         self._said_count = 0
+        self._said_progress = ""
 
     def run(self) -> None:
         """Ask for it and see it through.
@@ -170,6 +171,9 @@ class _Upgrade:
             if state.outcome is not False or step != state.steps[-1]:
                 self._say(step)
         self._said_count = len(state.steps)
+        if state.progress not in ("", self._said_progress):
+            self._said_progress = state.progress
+            self._say(state.progress)
 
 
 def _is_alive(pid: int) -> bool:

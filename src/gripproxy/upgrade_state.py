@@ -21,6 +21,7 @@ class UpgradeState:
     handover_version: int
     requests_count: int = 0  # upgrades asked for; goes on over upgrades
     steps: list[str] = field(default_factory=list)  # of the last upgrade
+    progress: str = ""  # of the last step
     outcome: bool | None = None  # None: it is under way, or there was none
     elder_pid: int | None = None  # of the version before, as long as it is there
     elder_clients: int = 0  # that it still has

@@ -56,7 +56,7 @@ class Inheritance:
         """Say how many clients have moved; also that this process is there."""
         if now - self._told_s >= PROGRESS_PERIOD_S:
             self._told_s = now
-            self._elder.conversation.say(PROGRESS, text=f"moved {clients_count} clients")
+            self._elder.conversation.say(PROGRESS, text=f"{clients_count} clients have moved")
 
     def look(self, record: Record, service: Service) -> list[Event]:
         """Hear the old supervisor; give what the policy has to know."""

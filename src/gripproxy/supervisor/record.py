@@ -25,6 +25,7 @@ class Record:
         """Begin the record of an upgrade that was asked for."""
         self.state.requests_count += 1
         self.state.steps = []
+        self.state.progress = ""
         self.state.outcome = None
         self._write()
 
@@ -35,6 +36,12 @@ class Record:
         if outcome:
             self._is_own = False
         self._write()
+
+    def note_progress(self, text: str) -> None:
+        """Write down how far the step is."""
+        if text != self.state.progress:
+            self.state.progress = text
+            self._write()
 
     def succeed(self, steps: list[str], elder_pid: int | None) -> None:
         """Go on with the record of the version before, which this one has replaced."""

@@ -142,10 +142,14 @@ class Retire:
 
 @dataclass(slots=True)
 class Note:
-    """Write down for `gripproxy upgrade` how far it is. `outcome`: None while it is under way."""
+    """Write down for `gripproxy upgrade` how far it is.
+
+    `outcome`: None while it is under way. `is_passing`: the next one replaces it.
+    """
 
     text: str
     outcome: bool | None = None
+    is_passing: bool = False
 
 
 Action = PolicyAction | StartSuccessor | KillSuccessor | MoveMain | Retire | Note
@@ -231,7 +235,7 @@ class Succession:
     def _note_progress(self, event: ProgressSaid, now: float) -> list[Action]:
         if self.stage == Stage.TAKING_WORKERS:
             self._deadline_s = now + SILENCE_MAX_S
-        return [Note(event.text)]
+        return [Note(event.text, is_passing=True)]
 
     def _check(self, _event: WordSaid | Ticked, now: float) -> list[Action]:
         if now < self._deadline_s:

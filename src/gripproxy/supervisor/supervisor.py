@@ -170,7 +170,8 @@ class Supervisor:
             for row, child in enumerate(self._policy.children):
                 if self._scoreboard.row(row)[Field.SUCCEEDED] and child.is_running and not child.has_succeeded:
                     self._handle(ChildSucceeded(row))
-            self._inheritance.tell_progress(self._scoreboard.total(Field.TAKEN_OVER), now)
+            if self._policy.phase == Phase.TAKING_WORKERS:
+                self._inheritance.tell_progress(self._scoreboard.total(Field.TAKEN_OVER), now)
 
     def _retire(self) -> None:
         self._handle(RetireAsked())

@@ -215,7 +215,10 @@ class Upgrade:
         self._act([action])
 
     def _note(self, action: Note) -> None:
-        self._record.note(action.text, action.outcome)
+        if action.is_passing:
+            self._record.note_progress(action.text)
+        else:
+            self._record.note(action.text, action.outcome)
 
     def _move_main(self, _action: MoveMain) -> None:
         assert self._successor is not None
