@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gripproxy import config_reload
 from gripproxy.config_file import Overrides, load_settings
 from gripproxy.config_reload import ConfigReload, describe_changes
 from gripproxy.errors import ConfigError
@@ -128,6 +129,18 @@ def test_changed_routes_file_leaves_a_half_edited_configuration_alone(
     instance.routes_path.unlink()
     assert not instance.reload(instance.running, True)
     assert "routes not reloaded, the old ones stay: unable to open routes file" in caplog.text
+
+
+def test_changed_routes_file_is_read_when_it_rests(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes it in place empties it first: without any route all clients would be refused meanwhile."""
+    texts = iter(["", "* a:1\n", "* a:1\nb b:1\n", "* a:1\nb b:1\n"])
+    monkeypatch.setattr(config_reload, "read_routes_text", lambda settings: next(texts))
+    assert instance.reload.read(instance.running, is_routes_only=True).routes_count == 2
+    assert list(texts) == []
+    monkeypatch.setattr(config_reload, "REST_S", 0.0)
+    endless = (f"* a:{number}\n" for number in range(1, 1000))
+    monkeypatch.setattr(config_reload, "read_routes_text", lambda settings: next(endless))
+    assert instance.reload.read(instance.running, is_routes_only=True).routes_count == 1
 
 
 def test_what_cannot_be_kept_changes_nothing(instance: Instance, caplog: pytest.LogCaptureFixture) -> None:

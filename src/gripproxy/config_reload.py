@@ -20,6 +20,9 @@ from gripproxy.settings import Settings
 from gripproxy.signing_keys import read_publish_key, read_signing_keys, read_upstream_key
 from gripproxy_worker.certificates import CertificateStore
 
+REST_S = 0.05  # a file that was just emptied, to be written anew, would be read as one without routes
+REST_MAX_COUNT = 40  # then it is taken as it is
+
 log = logging.getLogger(__name__)
 
 
@@ -74,7 +77,7 @@ class ConfigReload:
         """
         wanted, warnings = (running, []) if is_routes_only else self._read_config(running)
         settings = settle_settings(running, wanted)
-        text = read_routes_text(settings)
+        text = _read_resting(settings) if is_routes_only else read_routes_text(settings)
         routes, route_warnings = decode_routes(settings, text)
         _, key_warnings = read_signing_keys(settings, routes.routes)
         read_upstream_key(settings)
@@ -92,6 +95,21 @@ class ConfigReload:
             more = f" (and {len(report.errors) - 1} more; gripproxy check lists all)" if len(report.errors) > 1 else ""
             raise ConfigError(f"{report.errors[0]}{more}")
         return report.settings, report.warnings
+
+
+def _read_resting(settings: Settings) -> str:
+    """Read the routes file when nobody writes it: that it has changed does not say that it is complete.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    text = read_routes_text(settings)
+    for _ in range(REST_MAX_COUNT):
+        time.sleep(REST_S)
+        before, text = text, read_routes_text(settings)
+        if text == before:
+            break
+    return text
 
 
 def describe_changes(changes: Sequence[SettingChange]) -> tuple[str, str]:

@@ -100,6 +100,17 @@ def test_what_is_kept_reaches_all_that_asked_for_it(base: Settings) -> None:
     assert taken[0].curve_keys is not None and taken[0].curve_keys.secret == SECRET_KEY.encode()
 
 
+def test_bug_of_one_part_keeps_no_other_from_it(base: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    """The operator believes in what the supervisor said."""
+    reload, taken = HubReload(base), list[NewSettings]()
+    reload.add(lambda new: {}["bug"])
+    reload.add(taken.append)
+    keep_settings(base)
+    reload.run()
+    assert len(taken) == 1
+    assert caplog.messages == ["internal error while taking new settings"]
+
+
 def test_what_cannot_be_read_changes_nothing(base: Settings, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever has become of it since the supervisor kept it."""
     reload, taken = HubReload(base), list[NewSettings]()

@@ -1,7 +1,12 @@
-"""Routes are read again at SIGHUP and when their file changes: new requests follow them, held clients stay."""
+"""What is read again at SIGHUP, routes also when their file changes: new requests follow it, held clients stay."""
 
+import dataclasses
+import json
 import os
+import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -10,10 +15,13 @@ import pytest
 from tests.integration.deadline import wait_until
 from tests.integration.origin import ScriptedOrigin, answer
 from tests.integration.raw_client import RawClient, fetch
-from tests.integration.server import Server, ServerPlan
+from tests.integration.server import SOURCE_ROOT, Server, ServerPlan, source_env
 
 POLL = answer("200 OK", "Grip-Hold: response", "Grip-Channel: polls", body=b"nothing\n")
 STREAM = answer("200 OK", "Content-Type: text/plain", "Grip-Hold: stream", "Grip-Channel: news", body=b"[open]\n")
+RELOADS_COUNT = 100
+STREAMS_COUNT = 50
+CONNECTIONS_PER_S = 2000
 FETCHES_COUNT = 20  # every worker is asked, as the kernel shares the connections out
 
 
@@ -139,3 +147,62 @@ def test_missing_routes_file_keeps_the_old_routes(
     reload(server)
     wait_until(lambda: "unable to open routes file" in server.output(), "the log says it")
     assert all_answers(server) == {b"first"}
+
+
+def configure(server: Server, section: str, **keys: str | int) -> None:
+    """Write the configuration file with other values."""
+    sections = {name: dict(each) for name, each in server.plan.sections.items()}
+    sections.setdefault(section, {}).update(keys)
+    server.plan = dataclasses.replace(server.plan, sections=sections)
+    new_path = server.config_path.with_suffix(".new")
+    new_path.write_text(server.config_text())
+    new_path.replace(server.config_path)  # the one before may still be being read
+
+
+def reloads_count(server: Server) -> int:
+    """Count the reloads that were done or refused."""
+    return len(re.findall(r"\] routes loaded with |\] not reloaded, ", server.output()))
+
+
+@pytest.mark.gripproxy_only
+def test_hundred_reloads_cost_no_client_anything(start_server: Callable[[ServerPlan], Server]) -> None:
+    """2,000 new connections come in a second: none is refused, none reset, and held streams get every item."""
+    server = start_server(ServerPlan(routes=["* test"], sections={"runner": {"log_events": ""}}))
+    storm = subprocess.Popen(
+        [sys.executable, "-m", "tests.integration.connection_storm", str(server.http_port), str(CONNECTIONS_PER_S)]
+        + ["test handler!\n"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=SOURCE_ROOT,
+        env={**os.environ, **source_env()},
+    )
+    streams = [RawClient(server.http_port) for _ in range(STREAMS_COUNT)]
+    try:
+        for stream in streams:
+            stream.get("/stream", version="1.0")
+            stream.receive_until(b"[stream opened]\n")
+        for number in range(RELOADS_COUNT):
+            done_count = reloads_count(server)
+            if number % 10 == 9:
+                configure(server, "runner", keepalive_timeout="soon")
+            else:
+                configure(server, "runner", keepalive_timeout=1000 + number, client_buffer_size=8192 + number)
+                replace(server, ["* test", f"n{number}.test test"])
+            reload(server)
+            wait_until(lambda before=done_count: reloads_count(server) > before, "it was reloaded")  # type: ignore[misc]
+            server.publish_stream("test", f"{number}\n")
+        everything = b"[stream opened]\n" + b"".join(b"%d\n" % number for number in range(RELOADS_COUNT))
+        for stream in streams:
+            stream.receive_until(b"\n%d\n" % (RELOADS_COUNT - 1))
+            assert stream.received.partition(b"\r\n\r\n")[2] == everything
+        output, _ = storm.communicate(timeout=60)
+        told = json.loads(output)
+        print(f"{told['rate']:.0f} connections a second")
+        assert told["outcomes"].keys() == {"answered"}, told
+        assert "internal error" not in server.output()
+        assert server.output().count("keepalive_timeout=soon") == RELOADS_COUNT // 10
+    finally:
+        storm.kill()
+        storm.wait()
+        for stream in streams:
+            stream.close()

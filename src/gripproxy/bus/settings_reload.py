@@ -51,7 +51,10 @@ class HubReload:
         self._settings = new.settings
         logs.use(new.settings.log_level, new.settings.log_format == "json")
         for use in self._users:
-            use(new)
+            try:
+                use(new)
+            except Exception:  # a bug of ours: the others are other parts
+                log.exception("internal error while taking new settings")
         log.debug("settings taken")
 
 
