@@ -1,10 +1,7 @@
-"""Several hosts, each a network namespace of its own: what is published reaches all, and what befalls one stays its own."""
+"""Several hosts, each a network namespace: what is published reaches all, and what befalls one stays its own."""
 
 import json
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +11,7 @@ import zmq
 
 from benchmarks.namespaces import Host, Network
 from tests.integration.deadline import wait_until
-from tests.integration.host_server import CONTROL_PORT, HostServer, lines_of, start_relay
+from tests.integration.host_server import HostServer, lines_of, start_relay
 from tests.integration.process import Process
 from tests.integration.raw_client import RawClient
 
@@ -118,9 +115,7 @@ def relay_on(opened: ExitStack, host: Host, directory: Path, *options: str) -> P
     return relay
 
 
-def start_server(
-    opened: ExitStack, host: Host, directory: Path, *publishers: str, **handler: str | int
-) -> HostServer:
+def start_server(opened: ExitStack, host: Host, directory: Path, *publishers: str, **handler: str | int) -> HostServer:
     server = HostServer(host, directory / f"h{host.address.rpartition('.')[2]}", publishers, handler)
     opened.callback(server.stop)
     server.start()
@@ -163,9 +158,7 @@ def test_items_travel_only_to_hosts_with_listeners(network: Network, opened: Exi
 
 
 @pytest.mark.parametrize("way", ["direct", "relay"])
-def test_what_befalls_one_host_stays_its_own(
-    way: str, network: Network, opened: ExitStack, short_path: Path
-) -> None:
+def test_what_befalls_one_host_stays_its_own(way: str, network: Network, opened: ExitStack, short_path: Path) -> None:
     """One is cut off and comes back, one is killed, one joins late: the others' clients get every item once."""
     source, well, cut, killed, late, middle = (network.add() for _ in range(6))
     if way == "direct":

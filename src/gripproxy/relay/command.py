@@ -60,8 +60,9 @@ def _run(plan: RelayPlan) -> None:
     import uvloop
 
     from gripproxy.relay.relay import Relay
+    from gripproxy.supervisor.notify import Notifier
 
-    uvloop.run(Relay(plan, lambda _: None).run())
+    uvloop.run(Relay(plan, Notifier.from_environment()).run())
 
 
 def read_plan(options: argparse.Namespace) -> RelayPlan:

@@ -18,6 +18,7 @@ class Peers:
 
     def __init__(self) -> None:
         self._names: dict[int, str] = {}
+        self.leaving: set[int] = set()  # who was shown the end and has not left yet
 
     def __len__(self) -> int:
         return len(self._names)
@@ -28,6 +29,7 @@ class Peers:
             self._names[fd] = name = _peer_name(fd)
             return name
         if event == zmq.EVENT_DISCONNECTED:
+            self.leaving.discard(fd)
             return self._names.pop(fd, None)
         return None
 
@@ -37,6 +39,7 @@ class Peers:
 
     def end_sending(self) -> None:
         """Let the others see the end of their connections, while what they have sent can still be read."""
+        self.leaving = set(self._names)
         for fd in self._names:
             try:
                 with socket.socket(fileno=os.dup(fd)) as copy:

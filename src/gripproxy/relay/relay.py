@@ -4,7 +4,6 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 
 import zmq
@@ -20,7 +19,8 @@ from gripproxy.listen_address import convert_port
 from gripproxy.relay.counters import Counters, encode_page
 from gripproxy.relay.plan import RelayPlan
 from gripproxy.relay.pump import Pump
-from gripproxy.relay.side import RelaySide, check_curve
+from gripproxy.relay.side import RelaySide
+from gripproxy.supervisor.notify import Notifier
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ HOSTS_FIRST_S = 1.0
 SUBSCRIBED_S = 0.25  # without a further subscription
 HOSTS_FIRST_MAX_S = 10.0
 LOOK_S = 0.05
+REPORT_S = 5.0
 EMPTY_MAX_S = 3.0  # what publishers have under way, at the end
 LINGER_MS = 3_000  # what hosts have still to get, at the end
 REQUEST_MAX_BYTES = 8192
@@ -37,15 +38,11 @@ PUBLISHERS_HWM = 1_000  # for each publisher; past it, its items wait in the ker
 
 
 class Relay:
-    """Runs until SIGTERM or SIGINT.
+    """Runs until SIGTERM or SIGINT, and tells systemd how it is going."""
 
-    Args:
-        on_ready: called when publishers are let in, with True, and with False when no longer.
-    """
-
-    def __init__(self, plan: RelayPlan, on_ready: Callable[[bool], None]) -> None:
+    def __init__(self, plan: RelayPlan, notifier: Notifier) -> None:
         self._plan = plan
-        self._on_ready = on_ready
+        self._notifier = notifier
         self._is_ready = False
         self.counters = Counters()
 
@@ -73,6 +70,8 @@ class Relay:
             if plan.metrics_spec is not None:
                 opened.callback(self._open_page(loop, plan.metrics_spec).close)
             hosts.open()
+            reporting = asyncio.ensure_future(self._report())
+            opened.callback(reporting.cancel)
             opening = asyncio.ensure_future(self._open_publishers(publishers, pump))
             ending = asyncio.ensure_future(stopping.wait())
             await asyncio.wait((opening, ending), return_when=asyncio.FIRST_COMPLETED)
@@ -85,8 +84,7 @@ class Relay:
         log.info("stopped")
 
     def _new_pump(self, loop: asyncio.AbstractEventLoop, publishers: RelaySide, hosts: RelaySide) -> Pump:
-        for side, plan in ((publishers, self._plan.publishers), (hosts, self._plan.hosts)):
-            check_curve(side, plan, self._plan.secret_key is not None)
+        for side in (publishers, hosts):
             side.on_change = lambda: self._count_peers(publishers, hosts)
         publishers.zmq_socket.setsockopt(zmq.RCVHWM, PUBLISHERS_HWM)
         publishers.zmq_socket.setsockopt(zmq.MAXMSGSIZE, FRAME_MAX_BYTES)
@@ -105,26 +103,36 @@ class Relay:
         while time.monotonic() < min(pump.subscribed_at + SUBSCRIBED_S, began + HOSTS_FIRST_MAX_S):
             await asyncio.sleep(LOOK_S)
         publishers.open()
-        self._set_ready(True)
+        self._is_ready = True
+        self._notifier.ready()
         log.info("ready")
 
     async def _end(self, publishers: RelaySide) -> None:
         """Let publishers keep what they have not sent for the next relay, and pass on what they have."""
         log.info("stopping")
-        self._set_ready(False)
-        publishers.stop_accepting()
-        publishers.peers.end_sending()
+        self._is_ready = False
+        self._notifier.stopping()
+        publishers.turn_away()
         deadline = time.monotonic() + EMPTY_MAX_S
-        while len(publishers.peers) and time.monotonic() < deadline:
+        while publishers.peers.leaving and time.monotonic() < deadline:
             await asyncio.sleep(LOOK_S)
         items_before = -1
         while items_before != self.counters.items and time.monotonic() < deadline:
             items_before = self.counters.items
             await asyncio.sleep(LOOK_S)
 
-    def _set_ready(self, is_ready: bool) -> None:
-        self._is_ready = is_ready
-        self._on_ready(is_ready)
+    async def _report(self) -> None:
+        """Feed the watchdog, and say how much goes through."""
+        watchdog_s = self._notifier.watchdog_s
+        period_s = min(REPORT_S, REPORT_S if watchdog_s is None else watchdog_s / 2)
+        counters, items_before = self.counters, 0
+        while True:
+            rate = (counters.items - items_before) / period_s
+            items_before = counters.items
+            peers = f"{counters.publishers} publishers, {counters.hosts} hosts"
+            self._notifier.status(f"{peers}, {counters.subscriptions} channels, {rate:.0f} items/s")
+            self._notifier.alive()
+            await asyncio.sleep(period_s)
 
     def _open_page(self, loop: asyncio.AbstractEventLoop, spec: str) -> ControlServer:
         try:

@@ -4,18 +4,17 @@ import asyncio
 import logging
 import struct
 import time
-from array import array
 from collections.abc import Callable
 
 import zmq
 
-from gripproxy.bus.curve import CurveGate, CurveKeys, become_client
+from gripproxy.bus.curve import become_client
 from gripproxy.bus.refusal_log import RefusalLog
-from gripproxy.bus.watched_socket import AnyContext, AnySocket, WatchedSocket, bind, connect
+from gripproxy.bus.watched_socket import AnySocket, WatchedSocket, bind, connect
 from gripproxy.errors import ConfigError
+from gripproxy.relay.door import DOMAIN, Door
 from gripproxy.relay.peers import EVENTS, FAILED, Peers
 from gripproxy.relay.plan import SidePlan
-from gripproxy.scoreboard import ROW_CELLS, Field
 
 log = logging.getLogger(__name__)
 
@@ -31,48 +30,49 @@ class RelaySide:
         self, loop: asyncio.AbstractEventLoop, plan: SidePlan, kind: zmq.SocketType, secret_key: bytes | None
     ) -> None:
         self.peers = Peers()
-        self._loop = loop
+        self.unauthorized_count = 0
+        self.on_change: Callable[[], None] = lambda: None
         self._plan = plan
-        self._row = memoryview(array("Q", bytes(8 * ROW_CELLS)))
-        self._refusals = RefusalLog("attempts", WARN_PERIOD_S)
-        self._refused_count = 0
-        self._gate: CurveGate | None = None
-        self._context = self._new_context(secret_key)
+        self._is_server = secret_key is not None and plan.server_key is None
+        self._strangers = RefusalLog("attempts", WARN_PERIOD_S)
+        self._failures = RefusalLog("attempts", WARN_PERIOD_S)
+        self._context = zmq.Context()
+        self._door = Door(loop, self._context, plan.client_keys, self._note_stranger)
         self.zmq_socket: AnySocket = self._context.socket(kind)
+        self.zmq_socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
         if plan.server_key is not None:
             become_client(self.zmq_socket, plan.server_key, secret_key)
+        elif secret_key is not None:
+            self.zmq_socket.setsockopt(zmq.CURVE_SERVER, 1)
+            self.zmq_socket.setsockopt(zmq.CURVE_SECRETKEY, secret_key)
         self._keep_alive()
-        self._endpoints: list[str] = []
         monitor = self.zmq_socket.get_monitor_socket(EVENTS)
         self._monitor = WatchedSocket(loop, monitor, lambda: self._read_event(monitor))
-        self.on_change: Callable[[], None] = lambda: None
-
-    @property
-    def unauthorized_count(self) -> int:
-        """Count those who were turned away for their keys, each time they came."""
-        return self._refused_count + self._row[Field.UNAUTHORIZED]
 
     def open(self) -> None:
         """Bind and connect as planned.
 
         Raises:
-            ConfigError: an address cannot be used.
+            ConfigError: an address cannot be used, or ZeroMQ would do without CURVE.
         """
+        has_curve = self._is_server or self._plan.server_key is not None
+        if has_curve and self.zmq_socket.getsockopt(zmq.MECHANISM) != zmq.CURVE:
+            raise ConfigError(f"--{self._plan.name}: ZeroMQ refuses CURVE for it")
         for spec in self._plan.binds:
             bind(self.zmq_socket, f"--{self._plan.name}", spec)
-            self._endpoints.append(self.zmq_socket.getsockopt_string(zmq.LAST_ENDPOINT))
             log.info("%ss may connect to %s", self._plan.noun, spec)
         for spec in self._plan.connects:
             connect(self.zmq_socket, f"--{self._plan.name}-connect", spec)
             log.info("connects to a %s at %s", self._plan.noun, spec)
 
-    def stop_accepting(self) -> None:
-        """Let nobody in any more; who is connected stays so."""
-        for endpoint in self._endpoints:
-            self.zmq_socket.unbind(endpoint)
-        for spec in self._plan.connects:
-            self.zmq_socket.disconnect(spec)
-        self._endpoints = []
+    def turn_away(self) -> None:
+        """Let those who have connected see the end of their connections, and nobody in any more.
+
+        Not by unbinding: with the listener, ZeroMQ ends what it accepted, and what is under way there is lost.
+        """
+        self._door.shut()
+        if self._plan.binds:
+            self.peers.end_sending()
 
     def stop_watching(self) -> None:
         """Hear no more of who comes and leaves; call before the socket is closed."""
@@ -81,17 +81,8 @@ class RelaySide:
 
     def close(self) -> None:
         """Close what is left when the socket is closed, which waits until that has sent what it had to."""
-        if self._gate is not None:
-            self._gate.close()
-        else:
-            self._context.term()
-
-    def _new_context(self, secret_key: bytes | None) -> AnyContext:
-        if secret_key is None or self._plan.server_key is not None:
-            return zmq.Context()
-        keys = CurveKeys(secret_key, zmq.curve_public(secret_key), self._plan.client_keys)
-        self._gate = CurveGate(self._loop, keys, self._row, f"--{self._plan.name}-client-key")
-        return self._gate.context
+        self._door.close()
+        self._context.term()
 
     def _keep_alive(self) -> None:
         """Notice within a minute that the other machine is gone: then its queue is given up, and it may come again."""
@@ -120,22 +111,21 @@ class RelaySide:
         self.on_change()
         return True
 
+    def _note_stranger(self, address: str) -> None:
+        self.unauthorized_count += 1
+        text = f"turned a {self._plan.noun} at {address} away: its key is not in --{self._plan.name}-client-key"
+        _warn(self._strangers, text)
+        self.on_change()
+
     def _note_failure(self, event: int) -> None:
-        if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL and self._gate is not None:
-            self._refused_count += 1
-        reason = "it has to use CURVE with this relay's public key" if self._gate is not None else "no handshake"
-        line = self._refusals.note(
-            f"--{self._plan.name}: a {self._plan.noun} did not get in: {reason}", time.monotonic()
-        )
-        if line is not None:
-            log.warning("%s", line)
+        if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL and self._is_server:
+            self.unauthorized_count += 1
+        if event != zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            reason = "it has to use CURVE with this relay's public key" if self._is_server else "no handshake"
+            _warn(self._failures, f"--{self._plan.name}: a {self._plan.noun} did not get in: {reason}")
 
 
-def check_curve(side: RelaySide, plan: SidePlan, has_key: bool) -> None:
-    """Make sure that a side which is to be encrypted is so.
-
-    Raises:
-        ConfigError: ZeroMQ does without.
-    """
-    if (has_key or plan.server_key is not None) and side.zmq_socket.getsockopt(zmq.MECHANISM) != zmq.CURVE:
-        raise ConfigError(f"--{plan.name}: ZeroMQ refuses CURVE for it")
+def _warn(refusals: RefusalLog, text: str) -> None:
+    line = refusals.note(text, time.monotonic())
+    if line is not None:
+        log.warning("%s", line)

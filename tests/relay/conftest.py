@@ -1,0 +1,5 @@
+"""The loop that the relay's tests run on."""
+
+from tests.bus.conftest import bench
+
+__all__ = ["bench"]
