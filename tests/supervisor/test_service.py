@@ -83,12 +83,15 @@ def test_stop_asks_for_time_as_long_as_it_takes(bench: Bench) -> None:
 
 @pytest.mark.parametrize("bench", [None], indirect=True)
 def test_reload_is_framed(bench: Bench) -> None:
-    """`systemctl reload` waits for its end."""
+    """`systemctl reload` waits for its end, and for a beginning after its own."""
     bench.look(0.0)
-    bench.service.begin_reload()
-    bench.service.end_reload()
-    lines = bench.heard()
-    assert lines[0] == "RELOADING=1" and lines[2] == "READY=1"
+    for _ in range(2):
+        bench.service.begin_reload()
+        assert bench.heard()[0] == "RELOADING=1"
+        bench.service.look(Phase.SERVING, True, 1.0, is_reading=True)
+    assert bench.heard() == []
+    assert bench.look(2.0) == ["READY=1"]
+    assert bench.look(3.0) == []
 
 
 @pytest.mark.parametrize("bench", [10.0], indirect=True)

@@ -16,7 +16,7 @@ class Service:
         self.is_main = True
         self._notifier = notifier
         self._scoreboard = scoreboard
-        self._was_ready = self._was_stopping = False
+        self._was_ready = self._was_stopping = self._is_reloading = False
         self._alive_s = self._extended_s = self._status_s = float("-inf")
         self._status = ""
         self._items_count = 0
@@ -30,11 +30,12 @@ class Service:
             due_s = min(due_s, self._alive_s + self._notifier.watchdog_s / 2)
         return max(0.0, due_s - now)
 
-    def look(self, phase: Phase, is_well: bool, now: float) -> None:
+    def look(self, phase: Phase, is_well: bool, now: float, is_reading: bool = False) -> None:
         """Tell what has changed and what is due.
 
         Args:
             is_well: every child lives, or has not been away for long.
+            is_reading: the configuration is being read again.
         """
         if not self.is_main or not self._notifier.is_heard:
             return
@@ -44,6 +45,9 @@ class Service:
         if phase == Phase.SERVING and not self._was_ready:
             self._was_ready = True
             self._notifier.ready()
+        if self._is_reloading and not is_reading:
+            self._is_reloading = False
+            self._notifier.ready()
         watchdog_s = self._notifier.watchdog_s
         if watchdog_s is not None and is_well and now - self._alive_s >= watchdog_s / 2:
             self._alive_s = now
@@ -52,13 +56,10 @@ class Service:
             self._tell_status(now)
 
     def begin_reload(self) -> None:
-        """Tell that the configuration is read again; `end_reload` must follow."""
+        """Tell that the configuration is read again; each request has to be told, and one end for all."""
         if self.is_main and self._was_ready:
+            self._is_reloading = True
             self._notifier.reloading()
-
-    def end_reload(self) -> None:
-        if self.is_main and self._was_ready:
-            self._notifier.ready()
 
     def give_to(self, pid: int) -> None:
         """Make another process the main process. This one has nothing more to say."""

@@ -141,7 +141,8 @@ class Supervisor:
             heartbeats_s = [self._heartbeat_s(row) for row in range(len(self._plans))]
             self._handle(Ticked(heartbeats_s))
             now = time.monotonic()
-            self._service.look(self._policy.phase, self._policy.is_well(heartbeats_s, now), now)
+            is_reading = self._reload is not None and self._reload.is_under_way
+            self._service.look(self._policy.phase, self._policy.is_well(heartbeats_s, now), now, is_reading)
         if self._reload is not None:
             self._reload.close()
         if self._upgrade is not None:
@@ -193,6 +194,8 @@ class Supervisor:
             log.warning("no upgrade: this process was not started as a program of its own")
 
     def _read_again(self, is_routes_only: bool) -> None:
+        if not is_routes_only:
+            self._service.begin_reload()
         if self._reload is None:
             self._events.append(Reloaded())
         else:
