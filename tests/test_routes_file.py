@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from gripproxy.errors import ConfigError
+from gripproxy.protocol.route import decode_route
 from gripproxy.routes_file import (
     decode_routes,
     keep_routes,
@@ -13,6 +14,7 @@ from gripproxy.routes_file import (
     read_routes,
     read_routes_text,
     read_running_routes,
+    settled_route,
 )
 from gripproxy.settings import Settings
 
@@ -125,6 +127,18 @@ def test_certificates_for_origins_are_found_beside_the_routes_file(tmp_path: Pat
     assert warnings == []
     shown = [(target.client_cert, target.client_key) for target in table.routes[0].targets]
     assert shown == [(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")), (None, None), (None, None)]
+
+
+def test_route_of_another_process_is_finished_as_far_as_possible(tmp_path: Path) -> None:
+    """Its holds ask its origins, whatever has become of the certificates."""
+    write_certificate(tmp_path)
+    path = tmp_path / "routes"
+    lines = ["* a:1,ssl,client_cert=cert.pem,client_key=key.pem", "b a:1,client_cert=none.pem"]
+    path.write_text("\n".join(lines))
+    settings = Settings(routesfile=str(path))
+    good, lost = [decoded[0] for line in lines if (decoded := decode_route(line)) is not None]
+    assert settled_route(settings, good) == read_routes(settings)[0].routes[0]
+    assert settled_route(settings, lost) is lost
 
 
 @pytest.mark.parametrize(

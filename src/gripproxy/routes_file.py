@@ -98,6 +98,14 @@ def read_kept_routes(settings: Settings) -> str | None:
     return read_kept_file(settings.own_ipc_path(KEPT_NAME), FILE_MAX_CHARS)
 
 
+def settled_route(settings: Settings, route: Route) -> Route:
+    """Finish a route of which another process has only told the line; where that is not possible it stays as written."""
+    try:
+        return _settle(route, os.path.dirname(settings.routesfile or ""))
+    except RouteLineError:
+        return route
+
+
 def _settle(route: Route, directory: str) -> Route:
     """See that the certificates can be used that the route's targets want to be shown; make their paths absolute.
 

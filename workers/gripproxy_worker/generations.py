@@ -1,6 +1,7 @@
 """Whom a worker takes over from when it starts, and who takes over from it later: the workers of other versions."""
 
 import asyncio
+import functools
 import logging
 import socket
 from collections.abc import Callable, Coroutine, Mapping
@@ -9,6 +10,7 @@ from gripproxy.bus.feed import Feed
 from gripproxy.child import ChildContext
 from gripproxy.engine.arrivals import Installer
 from gripproxy.handover import CALL_OFF_SIGNAL, LISTEN_SIGNAL, handover_path
+from gripproxy.routes_file import settled_route
 from gripproxy.scoreboard import Field
 from gripproxy_worker.arrivals import Arrivals
 from gripproxy_worker.driver import Driver
@@ -118,7 +120,7 @@ class Generations:
                 predecessor.set_over()
         self._use_door(handed)
         assert self._door is not None
-        installer = Installer(self._driver.core)
+        installer = Installer(self._driver.core, functools.partial(settled_route, settings))
         for predecessor in self._predecessors:
             predecessor.arrivals = Arrivals(self._driver, self._loop, installer, self._door.limit_of)
         for predecessor in connected:
