@@ -99,6 +99,7 @@ class HandoverBench:
         self.new_door: FrontDoor | None = None
         self.predecessors: list[Predecessor] = []
         self.room_count = 1000
+        self._is_old_door_open = True
         self.door.start()
         self.successor.listen()
 
@@ -162,6 +163,12 @@ class HandoverBench:
         """Begin to move the clients."""
         return self.loop.create_task(self.predecessor().take_connections())
 
+    def close_old_door(self) -> None:
+        """Let the old worker accept nobody."""
+        if self._is_old_door_open:
+            self._is_old_door_open = False
+            self.door.close()
+
     def close_new_door(self) -> None:
         """Let the new worker accept nobody."""
         if self.new_door is not None:
@@ -174,7 +181,7 @@ class HandoverBench:
         for predecessor in self.predecessors:
             predecessor.close()
         self.run(self.successor.finish())
-        self.door.close()
+        self.close_old_door()
         self.close_new_door()
         self.shared.close()
         for side in (self.old, self.new):

@@ -81,7 +81,7 @@ def test_unread_payloads_go_along(bench: HandoverBench) -> None:
     slow = bench.client(STREAM, receive_bytes=4096)
     bench.until(lambda: bench.old.held_count == 1)
     slow.is_reading = False
-    contents = [b"%02d" % number * 50_000 for number in range(30)]
+    contents = [b"%02d" % number * 30_000 for number in range(30)]
     for content in contents:
         bench.publish(stream_item(content))
     bench.until(lambda: bench.old.core.accounts.books.receptions == 30)

@@ -141,7 +141,12 @@ class Driver:
         """Send new requests where these routes say."""
         self.core.replace_routes(routes)
         self.pool.reload()
-        self.pool.zhttp.declare([*self.core.sockets.targets_over_http, *routes.zhttp_targets])
+        self.declare_targets()
+
+    def declare_targets(self) -> None:
+        """Say which zhttp targets are needed: the routes', and those of WebSockets whose routes may be gone."""
+        targets = [*self.core.sockets.targets_over_http, *self.core.routes.zhttp_targets]
+        self.pool.zhttp.declare(targets)
 
     def has_handled(self, sent_count: int) -> bool:
         """Say whether the first `sent_count` items of the hub have had their turn here."""

@@ -140,6 +140,7 @@ class Generations:
 
     def _look_whether_over(self) -> None:
         if self._door is not None and all(predecessor.is_over for predecessor in self._predecessors):
+            self._driver.declare_targets()
             self._context.row[Field.SUCCEEDED] = 1
 
     def _room(self) -> int:

@@ -92,6 +92,8 @@ async def _serve(
     feed.on_conn_refresh = functools.partial(refresh_connections, driver, telemetry)
     feed.on_refresh = functools.partial(refresh_channels, driver)
     feed.on_new_hub = telemetry.retell
+    feed.on_moved = telemetry.move
+    feed.on_moved = telemetry.move
     driver.feed = feed
     driver.sent_count = functools.partial(rows[1].__getitem__, int(Field.ITEMS_SENT))
     telemetry.connect(feed.zmq_context)
