@@ -47,6 +47,7 @@ class DebianRoot:
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode:
             raise SystemExit(f"{' '.join(command)} failed:\n{result.stdout[-2000:]}{result.stderr[-2000:]}")
+        (self.path / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")  # as Debian's installer does
 
     def run(self, *command: str, is_checked: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command in it. Its output, of both kinds together, is in ``stdout``."""

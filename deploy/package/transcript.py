@@ -1,7 +1,7 @@
 """Makes docs/transcript.md: the package installed, configured and run in a clean Debian, and what was said.
 
-Nothing in it is written by hand: each command runs, and its output is what it said. It has a network of its own, so that the
-ports of the example are free.
+Nothing in it is written by hand: each command runs, and its output is what it said. It has a network of its own, so
+that the ports of the example are free.
 """
 
 import os
@@ -12,8 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 from deploy.package.build import build
@@ -24,6 +23,7 @@ from deploy.package.wheels import ROOT
 PAGE_PATH = ROOT / "docs" / "transcript.md"
 HELD_COUNT = 15_000
 WAIT_S = 120.0
+NEWER_VERSION = f"{program_version()}.1"  # the same program, which says that it is newer
 IN_NAMESPACE = "GRIPPROXY_TRANSCRIPT_NAMESPACE"
 NOTIFY_SOCKET = "@gripproxy-transcript"
 
@@ -44,7 +44,7 @@ class Transcript:
     """The page under way."""
 
     def __init__(self, root: DebianRoot) -> None:
-        self._root = root
+        self.root = root
         self.parts: list[str] = []
 
     def say(self, text: str) -> None:
@@ -57,44 +57,38 @@ class Transcript:
 
     def run(self, command: str) -> str:
         """Run a command in the clean Debian and add it."""
-        output = self._root.run("sh", "-c", command).stdout
+        output = self.root.run("sh", "-c", command).stdout
         self.show(command, output)
         return output
 
 
 def main() -> None:
     """Make the page."""
-    if IN_NAMESPACE not in os.environ:
-        package = build(ROOT / "dist")
-        os.environ[IN_NAMESPACE] = str(package)
-        os.execvp("unshare", ["unshare", "--net", sys.executable, "-m", "deploy.package", "transcript"])
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    with tempfile.TemporaryDirectory(prefix="gripproxy-transcript-") as name, _network_before(Path(name)) as root:
-        transcript = Transcript(root)
-        _tell(transcript, root, Path(os.environ[IN_NAMESPACE]), Path(name))
-    PAGE_PATH.write_text("\n\n".join(transcript.parts) + "\n")
+    if IN_NAMESPACE in os.environ:
+        folder = Path(os.environ[IN_NAMESPACE])
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        transcript = Transcript(DebianRoot(folder / "root"))
+        _tell(transcript, folder)
+        PAGE_PATH.write_text("\n\n".join(transcript.parts) + "\n")
+        return
+    with tempfile.TemporaryDirectory(prefix="gripproxy-transcript-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        build(folder)
+        build(folder, NEWER_VERSION)
+        DebianRoot(folder / "root").make()
+        command = ["unshare", "--net", sys.executable, "-m", "deploy.package", "transcript"]
+        subprocess.run(command, env=os.environ | {IN_NAMESPACE: name}, check=True)
 
 
-@contextmanager
-def _network_before(folder: Path) -> Iterator[DebianRoot]:
-    """Make the clean Debian with the network of the process that started this one."""
-    folder.chmod(0o755)
-    root = DebianRoot(folder / "root")
-    command = [
-        sys.executable,
-        "-c",
-        f"from deploy.package.debian_root import *; DebianRoot(Path({str(root.path)!r})).make()",
-    ]
-    subprocess.run(["nsenter", "--net=/proc/1/ns/net", *command], check=True)
-    yield root
-
-
-def _tell(transcript: Transcript, root: DebianRoot, package: Path, folder: Path) -> None:
+def _tell(transcript: Transcript, folder: Path) -> None:
+    root = transcript.root
+    package, newer = sorted(folder.glob("*.deb"))
     transcript.say("# The package in a clean Debian 12")
     transcript.say(
         "<!-- Made by a run of: python -m deploy.package transcript -->\n\n"
-        f"gripproxy {program_version()}, {os.cpu_count()} cores, Linux {platform.release()}; Debian made by debootstrap. "
-        "Clients, origin and gripproxy share the machine."
+        f"gripproxy {program_version()}, {os.cpu_count()} cores, Linux {platform.release()}; Debian made by "
+        "debootstrap. Clients, origin and gripproxy share the machine."
     )
     transcript.say("## Install, and two lines of configuration")
     transcript.show(f"dpkg -i {package.name}", root.install(package))
@@ -102,8 +96,8 @@ def _tell(transcript: Transcript, root: DebianRoot, package: Path, folder: Path)
     transcript.run("gripproxy check")
     transcript.say("## Start")
     transcript.say(
-        "There is no systemd in this Debian. The unit is run as systemd would: its user, directories, capabilities, read-only "
-        "file system and filters of system calls. What it tells systemd is what `systemctl status` shows."
+        "There is no systemd in this Debian. The unit is run as systemd would: its user, directories, capabilities, "
+        "read-only file system and filters of system calls. What it tells systemd is what `systemctl status` shows."
     )
     with ExitStack() as stack:
         notices = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
@@ -115,13 +109,21 @@ def _tell(transcript: Transcript, root: DebianRoot, package: Path, folder: Path)
             line for line in (root.path / UNIT_PATH).read_text().splitlines() if line.startswith("ExecStart=")
         )
         transcript.show(unit_line.removeprefix("ExecStart="), (folder / "log").read_text() + f"\nto systemd: {said}")
-        _hold_and_publish(transcript, notices, stack)
-    transcript.say("## Stop")
-    tail = (folder / "log").read_text().splitlines()[-8:]
-    transcript.show("systemctl stop gripproxy", "\n".join(line for line in tail if "GET " not in line))
+        clients = _hold_and_publish(transcript, notices, stack)
+        _upgrade(transcript, clients, newer, folder / "log")
+        transcript.say("## Stop")
+        before = len(_told(folder / "log"))
+        root.run("sh", "-c", "kill -TERM $(cat /run/gripproxy/pushpin-gripproxy.pid)")
+        ended = sum(_is_ended(client) for client in clients)
+        while root.pids():
+            time.sleep(0.1)
+        lines = _told(folder / "log")[before:]
+        transcript.show("kill -TERM $(cat /run/gripproxy/pushpin-gripproxy.pid)", "\n".join(lines))
+        transcript.say(f"Of the {len(clients):,} streams {ended:,} were ended with their last chunk.")
 
 
-def _hold_and_publish(transcript: Transcript, notices: socket.socket, stack: ExitStack) -> None:
+def _hold_and_publish(transcript: Transcript, notices: socket.socket, stack: ExitStack) -> list[socket.socket]:
+    """Give the clients that are held then."""
     transcript.say("## Hold")
     transcript.say("The built-in test route holds who asks for `/stream`.")
     one = stack.enter_context(
@@ -139,19 +141,45 @@ def _hold_and_publish(transcript: Transcript, notices: socket.socket, stack: Exi
     transcript.say(f"Of the others {len(clients) - len(late):,} have it as well, and {len(late)} have not.")
     transcript.say("## Monitor")
     transcript.say("What Pushpin's monitors read, a line every ten seconds, with its `connections`:")
-    report = transcript_monitor(transcript)
+    report = _monitor(transcript)
     assert f"{HELD_COUNT}" in report, report
     transcript.run("gripproxy top --once | head -8")
-    transcript.show("systemctl status gripproxy", _until(notices, "STATUS="))
-    for client in clients:
-        client.close()
+    transcript.say("And what it tells systemd, which `systemctl status gripproxy` shows:")
+    transcript.show("journalctl -u gripproxy -f", _until(notices, f"STATUS={HELD_COUNT}"))
+    return clients
 
 
-def transcript_monitor(transcript: Transcript) -> str:
+def _upgrade(transcript: Transcript, clients: list[socket.socket], newer: Path, log_path: Path) -> None:
+    transcript.say("## Upgrade, while they are held")
+    before = len(_told(log_path))
+    transcript.show(f"dpkg -i {newer.name}", transcript.root.install(newer))
+    transcript.show("journalctl -u gripproxy", "\n".join(_told(log_path)[before:]))
+    transcript.run("gripproxy-publish test 'hello from the new version'")
+    late = [client for client in clients if not _has(client, b"hello from the new version\n")]
+    transcript.say(f"{len(clients) - len(late):,} of the {len(clients):,} have it, and {len(late)} have not.")
+    transcript.run("gripproxy top --once | head -3")
+
+
+def _told(log_path: Path) -> list[str]:
+    """Give the lines of the log that are not about single requests."""
+    lines = log_path.read_text().splitlines()
+    return [line for line in lines if "] GET " not in line and "] subscribe " not in line]
+
+
+def _is_ended(client: socket.socket) -> bool:
+    """Wait for the end of a stream; tell whether it was a proper one."""
+    with client:
+        received = b""
+        while data := client.recv(65_536):
+            received += data
+        return received.endswith(b"0\r\n\r\n")
+
+
+def _monitor(transcript: Transcript) -> str:
     """Show what the stats socket says when all are counted."""
     deadline = time.monotonic() + WAIT_S
     while True:
-        output = transcript._root.run("/usr/lib/gripproxy/bin/python3", "-c", MONITOR).stdout
+        output = transcript.root.run("/usr/lib/gripproxy/bin/python3", "-c", MONITOR).stdout
         if str(HELD_COUNT) in output or time.monotonic() > deadline:
             transcript.show(f"/usr/lib/gripproxy/bin/python3 <<END\n{MONITOR}END", output)
             return output
