@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -159,9 +158,8 @@ def configure(server: Server, section: str, **keys: str | int) -> None:
     new_path.replace(server.config_path)  # the one before may still be being read
 
 
-def reloads_count(server: Server) -> int:
-    """Count the reloads that were done or refused."""
-    return len(re.findall(r"\] routes loaded with |\] not reloaded, ", server.output()))
+def is_said(server: Server, text: str) -> bool:
+    return text in server.output()
 
 
 @pytest.mark.gripproxy_only
@@ -182,14 +180,15 @@ def test_hundred_reloads_cost_no_client_anything(start_server: Callable[[ServerP
             stream.get("/stream", version="1.0")
             stream.receive_until(b"[stream opened]\n")
         for number in range(RELOADS_COUNT):
-            done_count = reloads_count(server)
             if number % 10 == 9:
-                configure(server, "runner", keepalive_timeout="soon")
+                configure(server, "runner", keepalive_timeout=f"soon{number}")
+                sign = f"keepalive_timeout=soon{number}: must be a number"
             else:
-                configure(server, "runner", keepalive_timeout=1000 + number, client_buffer_size=8192 + number)
+                configure(server, "runner", keepalive_timeout=1000 + number)
                 replace(server, ["* test", f"n{number}.test test"])
+                sign = f" -> {1000 + number})"
             reload(server)
-            wait_until(lambda before=done_count: reloads_count(server) > before, "it was reloaded")  # type: ignore[misc]
+            wait_until(partial(is_said, server, sign), "it was reloaded, or refused")
             server.publish_stream("test", f"{number}\n")
         everything = b"[stream opened]\n" + b"".join(b"%d\n" % number for number in range(RELOADS_COUNT))
         for stream in streams:
@@ -200,7 +199,6 @@ def test_hundred_reloads_cost_no_client_anything(start_server: Callable[[ServerP
         print(f"{told['rate']:.0f} connections a second")
         assert told["outcomes"].keys() == {"answered"}, told
         assert "internal error" not in server.output()
-        assert server.output().count("keepalive_timeout=soon") == RELOADS_COUNT // 10
     finally:
         storm.kill()
         storm.wait()
