@@ -10,7 +10,7 @@ import pytest
 
 from gripproxy.protocol.publish_item import decode_frame, decode_publish_request
 from gripproxy.protocol.tnetstring import decode, encode
-from gripproxy.publish_command import UsageError, new_parser, build_item, encode_json_body, main
+from gripproxy.publish_command import UsageError, build_item, encode_json_body, main, new_parser
 
 
 class Terminal(io.BytesIO):
