@@ -77,10 +77,17 @@ class Host(Namespace):
 
     def received_bytes(self) -> int:
         """Count what has come over the cable so far."""
+        return int(self._counters()[1])
+
+    def sent_bytes(self) -> int:
+        """Count what has gone over the cable so far."""
+        return int(self._counters()[9])
+
+    def _counters(self) -> list[str]:
         with self.entered():
             lines = Path("/proc/thread-self/net/dev").read_text().splitlines()
         [words] = [line.split() for line in lines if line.strip().startswith("eth0:")]
-        return int(words[1])
+        return words
 
 
 class Network:

@@ -1,6 +1,10 @@
 """Several hosts, each a network namespace: what is published reaches all, and what befalls one stays its own."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -8,10 +12,12 @@ from pathlib import Path
 
 import pytest
 import zmq
+from gripcontrol import GripPubControl
+from pubcontrol import ZmqPubControlClient
 
 from benchmarks.namespaces import Host, Network
 from tests.integration.deadline import wait_until
-from tests.integration.host_server import HostServer, lines_of, start_relay
+from tests.integration.host_server import CONTROL_PORT, PUSH_PORT, HostServer, lines_of, start_relay
 from tests.integration.process import Process
 from tests.integration.raw_client import RawClient
 
@@ -198,3 +204,85 @@ def wait_until_all_hear(pub: Publisher, clients: list[RawClient]) -> None:
         return all(client.poll(0.1) and b"hello" in lines_of(client) for client in clients)
 
     wait_until(do_hear, "all clients hear", 20.0)
+
+
+def test_two_relays_pass_items_with_ids_on_once(network: Network, opened: ExitStack, short_path: Path) -> None:
+    """Publishers and hosts are at both, so that one may die without a warning. CURVE all the way."""
+    source, listening, *middles = (network.add() for _ in range(4))
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    relays = [relay_on(opened, middle, short_path, "--curve-secret-key", secret) for middle in middles]
+    pub = publisher(opened, source, has_ids=True)
+    pub.socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+    pub.socket.curve_serverkey = public.encode()
+    pub.socket.curve_publickey, pub.socket.curve_secretkey = zmq.curve_keypair()
+    for middle in middles:
+        pub.socket.connect(f"tcp://{middle.address}:{IN_PORT}")
+    specs = [f"tcp://{middle.address}:{OUT_PORT}" for middle in middles]
+    server = start_server(opened, listening, short_path, *specs, push_in_sub_server_key=f'"{public}"')
+    with server.hold(source) as client:
+        pub.wait_for_subscribers(2)
+        wait_until_all_hear(pub, [client])
+        pub.start()
+        pub.wait_for(100)
+        os.killpg(relays[0].pid, signal.SIGKILL)
+        pub.wait_for(100)
+        wait_for_all(client, pub.end())
+
+
+DJANGO_PUBLISHER = """
+import sys
+import time
+from django.conf import settings
+settings.configure(GRIP_PROXIES=[{"control_uri": uri} for uri in sys.argv[2:]])
+from django_grip import publish
+from gripcontrol import HttpStreamFormat
+results = []
+publish("news", HttpStreamFormat(sys.argv[1] + "\\n"), callback=lambda is_sent, text: results.append(is_sent))
+while not results:
+    time.sleep(0.01)
+print(results)
+"""
+
+
+def test_django_publishes_to_every_host(network: Network, opened: ExitStack, short_path: Path) -> None:
+    """GRIP_PROXIES lists all hosts. One that is dead keeps nothing from the others, and Django is told."""
+    source, *hosts = (network.add() for _ in range(4))
+    servers = [start_server(opened, host, short_path) for host in hosts]
+    clients = [server.hold(source) for server in servers]
+    uris = [f"http://{host.address}:{CONTROL_PORT}" for host in hosts]
+
+    def publish(text: str) -> str:
+        with source.entered():
+            argv = [sys.executable, "-c", DJANGO_PUBLISHER, text, *uris]
+            return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+    assert publish("one") == "[True]"
+    for client in clients:
+        client.receive_until(b"one\n")
+    servers[0].stop()
+    assert publish("two") == "[False]"
+    for client in clients[1:]:
+        client.receive_until(b"two\n")
+        assert lines_of(client) == [b"one", b"two"]
+    for client in clients:
+        client.close()
+
+
+def test_push_publisher_sends_to_every_host(network: Network, opened: ExitStack, short_path: Path) -> None:
+    """A socket for each host, as pubcontrol has them: one socket for all would deal the items out among them."""
+    source, *hosts = (network.add() for _ in range(3))
+    servers = [start_server(opened, host, short_path) for host in hosts]
+    clients = [server.hold(source) for server in servers]
+    with source.entered():
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        opened.callback(context.destroy, 0)
+        control = GripPubControl(zmq_context=context)
+        for host in hosts:
+            control.add_client(ZmqPubControlClient(None, f"tcp://{host.address}:{PUSH_PORT}", context=context))
+        for number in range(20):
+            control.publish_http_stream("news", f"{number}\n", blocking=True)
+    for client in clients:
+        client.receive_until(b"19\n")
+        assert lines_of(client) == [b"%d" % number for number in range(20)]
+        client.close()
+    control.close()
