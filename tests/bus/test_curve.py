@@ -125,6 +125,8 @@ def test_unusable_keys_refuse_the_start(tmp_path: Path) -> None:
         (Settings(zmq_curve_secret_key=f"file:{tmp_path}/none"), "cannot read the key file: No such file"),
         (Settings(zmq_curve_secret_key=secret_text, zmq_curve_client_keys=("x",)), "zmq_curve_client_keys: no public"),
         (Settings(zmq_curve_client_keys=(KNOWN_PUBLIC.decode(),)), "nobody would be kept out"),
+        (Settings(push_in_sub_server_key=KNOWN_PUBLIC.decode()), "push_in_sub_server_key without push_in_sub_connect"),
+        (Settings(push_in_sub_server_key="x", push_in_sub_connect=True), "push_in_sub_server_key: no public key"),
     ):
         with pytest.raises(ConfigError, match=re.escape(text)) as refused:
             read_curve_keys(settings)
