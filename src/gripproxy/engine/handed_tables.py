@@ -171,7 +171,7 @@ class TablesReader:
     def channels(self, number: int, is_update_wanted: bool = False) -> tuple[Channels, list[Effect]]:
         """Give a set of channels, for a hold that is to listen to them at once."""
         known = self._sets[number]
-        if known is not None and not is_update_wanted and all(channel.alone for channel in known):
+        if known is not None and all(each.alone and (each.is_updating or not is_update_wanted) for each in known):
             return known, []
         handed = [read_record(HandedChannel, self._tables.channels[each]) for each in self._tables.channel_sets[number]]
         names = [channel.name for channel in handed]
