@@ -61,10 +61,9 @@ class StandIn:
         signal.signal(signal.SIGTERM, lambda *_: self._stop())
         signal.signal(LISTEN_SIGNAL, lambda *_: self._listen())
         signal.signal(CALL_OFF_SIGNAL, lambda *_: self._call_off())
-        while "never-ready" in VERSION and self._is_hub:
-            time.sleep(0.1)
         self._say(f"runs as {os.getpid()}")
-        self._context.report_ready()
+        if not ("never-ready" in VERSION and self._is_hub):
+            self._context.report_ready()
         if "worker-dies" in VERSION and not self._is_hub:
             time.sleep(0.2)  # until it is known to be ready
             os.kill(os.getpid(), signal.SIGKILL)
