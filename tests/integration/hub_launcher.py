@@ -12,9 +12,11 @@ import uvloop
 from gripproxy.bus.feed import Feed, Reader
 from gripproxy.bus.hub import hub_main
 from gripproxy.child import ChildContext
+from gripproxy.handover import Takeover
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.scoreboard import Scoreboard
 from gripproxy.settings import Settings
+from tests.integration.hub_publisher import run_publisher
 
 WORKERS_COUNT = 3
 
@@ -30,9 +32,10 @@ class Launched:
 class HubLauncher:
     """Make it before the test makes a loop or a ZeroMQ context; `stop` takes everything down with it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, takeover: Takeover | None = None) -> None:
         self.scoreboard = Scoreboard(WORKERS_COUNT)
         self._settings = settings
+        self._takeover = takeover
         commands_out, self._commands = os.pipe()
         self._answers, answers_in = os.pipe()
         self.pid = os.fork()
@@ -50,6 +53,15 @@ class HubLauncher:
     def start_worker(self, index: int, channel: str) -> Launched:
         """Start a process that joins the bus, subscribes to `channel`, and counts what comes in its row."""
         return self._ask(f"worker {index} {channel}")
+
+    def start_publisher(self, kind: str, spec: str, name: str, count: int, options: str = "") -> Launched:
+        """Start a process that sends ``NAME NUMBER`` to the channel "c".
+
+        Args:
+            kind: PUSH, which sends as fast as it can, or PUB, which sends when it is subscribed to.
+            options: ``bind``, ``curve=PUBLIC_KEY``, ``pause=SECONDS`` between two items, ``size=BYTES`` besides.
+        """
+        return self._ask(f"publisher {kind} {spec} {name} {count} {options}")
 
     def kill_launcher(self) -> None:
         """Vanish as a supervisor that is killed."""
@@ -80,9 +92,10 @@ class HubLauncher:
             if not pid:
                 for fd in (self._lifeline, report_out, commands_out, answers_in):
                     os.close(fd)
-                index = int(command[1]) if len(command) > 1 else 0
-                row_index = index + 1 if len(command) > 1 else 0
+                index = int(command[1]) if command[0] == "worker" else 0
+                row_index = index + 1 if command[0] == "worker" else 0
                 context = ChildContext(command[0], index, row_index, self.scoreboard, lifeline_out, report_in)
+                context.takeover = self._takeover
                 _run_and_exit(lambda context=context, command=command: self._run_child(context, command))
             os.close(report_in)
             report = os.read(report_out, 4096)
@@ -94,6 +107,9 @@ class HubLauncher:
         try:
             if context.name == "hub":
                 hub_main(self._settings, context)
+            elif context.name == "publisher":
+                context.report_ready()
+                run_publisher(*command[1:])
             else:
                 uvloop.run(_run_worker(self._settings, context, command[2]))
         except Exception as error:

@@ -112,6 +112,16 @@ class Telemetry:
         connect(push, "rundir", f"ipc://{self._settings.own_ipc_path('telemetry')}")
         self._socket = push
 
+    def move(self, path: str) -> None:
+        """Tell the hub at another path from now on; without one, that of this version. What was told stays told."""
+        if self._socket is None:
+            return
+        before: Any = self._socket.getsockopt(zmq.LAST_ENDPOINT)
+        after = f"ipc://{path or self._settings.own_ipc_path('telemetry')}"
+        if before.rstrip(b"\0").decode() != after:
+            connect(self._socket, "rundir", after)
+            self._socket.disconnect(before)
+
     def use_settings(self, settings: Settings) -> None:
         """Go by other settings from now on."""
         self._settings = settings

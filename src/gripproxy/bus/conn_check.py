@@ -44,6 +44,9 @@ class ConnCheck:
         self._next_query = secrets.randbits(32)  # no late answer to a killed hub's question is one to ours
         self._questions: dict[int, _Question] = {}
 
+    def __len__(self) -> int:
+        return len(self._questions)
+
     def ask(self, conn_ids: Sequence[str], on_answer: OnAnswer, is_refresh: bool = False) -> None:
         """Call back with those of the ids that are connections, each once; with None if that could not be found out.
 

@@ -13,6 +13,7 @@ import zmq
 from gripproxy.bus.channel_union import ChannelUnion
 from gripproxy.bus.watched_socket import AnySocket, WatchedSocket
 
+LOOK_S = 0.01
 BATCH_MAX_COUNT = 2_000  # subscriptions in one turn of the loop: 4 ms
 
 
@@ -26,6 +27,7 @@ class ForwardedChannels:
         self._wake_input: Callable[[], None] | None = None
         self._monitor: WatchedSocket | None = None
         self._is_forwarding = False
+        self._connected_count = 0  # times that a publisher was connected
         # Channel and "subscribe it". In order: ZeroMQ counts, so every subscription is undone exactly once.
         self._due: deque[tuple[str, bool]] = deque()
 
@@ -42,6 +44,11 @@ class ForwardedChannels:
             self._forward(new, True)
             self._forward(gone, False)
 
+    async def wait_connected(self, count: int) -> None:
+        """Wait until publishers have been connected so often, and what is wanted has been subscribed to."""
+        while self._connected_count < count or self._due:
+            await asyncio.sleep(LOOK_S)
+
     def close(self) -> None:
         """Call before the SUB socket is closed."""
         self._due.clear()
@@ -55,6 +62,7 @@ class ForwardedChannels:
             monitor.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:
             return False
+        self._connected_count += 1
         if not self._is_forwarding:
             self._is_forwarding = True
             self._forward(self.wanted, True)

@@ -42,6 +42,7 @@ class HostChannels:
         forwarded: ForwardedChannels,
         is_updating: bool,
     ) -> None:
+        self.is_quiet = False  # what workers tell was there before: no hold need ask its origin again for it
         self._loop = loop
         self._outlet = outlet
         self._sequencer = sequencer
@@ -60,6 +61,14 @@ class HostChannels:
         self._outlet.tell_forget(None)
         self._outlet.tell_stale(None)
 
+    def retell(self, worker_index: int) -> None:
+        """Tell a worker all last ids: more are known than when it joined."""
+        self._on_joined(worker_index)
+
+    def forget_seat(self, worker_index: int) -> None:
+        """Take back all channels of one that is no worker: those that it stood for have told theirs."""
+        self._on_left(worker_index)
+
     def close(self) -> None:
         self._untold.clear()
         self._updates.clear()
@@ -70,7 +79,7 @@ class HostChannels:
         new, gone = self._subscribed.change(notice.worker_index, notice.added, notice.removed)
         self._forwarded.on_change(new, gone)
         self._close_channels(gone)
-        if notice.updating and self.is_updating:
+        if notice.updating and self.is_updating and not self.is_quiet:
             # To a new hub all that a worker had before is new, whoever told of it first.
             is_new_to_hub = not self._outlet.has_told(notice.worker_index)
             first = set(notice.updating).intersection(notice.added if is_new_to_hub else new)

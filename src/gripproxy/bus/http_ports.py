@@ -83,7 +83,9 @@ def open_metrics_server(
     reload: HubReload,
     listener_fd: int | None = None,
 ) -> ControlServer:
-    """Listen on `prometheus_port`, which must not be None, or on what listens already. Every path is the page, but for those of `health`.
+    """Listen on `prometheus_port`, which must not be None, or on what listens already.
+
+    Every path is the page, but for those of `health`.
 
     Raises:
         ConfigError: it cannot be bound.

@@ -6,14 +6,12 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 
 import uvloop
 import zmq
 
 from gripproxy.bus.channel_union import ChannelUnion
-from gripproxy.bus.command_socket import open_command_socket
 from gripproxy.bus.commands import Commands
 from gripproxy.bus.conn_check import ConnCheck
 from gripproxy.bus.control_routes import ControlRoutes
@@ -22,8 +20,10 @@ from gripproxy.bus.delivery_answer import DeliveryAnswers
 from gripproxy.bus.forwarded_channels import ForwardedChannels
 from gripproxy.bus.health import Health
 from gripproxy.bus.host_channels import HostChannels
-from gripproxy.bus.host_traffic import HostTraffic
-from gripproxy.bus.http_ports import new_guard, open_control_server, open_metrics_server
+from gripproxy.bus.http_ports import new_guard
+from gripproxy.bus.hub_arrival import HubArrival
+from gripproxy.bus.hub_departure import HubDeparture
+from gripproxy.bus.hub_parts import HubParts
 from gripproxy.bus.id_cache import IdCache
 from gripproxy.bus.item_intake import ItemIntake
 from gripproxy.bus.item_sequencer import ItemSequencer
@@ -34,9 +34,9 @@ from gripproxy.bus.publish_endpoint import PublishEndpoint
 from gripproxy.bus.settings_reload import HubReload, NewSettings
 from gripproxy.bus.watched_socket import AnyContext
 from gripproxy.bus.zhttp_gateway import open_gateway
-from gripproxy.bus.zmq_inputs import ZmqInput, open_push_input, open_sub_input
 from gripproxy.child import ChildContext
 from gripproxy.dead_rows import close_hub_row
+from gripproxy.handover import CALL_OFF_SIGNAL, LISTEN_SIGNAL, Takeover
 from gripproxy.protocol.event_line import EventLines
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.telemetry import AudienceRecord, HoldRecord, LiveConnsRecord, RequestRecord
@@ -76,7 +76,8 @@ class _Hub:
         self._stopping = asyncio.Event()
         self._heartbeat: asyncio.TimerHandle | None = None
         self._late: asyncio.TimerHandle | None = None
-        self._intake: ItemIntake | None = None
+        self._parts: HubParts | None = None
+        self._arrival: asyncio.Task[None] | None = None
         self._reload = HubReload(settings)
 
     async def run(self) -> None:
@@ -88,7 +89,12 @@ class _Hub:
             opened.callback(zmq_context.destroy, 0)  # also closes what a failed start left open
             self._beat()
             VitalSigns(self._loop, self._row).start()
-            await self._open(zmq_context, opened)
+            parts = await self._open(zmq_context, opened)
+            self._parts = parts
+            self._release_late(parts)
+            departure = HubDeparture(parts, self._stopping.set)
+            opened.callback(departure.close)
+            self._prepare_handovers(parts, departure, opened)
             if not self._stopping.is_set():
                 self._context.report_ready()
                 log.info("hub is ready")
@@ -98,9 +104,14 @@ class _Hub:
                 if timer is not None:
                     timer.cancel()
             self._loop.remove_reader(self._context.lifeline_fd)
+            if departure.has_moved:
+                # To close ZeroMQ's sockets would remove the socket files by which publishers come to the next hub.
+                log.info("hub stopped, another one serves")
+                logging.shutdown()
+                os._exit(0)
         log.info("hub stopped")
 
-    async def _open(self, zmq_context: AnyContext, opened: ExitStack) -> None:
+    async def _open(self, zmq_context: AnyContext, opened: ExitStack) -> HubParts:
         """Open the bus first, and the inputs only when the workers that serve already are on it again.
 
         So the items that publishers' sockets kept while there was no hub reach every worker, and the channels that
@@ -126,20 +137,13 @@ class _Hub:
             log.warning("workers %s did not join the bus within %g s", sorted(missing), JOIN_MAX_S)
         id_cache, block_bytes = IdCache(settings.id_cache_ttl), max(0, settings.message_block_size)
         intake = ItemIntake(outlet, id_cache, sequencer, forwarded.wanted, self._row, observation.receipts, block_bytes)
-        self._intake = intake
         observation.count_blocks(lambda: intake.blocks_count)
-        self._release_late(intake)
         gate = self._open_gate(opened)
-        context = zmq_context if gate is None else gate.context
-        conn_check = ConnCheck(loop, outlet, outlet.has_joined)
+        # Ids of connections that came from another generation's workers name those.
+        conn_check = ConnCheck(loop, outlet, outlet.has_joined, has_moved=settings.generation > 0)
         opened.callback(conn_check.close)
         observation.telemetry.subscribe(LiveConnsRecord, conn_check.on_record)
         commands = Commands(loop, settings, intake, channels.recover, outlet.tell_refresh, conn_check)
-        for name, zmq_input in self._zmq_inputs(context, outlet, intake, commands, forwarded):
-            opened.callback(zmq_input.close)
-            if gate is not None:
-                gate.watch(name, zmq_input.zmq_socket)
-        opened.callback(forwarded.close)
         lines = _event_lines(settings)
         pages = LivePages(
             loop, self._context.scoreboard, outlet, observation.watches, observation.traffic.totals, lines
@@ -151,23 +155,55 @@ class _Hub:
         observation.on_published.append(pages.events.note)
         parts = sequencer, id_cache, channels, observation, pages, commands
         self._reload.add(functools.partial(_use_settings, intake, *parts))
-        if settings.stats_spec is not None:
-            observation.statistics.open_socket(zmq_context, settings.stats_spec)
         endpoint = PublishEndpoint(outlet, intake, channels.recover)
         routes = ControlRoutes(endpoint.respond, new_guard(settings, self._row, self._reload).refuse)
         health = Health(self._context.scoreboard, outlet)
         for part in (pages, DeliveryAnswers(loop, outlet, intake), commands, health):
             part.register(routes)
-        self._open_http_ports(opened, routes, health, observation.traffic)
+        return HubParts(
+            loop=loop,
+            settings=settings,
+            row=self._row,
+            scoreboard=self._context.scoreboard,
+            reload=self._reload,
+            outlet=outlet,
+            observation=observation,
+            sequencer=sequencer,
+            forwarded=forwarded,
+            channels=channels,
+            id_cache=id_cache,
+            intake=intake,
+            conn_check=conn_check,
+            commands=commands,
+            routes=routes,
+            health=health,
+            zmq_context=zmq_context,
+            gate=gate,
+        )
 
-    def _open_http_ports(self, opened: ExitStack, routes: ControlRoutes, health: Health, traffic: HostTraffic) -> None:
-        settings, loop = self._settings, self._loop
-        if settings.push_in_http_port is not None:
-            opened.callback(open_control_server(loop, settings, routes, self._reload).close)
-        if settings.prometheus_port is not None:
-            scoreboard = self._context.scoreboard
-            server = open_metrics_server(loop, settings, scoreboard, traffic.totals, health, self._reload)
-            opened.callback(server.close)
+    def _prepare_handovers(self, parts: HubParts, departure: HubDeparture, opened: ExitStack) -> None:
+        """Open the inputs, or wait for the signal to take them over; and then for one to give them away."""
+        add_signal_handler = self._loop.add_signal_handler
+        takeover = self._context.takeover
+        if takeover is None:
+            parts.open_outside(opened, {})
+            add_signal_handler(LISTEN_SIGNAL, departure.listen)
+        else:
+            parts.is_frozen = parts.channels.is_quiet = True
+            add_signal_handler(LISTEN_SIGNAL, self._arrive, parts, takeover, departure, opened)
+        add_signal_handler(CALL_OFF_SIGNAL, departure.call_off)
+
+    def _arrive(self, parts: HubParts, takeover: Takeover, departure: HubDeparture, opened: ExitStack) -> None:
+        if self._arrival is None:
+            self._arrival = self._loop.create_task(HubArrival(parts, takeover, opened).run())
+            self._arrival.add_done_callback(self._on_arrived)
+            self._loop.add_signal_handler(LISTEN_SIGNAL, departure.listen)
+
+    def _on_arrived(self, arrival: "asyncio.Task[None]") -> None:
+        error = None if arrival.cancelled() else arrival.exception()
+        if error is not None:
+            log.error("cannot take over from the old hub: %s", error, exc_info=error)
+            self._stopping.set()
 
     def _open_gate(self, opened: ExitStack) -> CurveGate | None:
         keys = read_curve_keys(self._settings)
@@ -178,36 +214,19 @@ class _Hub:
         self._reload.add(lambda new: None if new.curve_keys is None else gate.use_clients(new.curve_keys))
         return gate
 
-    def _zmq_inputs(
-        self,
-        context: AnyContext,
-        outlet: Outlet,
-        intake: ItemIntake,
-        commands: Commands,
-        forwarded: ForwardedChannels,
-    ) -> Iterator[tuple[str, ZmqInput]]:
-        """Open one after the other: each can be closed if the next one fails."""
-        settings, loop = self._settings, self._loop
-        if settings.push_in_spec is not None:
-            yield "push_in_spec", open_push_input(loop, context, settings, outlet, intake)
-        if settings.push_in_sub_specs:
-            yield "push_in_sub_specs", open_sub_input(loop, context, settings, outlet, intake, forwarded)
-        if settings.command_spec is not None:
-            yield "command_spec", open_command_socket(loop, context, settings, outlet, commands)
-
     def _beat(self) -> None:
         self._row[Field.HEARTBEAT_MS] = int(time.monotonic() * 1000)
-        if self._intake is not None:
-            self._intake.flush_log()
+        if self._parts is not None:
+            self._parts.intake.flush_log()
         self._heartbeat = self._loop.call_later(HEARTBEAT_S, self._beat)
 
-    def _release_late(self, intake: ItemIntake) -> None:
+    def _release_late(self, parts: HubParts) -> None:
         is_more = False
         try:
-            is_more = intake.release_late()
+            is_more = not parts.is_frozen and parts.intake.release_late()
         finally:  # also after a bug of ours: the others that are parked must not stay for ever
             delay_s = 0.0 if is_more else LATE_S
-            self._late = self._loop.call_later(delay_s, self._release_late, intake)
+            self._late = self._loop.call_later(delay_s, self._release_late, parts)
 
     def _on_lifeline(self) -> None:
         if not os.read(self._context.lifeline_fd, 1):

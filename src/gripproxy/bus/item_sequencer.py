@@ -110,19 +110,20 @@ class ItemSequencer:
         """Forget all last ids. What is parked stays so: its wait goes on."""
         self.last_ids.clear()
 
-    def give_away(self) -> list[tuple[str, str | None, str, list[bytes], float]]:
-        """Give what is parked to another hub, oldest first: channel, id, missing id, payload, and when it was parked.
+    def parked(self) -> list[tuple[str, str | None, str, list[bytes], float]]:
+        """Give what is parked, oldest first: channel, id, missing id, payload, and when it was parked."""
+        return [(item.channel, item.id, item.prev_id, item.payload, item.parked_at) for item in self._by_age]
 
-        Whoever asks what becomes of them is told that nobody knows.
-        """
-        parked = list(self._by_age)
-        for item in parked:
+    def give_away(self) -> None:
+        """Forget what is parked, as another hub has it. Whoever asks what becomes of it is told that nobody knows."""
+        for item in list(self._by_age):
             self._unpark(item)
             if item.inquiry is not None:
                 item.inquiry.close(ItemOutcome.UNKNOWN)
-        return [(item.channel, item.id, item.prev_id, item.payload, item.parked_at) for item in parked]
 
-    def take_over(self, channel: str, item_id: str | None, prev_id: str, payload: list[bytes], parked_at: float) -> None:
+    def take_over(
+        self, channel: str, item_id: str | None, prev_id: str, payload: list[bytes], parked_at: float
+    ) -> None:
         """Take in what another hub gave away."""
         self._park(_ParkedItem(channel, item_id, prev_id, payload, parked_at, None))
 

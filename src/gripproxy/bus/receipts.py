@@ -141,6 +141,11 @@ class Receipts:
                 return
             self._give_up(number)
 
+    def give_up_all(self) -> None:
+        """Close all with what is known: no worker tells this hub any more."""
+        while self._open:
+            self._give_up(next(iter(self._open)))
+
     def _settle(self, number: int, inquiry: Inquiry, bit: int) -> None:
         inquiry.waits_for &= ~bit
         if not inquiry.waits_for:

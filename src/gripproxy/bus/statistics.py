@@ -8,7 +8,7 @@ from gripproxy.bus.host_traffic import COLUMNS_COUNT, HostTraffic
 from gripproxy.bus.receipts import Inquiry
 from gripproxy.bus.stats_socket import StatsSocket
 from gripproxy.bus.subscriber_counts import DUE_S, News, SubscriberCounts
-from gripproxy.bus.watched_socket import AnyContext
+from gripproxy.bus.watched_socket import AnyContext, AnySocket
 from gripproxy.bus.watches import Watches
 from gripproxy.protocol.item_blocks import MESSAGE, RESPONSE, STREAM
 from gripproxy.protocol.stats_packet import Fields, StatsPackets
@@ -69,6 +69,11 @@ class Statistics:
         self._forget: asyncio.TimerHandle | None = None
         self._report: asyncio.TimerHandle | None = None
         self._report_later()
+
+    @property
+    def zmq_socket(self) -> AnySocket | None:
+        """The stats socket, if there is one."""
+        return None if self._socket is None else self._socket.zmq_socket
 
     def open_socket(self, zmq_context: AnyContext, spec: str, listener_fd: int | None = None) -> None:
         """Bind the stats socket, or take over what listens there.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import zmq
 
-from gripproxy.bus.watched_socket import BATCH_MAX_COUNT, AnyContext, WatchedSocket, bind
+from gripproxy.bus.watched_socket import BATCH_MAX_COUNT, AnyContext, AnySocket, WatchedSocket, bind
 from gripproxy.protocol.stats_packet import KINDS
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,10 @@ class StatsSocket:
         self._send = xpub.send
         self._recv = xpub.recv
         self._socket = WatchedSocket(loop, xpub, self._read_batch)
+
+    @property
+    def zmq_socket(self) -> AnySocket:
+        return self._socket.zmq_socket
 
     def send(self, packet: bytes) -> None:
         """Send to all who are subscribed; those who are full lose it."""

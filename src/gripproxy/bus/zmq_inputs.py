@@ -37,7 +37,8 @@ class ZmqInput:
     """Reads multipart messages in batches while the bus takes items, and hands each to `handle`.
 
     While `sources` is not None, messages are counted in it by the descriptor that they came by, and all their bytes
-    under -1. While `early` is not None, messages are put there and not handled; while `noted` is, they are put there too.
+    under -1. While `early` is not None, messages are put there and not handled. While `noted` is not, their digests are
+    put there, too.
     """
 
     def __init__(
