@@ -14,7 +14,7 @@ TEST_FOLDERS = {
     ROOT / "src" / "gripproxy": ROOT / "tests",
     ROOT / "workers" / "gripproxy_worker": ROOT / "tests" / "worker",
 }
-CODE_FOLDERS = ("src", "workers", "benchmarks", "tests")
+CODE_FOLDERS = ("src", "workers", "benchmarks", "deploy", "tests")
 
 
 def holds_code(path: Path) -> bool:

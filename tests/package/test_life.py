@@ -123,3 +123,29 @@ def test_removal_stops_what_runs(debian: DebianRoot, package: Path, tmp_path: Pa
         debian.run("dpkg", "--remove", "gripproxy")
         assert process.wait(10) == 0
         assert debian.pids() == []
+
+
+def test_systemd_is_asked_to_start_and_to_stop(debian: DebianRoot, package: Path, newer_package: Path) -> None:
+    """As far as it shows without systemd: one that writes down what it is told is in its place."""
+    program = debian.path / "usr/bin/systemctl"
+    told = debian.path / "var/log/systemctl"
+    mark = debian.path / "run/systemd/system"
+    mark.mkdir(parents=True)
+    program.write_text('#!/bin/sh\necho "$*" >> /var/log/systemctl\ncase "$*" in *is-active*) exit 3; esac\n')
+    program.chmod(0o755)
+    wanted = debian.path / "etc/systemd/system/multi-user.target.wants/gripproxy.service"
+    try:
+        with installed(debian, package):
+            assert "start gripproxy.service" in told.read_text()
+            assert wanted.is_symlink()
+            told.write_text("")
+            debian.install(newer_package)
+            # Nothing runs here; one that does is told by the new version itself.
+            assert "restart gripproxy.service" not in told.read_text()
+            assert "start gripproxy.service" in told.read_text()
+            debian.run("dpkg", "--remove", "gripproxy")
+            assert "stop gripproxy.service" in told.read_text()
+        assert not wanted.is_symlink()
+    finally:
+        program.unlink()
+        mark.rmdir()
