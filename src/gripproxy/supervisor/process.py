@@ -32,6 +32,7 @@ WATCHED_SIGNALS = (
     UPGRADE_SIGNAL,
     signal.SIGCHLD,
     signal.SIGIO,
+    signal.SIGCONT,  # see `signal_wait`
 )
 
 log = logging.getLogger(__name__)

@@ -47,6 +47,7 @@ from gripproxy.supervisor.record import Record
 from gripproxy.supervisor.reload import Read, Reload
 from gripproxy.supervisor.routes_watch import RoutesWatch
 from gripproxy.supervisor.service import Service
+from gripproxy.supervisor.signal_wait import wait_signal
 from gripproxy.supervisor.upgrade import Upgrade
 
 # What a process that is gone has no more of. Its counters stay.
@@ -130,9 +131,9 @@ class Supervisor:
             self._record.own()
         self._apply(self._policy.start(time.monotonic()))
         while self._status is None:
-            info = signal.sigtimedwait(WATCHED_SIGNALS, self._wait_s(time.monotonic()))
-            if info is not None:
-                self._take_signal(signal.Signals(info.si_signo))
+            number = wait_signal(WATCHED_SIGNALS, self._wait_s(time.monotonic()))
+            if number is not None:
+                self._take_signal(number)
             self._take_reports()
             self._take_exits()
             if self._watch is not None and self._watch.is_reload_due(time.monotonic()):
@@ -149,6 +150,11 @@ class Supervisor:
             self._upgrade.close(self._policy.drain_s + STOP_MAX_S)
         self._record.close()
         return self._status
+
+    @property
+    def heir_pid(self) -> int | None:
+        """The supervisor that has taken over in an upgrade; None: nobody has."""
+        return None if self._upgrade is None else self._upgrade.heir_pid
 
     def _wait_s(self, now: float) -> float:
         waits_s = [self._policy.wait_s(now), self._service.wait_s(now)]
