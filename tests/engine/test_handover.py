@@ -43,8 +43,8 @@ CONTROLS = (
 class Moves:
     """The same things happen in a world of one worker and in one of two, between which clients go to and fro."""
 
-    def __init__(self, seed: int) -> None:
-        given = Settings(subscription_linger=0)
+    def __init__(self, seed: int, message_rate: int = 0) -> None:
+        given = Settings(subscription_linger=0, message_rate=message_rate)
         self.random = Random(seed)
         self.still, self.moving = World([ROUTES], given), World([ROUTES, FEWER_ROUTES], given)
         self.worlds = self.still, self.moving
@@ -252,11 +252,12 @@ class Moves:
         self.moved.update([self.kinds[client] for client in self.moving.move(clients, to, is_refused)])
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_nobody_notices_a_move(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("message_rate", [0, 1_000_000])
+@pytest.mark.parametrize("seed", range(5))
+def test_nobody_notices_a_move(seed: int, message_rate: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each client gets the same bytes, and each origin the same requests, whichever worker the client is on."""
     monkeypatch.setattr(fan_out, "SLICE_MAX_BYTES", 2 * LARGE_BYTES)
     monkeypatch.setattr(http_delivery, "SMALL_BYTES", LARGE_BYTES - 1)
-    moves = Moves(seed)
+    moves = Moves(seed, message_rate)
     moves.run()
     assert min(moves.moved[kind] for kind in KINDS) >= 10, moves.moved
