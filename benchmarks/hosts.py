@@ -273,7 +273,7 @@ def main(argv: list[str] | None = None) -> int:
                     while len(estate.hosts) < count:
                         estate.add_host()
                     values = measure(estate, options.items)
-                    report.figures.append(Figure(OURS, f"{count} hosts, {way}", values))
+                    report.figures.append(Figure(OURS, f"{count} host{'s' if count > 1 else ''}, {way}", values))
                 caught_up_s, missed = break_hosts(estate, options.cut, options.period)
             text = f"{missed} items, then all of them once, {caught_up_s:.1f} s after it was back"
             report.settings[f"host cut off, {way}"] = text
