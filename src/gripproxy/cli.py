@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import importlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Collection, Sequence
@@ -165,6 +166,7 @@ def _serve(options: argparse.Namespace, elder: "Elder | None") -> int:
     from gripproxy.kept_settings import forget_settings, keep_settings
     from gripproxy.supervisor.estate import Estate
     from gripproxy.supervisor.inheritance import Inheritance
+    from gripproxy.supervisor.init_process import INIT_PID, stay
     from gripproxy.supervisor.run_directory import InstanceLock, prepare_run_directory
     from gripproxy.supervisor.successor import this_program
     from gripproxy.supervisor.supervisor import Supervisor
@@ -196,12 +198,14 @@ def _serve(options: argparse.Namespace, elder: "Elder | None") -> int:
             if elder is not None and legacy is not None:
                 inheritance = Inheritance(settings, elder, legacy, estate)
             read = ConfigReload(overrides)
+            supervisor = Supervisor(settings, hub_main, child_main, read=read, estate=estate, inheritance=inheritance)
             try:
-                return Supervisor(
-                    settings, hub_main, child_main, read=read, estate=estate, inheritance=inheritance
-                ).run()
+                status = supervisor.run()
             finally:
                 forget_settings(settings)
+    if supervisor.heir_pid is not None and os.getpid() == INIT_PID:
+        return stay(supervisor.heir_pid, lock.find_owner)
+    return status
 
 
 def _report_start(settings: "Settings", warnings: list[str], certificates: "CertificateStore") -> None:

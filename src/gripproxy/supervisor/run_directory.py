@@ -76,6 +76,11 @@ class InstanceLock:
                 raise ConfigError(f"processes of a gripproxy that was killed still run and hold {self._path}; end them")
             time.sleep(ORPHANS_POLL_S)
 
+    def find_owner(self) -> int | None:
+        """Give the process that the file names, if it runs."""
+        pid = self._holder_pid()
+        return pid if pid is not None and _is_alive(pid) else None
+
     def own(self) -> None:
         """Be the process that the file names, in the place of the version before.
 

@@ -76,6 +76,7 @@ class Upgrade:
         self._succession = Succession(policy)
         self._successor: Successor | None = None
         self._left_s = float("-inf")
+        self.heir_pid: int | None = None  # the supervisor that has taken over
 
     @property
     def fds(self) -> list[int]:
@@ -225,6 +226,8 @@ class Upgrade:
         self._service.give_to(self._successor.pid)
 
     def _leave(self, _action: Retire) -> None:
+        if self._successor is not None:
+            self.heir_pid = self._successor.pid
         self._estate.disown()
         self._retire()
 
