@@ -2,12 +2,15 @@
 
 import re
 from dataclasses import fields
+from pathlib import Path
 
 from gripproxy.relay.counters import Counters, encode_page
 
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "scale-out.md"
+
 
 def test_every_counter_is_on_the_page() -> None:
-    """With its name and kind; docs/scale-out.md explains each."""
+    """With its name and kind, and explained in the documents."""
     counters = Counters(*range(11, 11 + len(fields(Counters))))
     page = encode_page(counters).decode()
     values = dict(re.findall(r"^gripproxy_relay_(\w+) (\d+)$", page, re.MULTILINE))
@@ -16,3 +19,4 @@ def test_every_counter_is_on_the_page() -> None:
     for name in values:
         kind = "counter" if name.endswith("_total") else "gauge"
         assert f"# TYPE gripproxy_relay_{name} {kind}\n" in page
+        assert f"`{name}`" in DOCUMENT.read_text()
