@@ -62,11 +62,19 @@ def choose(chance: random.Random, has_hangs: bool) -> tuple[What, Whom]:
     return chance.choices(list(What), (6, 3, hang_weight))[0], whom
 
 
+async def _children(service: Service, title: str) -> list[int]:
+    """Give them, once there are any: the fault before this one may have been the end of the last."""
+    deadline = time.monotonic() + HANG_MAX_S
+    while not (pids := service.children(title)) and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+    return pids
+
+
 async def strike(service: Service, what: What, whom: Whom, chance: random.Random) -> Fault:
     """Do it. Returns when it is done: the process is gone, or goes on."""
     pid = service.supervisor_pid
     if whom is not Whom.SUPERVISOR:
-        pid = chance.choice(service.children("gripproxy: worker" if whom is Whom.WORKER else "gripproxy: hub"))
+        pid = chance.choice(await _children(service, "gripproxy: worker" if whom is Whom.WORKER else "gripproxy: hub"))
     fault = Fault(what, whom, time.monotonic(), None if whom is Whom.SUPERVISOR else set())
     freeze(pid)
     try:
