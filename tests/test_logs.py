@@ -91,6 +91,23 @@ def test_json_lines(tmp_path: Path) -> None:
     )
 
 
+def test_level_and_form_change_in_place(tmp_path: Path) -> None:
+    """A process goes on with its name and its file."""
+    path = tmp_path / "log"
+    logs.set_up(LogLevels(), str(path))
+    logs.begin_child("hub")
+    test_log = logging.getLogger("gripproxy.test")
+    test_log.info("one")
+    logs.use(LogLevels(hub=1), is_json=True)
+    test_log.info("two")
+    test_log.warning("three")
+    logs.use(LogLevels(), is_json=False)
+    test_log.info("four")
+    one, three, four = path.read_text().splitlines()
+    assert one.endswith("[hub] one") and four.endswith("[hub] four")
+    assert orjson.loads(three)["text"] == "three"
+
+
 def test_each_process_has_its_level(tmp_path: Path) -> None:
     """Each takes its own when it is named after the fork."""
     path = tmp_path / "log"

@@ -333,8 +333,8 @@ def count_reloads(settings: Settings, context: ChildContext) -> None:
     serve(settings, context, lambda: note(context, "reloaded"))
 
 
-def test_hangup_reaches_every_worker_and_no_hub(start: StartSupervisor, short_path: Path) -> None:
-    """Workers read their routes again; nobody ends."""
+def test_hangup_reaches_every_worker(start: StartSupervisor, short_path: Path) -> None:
+    """They take what was read again; nobody ends, not even a hub that does not listen."""
     supervisor = start(worker_main=count_reloads)
     supervisor.wait_for_log("[supervisor] ready")
     pids = supervisor.child_pids()

@@ -1,5 +1,6 @@
 """Listeners behind a load balancer: whom its header names is the client, and nobody else gets in."""
 
+import dataclasses
 import logging
 import socket
 from collections.abc import Callable, Iterator
@@ -167,6 +168,18 @@ def test_only_balancers_that_are_named_may_speak_for_others(
         house.bench.until(lambda: client.is_closed)
     assert "connection of 127.0.0.1 closed: set_real_ip_from does not name it" in caplog.text
     assert not house.bench.origins
+
+
+def test_balancers_that_a_reload_names_count_from_then_on(make_house: MakeHouse) -> None:
+    """The listener stays as it is."""
+    house = make_house("10.0.0.0/8")
+    driver = house.bench.driver
+    driver.use_settings(dataclasses.replace(driver.settings, set_real_ip_from=("127.0.0.1",)))
+    house.connect(V1 + REQUEST)
+    assert b"X-Forwarded-For: " in house.request_seen()
+    driver.use_settings(dataclasses.replace(driver.settings, set_real_ip_from=("10.0.0.0/8",)))
+    client = house.connect(V1 + REQUEST)
+    house.bench.until(lambda: client.is_closed)
 
 
 def test_named_balancer_speaks_for_its_clients_only(make_house: MakeHouse) -> None:

@@ -5,7 +5,6 @@ import socket
 from collections.abc import Callable, Mapping
 
 from gripproxy.child import ChildContext
-from gripproxy.protocol.front_proxies import FrontProxies
 from gripproxy.settings import ListenAddress, LocalAddress
 from gripproxy_worker.acceptor import ACCEPT_MAX_COUNT, BUSY, Acceptor, ListenerLimit, WorkerLimit
 from gripproxy_worker.certificates import hush_odd_names
@@ -155,9 +154,7 @@ class FrontDoor:
         """Give what takes new clients of a listener, or those whose load balancer tells of them first."""
         if not address.proxy_protocol:
             return server.accept
-        networks = self._limit.driver.settings.set_real_ip_from
-        trusted = FrontProxies(networks) if networks else None
-        return ProxyHeaders(self._limit.driver, server.begin, trusted).accept
+        return ProxyHeaders(self._limit.driver, server.begin).accept
 
     def _add(
         self,

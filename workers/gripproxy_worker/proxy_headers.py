@@ -24,13 +24,13 @@ class ProxyHeaders:
 
     Args:
         begin: goes on with a connection as a new client of this address; gives its record.
-        trusted: who may send headers; None for everybody who reaches the listener.
     """
 
-    def __init__(self, driver: Driver, begin: Callable[[int, str], Record], trusted: FrontProxies | None) -> None:
+    def __init__(self, driver: Driver, begin: Callable[[int, str], Record]) -> None:
         self.driver = driver
         self.begin = begin
-        self._trusted = trusted
+        self._networks: tuple[str, ...] = ()  # those that `_trusted` was made of
+        self._trusted = FrontProxies(())
         self._refusals = RefusalLog("connections")
 
     def accept(self, fd: int, peer_ip: str) -> None:
@@ -43,10 +43,17 @@ class ProxyHeaders:
         conn = HeaderConn(self, fd, peer_ip)
         driver.sockets.add(fd, conn)
         driver.row[Field.ACCEPTED] += 1
-        if self._trusted is not None and not self._trusted.has(peer_ip):
+        if not self._is_trusted(peer_ip):
             self.refuse(conn, "set_real_ip_from does not name it")
         else:
             driver.wheel.schedule(conn, driver.clock() + HEADER_MAX_S)
+
+    def _is_trusted(self, peer_ip: str) -> bool:
+        """Say whether it may send a header: everybody who reaches the listener, unless the settings name them."""
+        networks = self.driver.settings.set_real_ip_from
+        if networks != self._networks:
+            self._networks, self._trusted = networks, FrontProxies(networks)
+        return not networks or self._trusted.has(peer_ip)
 
     def refuse(self, conn: "HeaderConn", reason: str) -> None:
         """Close a connection that is not a balancer's."""
