@@ -10,7 +10,7 @@ from benchmarks.chaos.trial import Trial
 
 pytestmark = pytest.mark.gripproxy_only
 
-DURATION_S = 15.0
+DURATION_S = 10.0
 CLIENTS_COUNT = 48  # of each kind four for each input
 
 
