@@ -157,6 +157,8 @@ class _Upgrade:
             latest = read_state(self._path)
             if latest is None or latest.pid != now_pid:
                 raise UpgradeError(f"the new version, process {now_pid}, is gone")
+            if latest.elder_pid is None:  # of a container's process 1 nothing else ends
+                break
             text = f"{latest.elder_clients} clients are still with the old processes"
             if latest.elder_clients and text != said:
                 said = text

@@ -113,5 +113,6 @@ def test_end_of_the_old_one_means_nothing_to_a_version_that_was_called_off(bench
 def test_progress_is_not_told_all_the_time(bench: Bench) -> None:
     """The old supervisor writes a file for each."""
     for now in (0.0, 0.1, 0.4, 0.6):
-        bench.inheritance.tell_progress(int(now * 10), now)
-    assert [said.text("text") for said in bench.old.hear()] == ["0 clients have moved", "6 clients have moved"]
+        bench.inheritance.tell_progress(int(now * 10), int(now * 2), now)
+    lines = ["0 clients have moved", "6 clients have moved, 1 workers have theirs"]
+    assert [said.text("text") for said in bench.old.hear()] == lines

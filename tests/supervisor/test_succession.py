@@ -22,7 +22,7 @@ from gripproxy.supervisor.succession import (
     OFF,
     OFF_MAX_S,
     PREPARE_MAX_S,
-    SILENCE_MAX_S,
+    STALL_MAX_S,
     STOP,
     WELCOME,
     YOURS,
@@ -154,15 +154,16 @@ def test_new_version_that_hangs_is_ended_then_killed() -> None:
     assert play.outcome(SuccessorGone("killed by SIGKILL")) == [Note(f"not ready within {PREPARE_MAX_S:g} s", False)]
 
 
-def test_moving_may_take_long_but_not_silently() -> None:
-    """A million clients take a while; a supervisor that hangs would keep them for ever."""
+def test_moving_may_take_long_but_not_stand_still() -> None:
+    """A million clients take a while; of what stands still, clients would wait for their items for ever."""
     play = Play().reach(Stage.TAKING_WORKERS)
     now = 0.0
-    for _ in range(20):
-        now += SILENCE_MAX_S - 1
+    for count in range(20):
+        now += STALL_MAX_S - 1
         assert play.tell(Ticked([]), now) == []
-        play.tell(ProgressSaid("moved 5 of 10"), now)
-    assert play.tell(Ticked([]), now + SILENCE_MAX_S) == [Tell(OFF), KillSuccessor()]
+        play.tell(ProgressSaid(f"{count} clients have moved"), now)
+    play.tell(ProgressSaid("19 clients have moved"), now + 10)
+    assert play.tell(Ticked([]), now + STALL_MAX_S) == [Tell(OFF), KillSuccessor()]
 
 
 def test_own_child_that_is_being_replaced_is_waited_for() -> None:

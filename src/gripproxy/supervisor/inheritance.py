@@ -52,11 +52,11 @@ class Inheritance:
         """Say why this version ends."""
         self._elder.fail(reason)
 
-    def tell_progress(self, clients_count: int, now: float) -> None:
-        """Say how many clients have moved; also that this process is there."""
+    def tell_progress(self, clients_count: int, done_count: int, now: float) -> None:
+        """Say how many clients have moved, and how many workers have all of theirs."""
         if now - self._told_s >= PROGRESS_PERIOD_S:
             self._told_s = now
-            self._elder.conversation.say(PROGRESS, text=f"{clients_count} clients have moved")
+            self._elder.conversation.say(PROGRESS, text=_progress(clients_count, done_count))
 
     def look(self, record: Record, service: Service) -> list[Event]:
         """Hear the old supervisor; give what the policy has to know."""
@@ -95,3 +95,7 @@ class Inheritance:
         self._estate.own()
         service.is_main = True
         record.succeed(steps, self.elder_pid)
+
+
+def _progress(clients_count: int, done_count: int) -> str:
+    return f"{clients_count} clients have moved" + (f", {done_count} workers have theirs" if done_count else "")

@@ -28,7 +28,7 @@ from gripproxy.supervisor.policy import (
 from gripproxy.supervisor.policy import Action as PolicyAction
 
 PREPARE_MAX_S = 60.0  # from the request until the new hub has taken over
-SILENCE_MAX_S = 30.0  # then the new supervisor tells how far it is, every second
+STALL_MAX_S = 30.0  # then the new supervisor tells how far it is, and clients may wait for what it does not finish
 OFF_MAX_S = 8.0  # for a new version to end that is not wanted
 
 # Words to the new supervisor; those from it are in policy.py.
@@ -163,6 +163,7 @@ class Succession:
         self.stage = Stage.NONE
         self._deadline_s = 0.0
         self.reason = ""  # why it failed, from then on until the next one
+        self._progress = ""
         self._was_told = False  # our children know of it
         self._has_moved = False  # the hub
 
@@ -210,7 +211,7 @@ class Succession:
         if (self.stage, event.word) == (Stage.TAKING_HUB, MOVED):
             self._enter(Stage.TAKING_WORKERS)
             self._has_moved = True
-            self._deadline_s = now + SILENCE_MAX_S
+            self._deadline_s = now + STALL_MAX_S
             return [Note("its hub has taken over; moving the clients")]
         if (self.stage, event.word) == (Stage.TAKING_WORKERS, DONE):
             self._enter(Stage.DONE)
@@ -233,15 +234,16 @@ class Succession:
         return [Note("moving the hub"), Tell(GO)]
 
     def _note_progress(self, event: ProgressSaid, now: float) -> list[Action]:
-        if self.stage == Stage.TAKING_WORKERS:
-            self._deadline_s = now + SILENCE_MAX_S
+        if self.stage == Stage.TAKING_WORKERS and event.text != self._progress:
+            self._progress = event.text
+            self._deadline_s = now + STALL_MAX_S
         return [Note(event.text, is_passing=True)]
 
     def _check(self, _event: WordSaid | Ticked, now: float) -> list[Action]:
         if now < self._deadline_s:
             return []
         if self.stage == Stage.TAKING_WORKERS:
-            why = f"the new version has not been heard of for {SILENCE_MAX_S:g} s"
+            why = f"the new version has not come any further for {STALL_MAX_S:g} s"
             return [*self._call_off(why, now), KillSuccessor()]
         return self._call_off(f"not ready within {PREPARE_MAX_S:g} s", now)
 

@@ -178,7 +178,8 @@ class Supervisor:
                 if self._scoreboard.row(row)[Field.SUCCEEDED] and child.is_running and not child.has_succeeded:
                     self._handle(ChildSucceeded(row))
             if self._policy.phase == Phase.TAKING_WORKERS:
-                self._inheritance.tell_progress(self._scoreboard.total(Field.TAKEN_OVER), now)
+                total = self._scoreboard.total
+                self._inheritance.tell_progress(total(Field.TAKEN_OVER), total(Field.SUCCEEDED), now)
 
     def _retire(self) -> None:
         self._handle(RetireAsked())
