@@ -81,7 +81,7 @@ class InstalledService:
     def held_count(self) -> int:
         """Give what it says itself."""
         with urllib.request.urlopen(f"{self.control_uri}/stats") as answer:
-            return int(json.load(answer)["now"]["held_streams"])
+            return int(json.load(answer)["total"]["now"]["held_streams"])
 
     def pid(self) -> int:
         """Give the pid that the service says it has."""
