@@ -327,6 +327,19 @@ def test_next_upgrade_waits_for_the_end_of_the_last_ones_old_side(
     wait_until(lambda: instance.upgrade() == 0, "an upgrade is possible again")
 
 
+def test_next_start_does_not_wait_for_the_old_side_of_a_version_that_was_killed(instance: Instance) -> None:
+    """The old processes, which are still ending, share the lock; whoever starts the service again waits for it."""
+    instance.install("slow")
+    old_pid = instance.start()
+    instance.install("")
+    instance.ask(old_pid)
+    wait_until(lambda: instance.owner() != old_pid, "the new version owns the instance")
+    os.kill(instance.owner(), signal.SIGKILL)
+    wait_until(lambda: instance.reap() is not None, "the old version has ended, too")
+    (instance.folder / "log").unlink()
+    assert instance.start() == instance.owner()
+
+
 def test_service_manager_follows_the_main_process(instance: Instance) -> None:
     """It would restart the service when the old process ends, and it believes the main process only."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
