@@ -161,8 +161,8 @@ def test_response_that_has_begun_is_sent_to_its_end(bench: WorkerBench) -> None:
     ending.finish()
 
 
-def test_who_is_busy_for_too_long_is_cut_off(bench: WorkerBench) -> None:
-    """The worker does not outstay its time for anybody."""
+def test_who_is_busy_for_too_long_is_cut_off(bench: WorkerBench, caplog: pytest.LogCaptureFixture) -> None:
+    """The worker does not outstay its time for anybody; and says so."""
     bench.client(REQUEST)
     bench.origin()
     ending = Ending(bench, 1000.0)
@@ -170,6 +170,25 @@ def test_who_is_busy_for_too_long_is_cut_off(bench: WorkerBench) -> None:
     ending.finish()
     assert bench.driver.sockets.count == 1
     assert bench.row[Field.DRAINED] == 1
+    assert caplog.messages[-1] == "drained, but 1 connections were still busy after 1000 s"
+
+
+def test_bug_keeps_nobody_from_being_told(plain: WorkerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker ends in time, too."""
+    idle, stream = plain.client(REQUEST), held(plain, STREAM)
+    plain.until(lambda: idle.received)
+
+    def fail(_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(drain_module.ClientConn, "end_with_response", fail)
+    monkeypatch.setattr(drain_module, "SLICE_MAX_COUNT", 1)
+    ending = Ending(plain, 1000.0)
+    ending.passes(1000.0)
+    ending.finish()
+    plain.until(lambda: stream.received.endswith(b"\r\n0\r\n\r\n"))
+    assert plain.row[Field.INTERNAL_ERRORS]
+    plain.row[Field.INTERNAL_ERRORS] = 0
 
 
 def test_without_time_all_hear_it_at_once(plain: WorkerBench) -> None:

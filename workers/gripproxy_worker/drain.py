@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 TURN_S = 0.05  # between two looks at whose time has come
 ROUND_S = 0.25  # between two looks at those that were busy
 SLICE_MAX_COUNT = 250  # connections in one turn of the loop, some 8 ms
+MARKS_MAX_COUNT = 5_000  # likewise, some 5 ms
 ANSWER_MAX_S = 2.0  # of the time, or a fifth of it: for clients that were told last to read that and to answer
 NEW_MAX_S = 1.0  # or a quarter of the time: for the first request of a client that has only just connected
 LINKS_MAX_S = 2.0  # once no client is left: for what origins are still to be told
@@ -38,10 +39,11 @@ class Drain:
         self._loop = loop
         self._timeout_s = timeout_s
         self._began_at = 0.0
-        self._looked_at = 0.0
+        self._looked_at = float("-inf")
         self._emptied_at: float | None = None
-        self._order: list[int] = []  # of held connections, last first
+        self._order: list[int] = []  # held connections that have not been told
         self._order_count = 0
+        self._unmarked: list[int] = []  # of them
         self._busy: deque[int] = deque()  # all others, and those that are still busy with their end
         self._round_count = 0  # of them to be looked at in this round
         self._start_count = 0
@@ -54,13 +56,13 @@ class Drain:
     async def run(self) -> None:
         """Begin, and return when nothing is left to be done but to close."""
         driver = self._driver
-        self._began_at = self._looked_at = self._loop.time()
+        self._began_at = self._loop.time()
         for fd, record in enumerate(driver.sockets.records):
             if record is HELD or type(record) is WsKind:
                 self._order.append(fd)
             elif record is not None:
                 self._busy.append(fd)
-        random.shuffle(self._order)
+        self._unmarked = self._order.copy()
         self._order_count = len(self._order)
         self._start_count = driver.sockets.count
         self._handed_over_count = driver.row[Field.HANDED_OVER]
@@ -68,30 +70,38 @@ class Drain:
         if self._start_count:
             log.info("draining %d connections within %g s", self._start_count, self._timeout_s)
         driver.sockets.is_draining = True
-        self._mark(self._order)
+        self._mark()
         self._turn()
         try:
             await self._done
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-        cut_count = driver.sockets.count
         self._count(0)
-        if cut_count:
+        records = driver.sockets.records
+        cut_count = sum(not isinstance(records[fd], ClosingConn | None) for fd in range(len(records)))
+        if cut_count and self._timeout_s:
             log.warning("drained, but %d connections were still busy after %g s", cut_count, self._timeout_s)
 
     def hurry(self) -> None:
         """Take no more time: nobody is left who would take the clients."""
         self._timeout_s = 0.0
 
-    def _mark(self, fds: Collection[int]) -> None:
-        """Let answers that are still to come say that the connection ends with them."""
+    def _mark(self) -> None:
+        """Let answers that long-polls get before their turn say that the connection ends with them."""
+        some = self._unmarked[-MARKS_MAX_COUNT:]
+        del self._unmarked[-MARKS_MAX_COUNT:]
         sockets = self._driver.sockets
-        self._driver.core.expect_farewells([fd for fd in fds if sockets.is_leaving(fd)])
-        for fd in self._busy:
-            record = sockets.records[fd]
-            if isinstance(record, ClientConn) and sockets.is_leaving(fd):
-                record.end_with_response()
+        self._driver.core.expect_farewells([fd for fd in some if sockets.is_leaving(fd)])
+        if self._unmarked:
+            self._loop.call_soon(self._mark)
+
+    def _draw(self) -> int:
+        """Draw one of those that have not been told."""
+        order = self._order
+        place = random.randrange(len(order))
+        order[place], order[-1] = order[-1], order[place]
+        return order.pop()
 
     def _turn(self) -> None:
         driver, now = self._driver, self._loop.time()
@@ -103,11 +113,15 @@ class Drain:
             self._looked_at = now
             self._round_count = len(self._busy)
         order_left_count = self._order_left_count(elapsed_s)
-        fds = [self._order.pop() for _ in range(min(SLICE_MAX_COUNT, len(self._order) - order_left_count))]
+        fds = [self._draw() for _ in range(min(SLICE_MAX_COUNT, len(self._order) - order_left_count))]
         round_count = min(self._round_count, SLICE_MAX_COUNT - len(fds))
         self._round_count -= round_count
         fds += [self._busy.popleft() for _ in range(round_count)]
-        self._busy.extend(self._visit(fds, elapsed_s))
+        try:
+            self._busy.extend(self._visit(fds, elapsed_s))
+        except Exception:  # a bug of ours: the others are to be told all the same
+            driver.row[Field.INTERNAL_ERRORS] += 1
+            log.exception("internal error while sending clients away")
         self._count(driver.sockets.count)
         if self._is_done(now) or (self._is_ending and not self._order and not self._round_count):
             driver.outbox.flush()
