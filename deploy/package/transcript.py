@@ -83,7 +83,7 @@ def main() -> None:
 
 def _tell(transcript: Transcript, folder: Path) -> None:
     root = transcript.root
-    package, newer = sorted(folder.glob("*.deb"))
+    package, newer = (folder / f"gripproxy_{version}_amd64.deb" for version in (program_version(), NEWER_VERSION))
     transcript.say("# The package in a clean Debian 12")
     transcript.say(
         "<!-- Made by a run of: python -m deploy.package transcript -->\n\n"
