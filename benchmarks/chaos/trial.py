@@ -182,6 +182,8 @@ class Trial:
                     return
                 time.sleep(POLL_S)
         service.stop()
+        if "internal error" in service.output_path.read_text(errors="replace"):
+            self.wrong.append("there were internal errors")
 
     def counts(self) -> Counter[str]:
         """Give how often each thing was done."""

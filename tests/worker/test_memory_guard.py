@@ -38,8 +38,8 @@ class House:
         self.row[Field.MEMORY_REFUSED] = 1  # of a worker that was killed
         self.guard = MemoryGuard(driver, loop, self.door, scoreboard, MemoryGauge(scoreboard, Path("/nowhere")))
         assert not self.guard.is_holding
-        self.door.start()
         self.guard.start()
+        self.door.start()
 
     def use(self, share: float) -> None:
         """Let the hub need so much of the memory."""
@@ -101,6 +101,19 @@ def test_listener_that_waits_for_sockets_does_not_open_by_itself(house: House) -
     house.bench.until(lambda: house.guard.is_holding)
     for acceptor in house.door._acceptors:
         acceptor._end_pause()
+    client = house.connect()
+    for _ in range(50):
+        house.bench.turn()
+    assert not client.received
+    house.use(0.0)
+    house.bench.until(lambda: client.received)
+
+
+def test_door_that_is_opened_while_memory_is_short_stays_shut(house: House) -> None:
+    """The guard may have looked before the worker was ready."""
+    house.use(1.0)
+    house.bench.until(lambda: house.guard.is_holding)
+    house.door.start()
     client = house.connect()
     for _ in range(50):
         house.bench.turn()

@@ -50,6 +50,7 @@ class FrontDoor:
         self._limits: dict[str, ListenerLimit | None] = {}
         self._tcp: list[tuple[str, socket.socket]] = []
         self._handed = dict(handed or {})
+        self._is_started = False
         self._is_held = False
         self._is_handed_over = False
         self._refresh: asyncio.TimerHandle | None = None
@@ -78,18 +79,23 @@ class FrontDoor:
         self._close_unused()
 
     def start(self) -> None:
-        """Let clients in."""
-        self._is_held = False
+        """Let clients in, unless they are to wait."""
+        self._is_started = True
         self._open_or_hold()
 
     def hold(self) -> None:
-        """Let new clients wait outside, until `start`."""
+        """Let new clients wait outside."""
         self._is_held = True
+        self._open_or_hold()
+
+    def let_in(self) -> None:
+        """Let in who waits because of `hold`."""
+        self._is_held = False
         self._open_or_hold()
 
     def _open_or_hold(self) -> None:
         for acceptor in self._acceptors:
-            if self._is_held or self._is_handed_over:
+            if self._is_held or self._is_handed_over or not self._is_started:
                 acceptor.hold()
             else:
                 acceptor.start()

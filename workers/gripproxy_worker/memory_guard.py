@@ -65,6 +65,6 @@ class MemoryGuard:
 
     def _let_in(self) -> None:
         self._driver.row[Field.MEMORY_REFUSED] = 0
-        self._door.start()
+        self._door.let_in()
         if not self._scoreboard.total(Field.MEMORY_REFUSED):
             log.warning("there is memory again: new clients are let in")
