@@ -29,11 +29,15 @@ V1 = b"PROXY TCP4 192.0.2.7 192.0.2.1 4660 80\r\n"
 class House:
     """A worker with a plain, a TLS and a unix listener, all for load balancers."""
 
-    def __init__(self, make_bench: MakeBench, directory: Path, trusted: tuple[str, ...]) -> None:
+    def __init__(
+        self, make_bench: MakeBench, directory: Path, trusted: tuple[str, ...], maxconn: int | None = None
+    ) -> None:
         make_pair(directory / "runner" / "certs", "a.test")
         ports = free_ports(2)
         self.path = str(directory / "server")
-        plain, tls = (ListenAddress(host="127.0.0.1", port=port, proxy_protocol=True) for port in ports)
+        plain, tls = (
+            ListenAddress(host="127.0.0.1", port=port, maxconn=maxconn, proxy_protocol=True) for port in ports
+        )
         self.bench: WorkerBench = make_bench(
             "* {origin}",
             config_path=str(directory / "gripproxy.conf"),
@@ -69,8 +73,8 @@ MakeHouse = Callable[..., House]
 def make_house(make_bench: MakeBench, short_path: Path) -> Iterator[MakeHouse]:
     houses: list[House] = []
 
-    def make(*trusted: str) -> House:
-        houses.append(House(make_bench, short_path, trusted))
+    def make(*trusted: str, maxconn: int | None = None) -> House:
+        houses.append(House(make_bench, short_path, trusted, maxconn))
         return houses[-1]
 
     yield make
@@ -205,3 +209,16 @@ def test_silent_connection_is_closed_in_time(make_house: MakeHouse) -> None:
     house.bench.until(lambda: house.bench.driver.sockets.count == 1)
     pass_time(house.bench, HEADER_MAX_S + 1)
     house.bench.until(lambda: client.is_closed)
+
+
+def test_connection_that_is_turned_away_takes_no_place_of_its_listener(make_house: MakeHouse) -> None:
+    """Or strangers would fill the listener for good, and the balancer could not come in."""
+    house = make_house("10.0.0.0/8", maxconn=2)
+    driver = house.bench.driver
+    for _ in range(3):
+        client = house.connect(V1 + REQUEST)
+        house.bench.until(lambda client=client: client.is_closed)  # type: ignore[misc]
+    assert not driver.sockets.limited
+    driver.use_settings(dataclasses.replace(driver.settings, set_real_ip_from=("127.0.0.1",)))
+    house.connect(V1 + REQUEST)
+    assert b"X-Forwarded-For: " in house.request_seen()

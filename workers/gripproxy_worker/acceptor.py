@@ -171,15 +171,22 @@ class Acceptor:
             if not self._take_place():
                 self._refuse(fd)
                 continue
+            if self._own_limit is not None:  # before it is welcomed, which may be its end already
+                self._own_limit.take()
+                self._limit.driver.sockets.limited[fd] = self._own_limit
             try:
                 self._welcome(fd, address[0] if address else "")
             except OSError as error:
-                os.close(fd)
+                self._drop(fd)
                 self._pause(error)
                 return
-            if self._own_limit is not None:
-                self._own_limit.take()
-                self._limit.driver.sockets.limited[fd] = self._own_limit
+
+    def _drop(self, fd: int) -> None:
+        """Close a client that the kernel has no room for."""
+        if self._own_limit is not None:
+            del self._limit.driver.sockets.limited[fd]
+            self._own_limit.give_back()
+        os.close(fd)
 
     def _take_place(self) -> bool:
         own_limit = self._own_limit

@@ -20,7 +20,10 @@ _FAMILIES = {0x11: (4, 12), 0x21: (16, 36)}  # TCP over IPv4 and IPv6: bytes of 
 _UNIX, _UNIX_BYTES = 0x31, 216
 _TLV = struct.Struct("!BH")
 _TLV_SSL, _CLIENT_SSL = 0x20, 0x01
-_LINE = re.compile(rb"PROXY (?:UNKNOWN(?: [^\r\n]*)?|TCP([46]) (\S+) (\S+) ([0-9]{1,5}) ([0-9]{1,5}))\r\n")
+_ADDRESS = rb"([0-9a-fA-F.:]+)"  # no zone of an IPv6 address, in which anything could stand
+_LINE = re.compile(
+    rb"PROXY (?:UNKNOWN(?: [^\r\n]*)?|TCP([46]) " + _ADDRESS + rb" " + _ADDRESS + rb" ([0-9]{1,5}) ([0-9]{1,5}))\r\n"
+)
 _PORT_MAX = 65_535
 
 
