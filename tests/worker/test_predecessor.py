@@ -10,6 +10,7 @@ import pytest
 
 from gripproxy.handover import HANDOVER_VERSION, OldWorker
 from gripproxy_worker import predecessor as module
+from gripproxy_worker import successor
 from gripproxy_worker.handover_link import HandoverLink, LinkClosed
 from gripproxy_worker.handover_words import ACCEPTING, BATCH, HELLO, NEXT, NOTHING, RETRACTED, STOPPED, TAKEN
 from gripproxy_worker.predecessor import Predecessor
@@ -121,8 +122,9 @@ def test_bus_goes_on_between_two_batches_and_when_they_do_not_meet(bench: Handov
     bench.until(stranger.moving.done)
 
 
-def test_worker_that_is_too_far_behind_puts_it_off(bench: HandoverBench) -> None:
-    """So the old one waits for half a second at most, and its clients get what comes."""
+def test_worker_that_is_too_far_behind_puts_it_off(bench: HandoverBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the old one does not wait for ever, and its clients get what comes."""
+    monkeypatch.setattr(successor, "MEETING_MAX_S", 0.05)
     feed = bench.new.feed
     stranger = Stranger(bench)
     stranger.hear(NEXT)

@@ -36,5 +36,9 @@ class Word(IntEnum):
 
 HELLO, LISTENERS, ACCEPTING, NEXT, NOTHING, STOPPED, BATCH, TAKEN, SETTLED, RETRACTED = map(int, Word)
 
-MEETING_MAX_S = 0.5  # for either to come to a halt between two messages of the bus, else the batch is put off
-ANSWER_MAX_S = 5.0  # for the other to say what it has to, else the link ends
+# For either to come to a halt between two messages of the bus, else the batch is put off. With more items than it can
+# deliver an old worker is as far behind the new one, which has few clients yet, as the bus is long; while the new one
+# waits for it the bus fills and publishers wait. A worker that hangs is killed after as long a time in any case.
+MEETING_MAX_S = 20.0
+ANSWER_MAX_S = 25.0  # for the other to say what it has to, else the link ends
+TAKEN_MAX_S = 5.0  # of that for TAKEN

@@ -35,6 +35,7 @@ from gripproxy_worker.handover_words import (
     SETTLED,
     STOPPED,
     TAKEN,
+    TAKEN_MAX_S,
 )
 
 log = logging.getLogger(__name__)
@@ -181,8 +182,8 @@ class Successor:
                 return
             is_taken = False
             try:
-                await link.send((BATCH, departures.is_round, *batch.message), batch.fds, ANSWER_MAX_S)
-                message, _ = await link.receive(ANSWER_MAX_S)
+                await link.send((BATCH, departures.is_round, *batch.message), batch.fds, TAKEN_MAX_S)
+                message, _ = await link.receive(TAKEN_MAX_S)
                 is_taken = message[0] == TAKEN
             except (LinkClosed, TimeoutError, asyncio.CancelledError):
                 is_taken = self._ask_who_has_it(link)
