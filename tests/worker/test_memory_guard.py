@@ -11,6 +11,7 @@ from gripproxy.memory_use import MemoryGauge
 from gripproxy.scoreboard import Field
 from gripproxy.settings import ListenAddress
 from gripproxy_worker import memory_guard
+from gripproxy_worker.acceptor import BUSY
 from gripproxy_worker.front_door import FrontDoor
 from gripproxy_worker.memory_guard import MemoryGuard
 from gripproxy_worker.shared_listeners import SharedListeners
@@ -27,6 +28,7 @@ class House:
     """A worker with a door and a guard."""
 
     def __init__(self, make_bench: MakeBench) -> None:
+        self.is_open = True
         (self.port,) = free_ports(1)
         address = ListenAddress(host="127.0.0.1", port=self.port)
         self.bench: WorkerBench = make_bench("* test", http_port=(address,), memory_limit=LIMIT_BYTES)
@@ -45,6 +47,12 @@ class House:
         """Let the hub need so much of the memory."""
         self.bench.scoreboard.row(0)[Field.RSS_BYTES] = int(share * LIMIT_BYTES)
 
+    def close(self) -> None:
+        if self.is_open:
+            self.is_open = False
+            self.guard.close()
+            self.door.close()
+
     def connect(self) -> Client:
         client = Client(socket.create_connection(("127.0.0.1", self.port)))
         self.bench.clients.append(client)
@@ -58,8 +66,7 @@ def house(make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ho
     monkeypatch.setattr(memory_guard, "CLOSE_LOOK_S", 0.01)
     house = House(make_bench)
     yield house
-    house.guard.close()
-    house.door.close()
+    house.close()
     house.shared.close()
 
 
@@ -120,3 +127,14 @@ def test_door_that_is_opened_while_memory_is_short_stays_shut(house: House) -> N
     assert not client.received
     house.use(0.0)
     house.bench.until(lambda: client.received)
+
+
+def test_who_waits_at_the_end_is_refused(house: House) -> None:
+    """And not reset."""
+    house.use(1.0)
+    house.bench.until(lambda: house.guard.is_holding)
+    client = house.connect()
+    house.close()
+    house.bench.until(lambda: client.is_closed)
+    assert client.received == BUSY
+    assert house.bench.driver.sockets.count == 0

@@ -145,18 +145,18 @@ class Acceptor:
         if self._listener.fileno() >= 0:
             self._loop.remove_reader(self._listener.fileno())
 
-    def close(self) -> None:
-        """Accept nobody any more but those who wait already: the kernel would reset them."""
+    def close(self, is_refusing: bool = False) -> None:
+        """Accept nobody any more but those who wait already, or refuse these: the kernel would reset them."""
         self._loop.remove_reader(self._listener.fileno())
-        if not self._is_held:
-            self._accept_some(BACKLOG_COUNT)
+        if is_refusing or not self._is_held:
+            self._accept_some(BACKLOG_COUNT, is_refusing)
         self._loop.remove_reader(self._listener.fileno())
         self._listener.close()
 
     def _on_ready(self) -> None:
         self._accept_some(self._batch_count)
 
-    def _accept_some(self, max_count: int) -> None:
+    def _accept_some(self, max_count: int, is_refusing: bool = False) -> None:
         for _ in range(max_count):
             try:
                 fd, address = self._accept()
@@ -168,7 +168,7 @@ class Acceptor:
                 self._pause(error)
                 return
             os.set_blocking(fd, False)
-            if not self._take_place():
+            if is_refusing or not self._take_place():
                 self._refuse(fd)
                 continue
             if self._own_limit is not None:  # before it is welcomed, which may be its end already

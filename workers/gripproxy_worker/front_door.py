@@ -146,11 +146,11 @@ class FrontDoor:
                     listener.close()
 
     def close(self) -> None:
-        """Let nobody in any more but those who wait at the door."""
+        """Let nobody in any more but those who wait at the door; who is on hold there is refused."""
         if self._refresh is not None:
             self._refresh.cancel()
         for acceptor in self._acceptors:
-            acceptor.close()
+            acceptor.close(is_refusing=self._is_held and not self._is_handed_over)
 
     def _refresh_certificates(self) -> None:
         self._shared.certificates.refresh()
