@@ -183,7 +183,7 @@ class WorkerBench:
         assert self.core.exchanges == {}
         assert self.core.sockets.mid_message == set() and self.core.sockets.over_http._openings._by_conn == {}
         assert self.core.sessions.requests._handlers == {}
-        assert self.driver.early_input == {}
+        assert self.driver.held.early_input == {}
         assert not self.driver.links and self.driver.sockets.room_waits == {}
         assert self.row[Field.INTERNAL_ERRORS] == 0
 

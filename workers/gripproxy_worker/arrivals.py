@@ -151,7 +151,7 @@ class Arrivals:
         else:
             sockets.records[fd] = HELD
             if arrival.early_input:
-                driver.early_input[fd] = arrival.early_input
+                driver.held.early_input[fd] = arrival.early_input
         driver.perform(effects)
 
     def _take_backlog(

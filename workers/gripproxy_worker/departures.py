@@ -137,7 +137,7 @@ class Departures:
             return
         early_input, idle_s = b"", None
         if record is HELD:
-            early_input = driver.early_input.get(fd, b"")
+            early_input = driver.held.early_input.get(fd, b"")
         elif isinstance(record, IdleConn):
             early_input = record.early_input
             idle_s = driver.wheel.left_s(record, now)
@@ -185,7 +185,7 @@ class Departures:
             for effect in batch.packer.release(fd):
                 if isinstance(effect, CloseChannel):
                     self._closed.add(effect.name)
-            driver.early_input.pop(fd, None)
+            driver.held.early_input.pop(fd, None)
             driver.web_sockets.hand_over(fd)
             if departure.backlog is not None:
                 items_count += sum([waiting.is_item for waiting in departure.backlog.queue])

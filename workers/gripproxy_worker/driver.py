@@ -15,19 +15,15 @@ from gripproxy.engine.effects import (
     Collect,
     Continue,
     Cut,
-    Deliver,
     DropLink,
     Effect,
     FannedOut,
-    Finish,
     ForgetId,
     Forward,
     Log,
     OpenChannel,
-    Park,
     Relay,
     Respond,
-    Unpark,
     WakePacing,
     WakeUpdates,
 )
@@ -58,6 +54,7 @@ from gripproxy.settings import Settings
 from gripproxy_worker.client_conn import ClientConn
 from gripproxy_worker.client_patience import SHRINK_S, PatientClient
 from gripproxy_worker.client_sockets import HELD, ClientSockets
+from gripproxy_worker.held_clients import HELD_EFFECTS, HeldClients
 from gripproxy_worker.idle_conn import ClosingConn, IdleConn
 from gripproxy_worker.link_conn import Links
 from gripproxy_worker.metering import Meter
@@ -115,7 +112,7 @@ class Driver:
         self.is_dispatching = False
         self._returns_count = 0  # times that the engine will go on with unfinished work, soon or later
         self._events: deque[tuple[ClientConn | None, Event]] = deque()  # that came while another one was dispatched
-        self.early_input: dict[int, bytes] = {}  # of held clients that sent more than their request
+        self.held = HeldClients(self)
         self._loop = loop
         loop.add_reader(self.sockets.epoll.fileno(), self.sockets.on_ready)
 
@@ -178,7 +175,7 @@ class Driver:
         try:
             effects = self.core.handle(event, self.clock())
         except Exception:
-            self._end_for_bug(event, getattr(event, "conn_id", fd))
+            self.end_for_bug(event, getattr(event, "conn_id", fd))
             return
         self._carry_out(effects, fd)
 
@@ -201,10 +198,10 @@ class Driver:
                 _DO[type(effect)](self, effect)
             except Exception:  # the effects behind it are other connections'
                 ended_fd = getattr(effect, "conn_id", fd)
-                self._end_for_bug(effect, ended_fd)
+                self.end_for_bug(effect, ended_fd)
                 ended_fds.append(ended_fd)
 
-    def _end_for_bug(self, cause: Event | Effect, fd: int | None) -> None:
+    def end_for_bug(self, cause: Event | Effect, fd: int | None) -> None:
         """Say that `cause` could not be dealt with, and end the connection, or the link, that it is about."""
         self.row[Field.INTERNAL_ERRORS] += 1
         log.exception("internal error while handling %s", type(cause).__name__)
@@ -351,7 +348,7 @@ class Driver:
         self.dispatch(None, ClientGone(conn.fd))
 
     def _on_held_gone(self, fd: int) -> None:
-        self.early_input.pop(fd, None)
+        self.held.early_input.pop(fd, None)
         self.outbox.take(fd)
         self.sockets.close(fd)
         self.dispatch(None, ClientGone(fd))
@@ -388,69 +385,8 @@ class Driver:
     def _cut(self, effect: Cut) -> None:
         self.end(effect.conn_id)
 
-    def _park(self, effect: Park) -> None:
-        conn = self.busy_client(effect.conn_id)
-        early_input = conn.take_early_input()
-        if early_input:
-            self.early_input[conn.fd] = early_input
-        self.wheel.cancel(conn)
-        self.sockets.records[conn.fd] = HELD
-        if effect.payload:
-            self.counts.responses(effect.payload)
-            if self.meter is not None:
-                self.meter.responded(effect.payload, (effect.conn_id,))
-            self.outbox.put(conn.fd, effect.payload)
-
-    def _unpark(self, effect: Unpark) -> None:
-        fd = effect.conn_id
-        if self.sockets.records[fd] is not HELD:
-            raise InternalError(f"connection {fd} is not held but {self.sockets.records[fd]!r}")
-        conn = ClientConn(self, fd, self.sockets.client_ip(fd), self.early_input.pop(fd, b""))
-        conn.restore(effect.head, effect.body)
-        self.sockets.records[fd] = conn
-
-    def _deliver(self, effect: Deliver) -> None:
-        self.outbox.flush()  # the beginnings of these streams may be in it
-        if self.meter is not None:
-            self.meter.streamed(effect.payload, effect.conn_ids)
-        if effect.is_keep_alive:
-            self.sockets.keep_alive(effect.payload, effect.conn_ids)
-            return
-        taken_count = self.sockets.deliver(effect.payload, effect.conn_ids)
-        if effect.receipt is not None:
-            effect.receipt.delivered += taken_count
-            effect.receipt.dropped += len(effect.conn_ids) - taken_count
-
     def _fanned_out(self, effect: FannedOut) -> None:
         self.counts.fanned_out(effect.began_at)
-
-    def _finish(self, effect: Finish) -> None:
-        self.outbox.flush()
-        self.counts.responses(effect.payload, len(effect.conn_ids))
-        if effect.receipt is not None:
-            effect.receipt.delivered += len(effect.conn_ids)
-        if self.meter is not None:
-            self.meter.finished(effect.payload, effect.conn_ids)
-        for fd in effect.conn_ids:
-            try:
-                self._finish_one(fd, effect)
-            except Exception:  # the others' holds are over too
-                self._end_for_bug(effect, fd)
-
-    def _finish_one(self, fd: int, effect: Finish) -> None:
-        if effect.payload:
-            self.sockets.write(fd, effect.payload, is_item=effect.is_item)
-        else:
-            self.row[_DELIVERIES] += effect.is_item
-        early_input = self.early_input.pop(fd, b"")
-        if effect.is_persistent and not self.sockets.is_leaving(fd):
-            # Its next request may change the same channels, so it waits until this batch of effects is done.
-            idle = IdleConn(self, fd, self.sockets.client_ip(fd), early_input)
-            self.sockets.records[fd] = idle
-            self.wheel.schedule(idle, self.clock() + self.settings.keepalive_timeout)
-            self._loop.call_soon(idle.wake)
-        else:
-            ClosingConn(self, fd).start()
 
     def _ask_link(self, effect: AskLink) -> None:
         if self.meter is not None:
@@ -510,10 +446,7 @@ _DO: dict[type[Effect], Callable[[Driver, Any], None]] = {
     Collect: Driver._collect,
     Respond: Driver._respond,
     Cut: Driver._cut,
-    Park: Driver._park,
-    Unpark: Driver._unpark,
-    Deliver: Driver._deliver,
-    Finish: Driver._finish,
+    **dict.fromkeys(HELD_EFFECTS, lambda driver, effect: HELD_EFFECTS[type(effect)](driver.held, effect)),
     **dict.fromkeys(SOCKET_EFFECTS, lambda driver, effect: SOCKET_EFFECTS[type(effect)](driver.web_sockets, effect)),
     AskLink: Driver._ask_link,
     DropLink: Driver._drop_link,

@@ -87,12 +87,7 @@ async def _serve(
     wanted = core.holds.subscriptions.channels.keys()
     reader = Reader(wanted, last_ids, driver.on_item, driver.on_stale, driver.on_unwanted, driver.on_message_done)
     feed = Feed(settings.own_ipc_path("bus"), seat, loop, reader, context.row)
-    feed.on_conn_check = telemetry.live
-    feed.on_audience = telemetry.tell_audience
-    feed.on_conn_refresh = functools.partial(refresh_connections, driver, telemetry)
-    feed.on_refresh = functools.partial(refresh_channels, driver)
-    feed.on_new_hub = telemetry.retell
-    feed.on_moved = telemetry.move
+    _answer_hub(feed, driver, telemetry)
     feed.on_moved = telemetry.move
     driver.feed = feed
     driver.sent_count = functools.partial(rows[1].__getitem__, int(Field.ITEMS_SENT))
@@ -106,17 +101,9 @@ async def _serve(
         if not stopped.is_set():
             joining.result()
             loop.add_signal_handler(signal.SIGHUP, reload.ask)
-            worker_max = limit - reserve_fds(limit)
-            guards: list[MemoryGuard] = []
-
-            def open_door(handed: Listeners) -> FrontDoor:
-                door = FrontDoor(driver, loop, context, worker_max, shared, handed)
-                guards.append(MemoryGuard(driver, loop, door, context.scoreboard, MemoryGauge(context.scoreboard)))
-                guards[0].start()
-                return door
-
-            generations = Generations(context, driver, feed, open_door, worker_max)
-            await _accept_until(stopping, context, generations, guards)
+            doors = _Doors(driver, loop, context, limit - reserve_fds(limit), shared)
+            generations = Generations(context, driver, feed, doors.open, doors.worker_max)
+            await _accept_until(stopping, context, generations, doors)
             await _drain(driver, loop, orphaned, generations)
             await generations.close()
     finally:  # an open bus would keep the process from ending
@@ -128,8 +115,48 @@ async def _serve(
         feed.close()
 
 
+def _answer_hub(feed: Feed, driver: Driver, telemetry: Telemetry) -> None:
+    feed.on_conn_check = telemetry.live
+    feed.on_audience = telemetry.tell_audience
+    feed.on_conn_refresh = functools.partial(refresh_connections, driver, telemetry)
+    feed.on_refresh = functools.partial(refresh_channels, driver)
+    feed.on_new_hub = telemetry.retell
+    feed.on_moved = telemetry.move
+
+
+class _Doors:
+    """Opens the front door, when it is time, and sets a guard there that looks after the memory."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        loop: asyncio.AbstractEventLoop,
+        context: ChildContext,
+        worker_max: int,
+        shared: SharedListeners,
+    ) -> None:
+        self.worker_max = worker_max
+        self._driver = driver
+        self._loop = loop
+        self._context = context
+        self._shared = shared
+        self._guards: list[MemoryGuard] = []
+
+    def open(self, handed: Listeners) -> FrontDoor:
+        driver, loop, scoreboard = self._driver, self._loop, self._context.scoreboard
+        door = FrontDoor(driver, loop, self._context, self.worker_max, self._shared, handed)
+        guard = MemoryGuard(driver, loop, door, scoreboard, MemoryGauge(scoreboard))
+        self._guards.append(guard)
+        guard.start()
+        return door
+
+    def close_guards(self) -> None:
+        for guard in self._guards:
+            guard.close()
+
+
 async def _accept_until(
-    stopping: "asyncio.Task[bool]", context: ChildContext, generations: Generations, guards: list[MemoryGuard]
+    stopping: "asyncio.Task[bool]", context: ChildContext, generations: Generations, doors: "_Doors"
 ) -> None:
     generations.begin()
     garbage.begin()
@@ -140,8 +167,7 @@ async def _accept_until(
         failing.result()
     failing.cancel()
     context.row[Field.STATE] = ProcessState.STOPPING
-    for guard in guards:
-        guard.close()
+    doors.close_guards()
     generations.stop()
 
 
