@@ -73,8 +73,8 @@ class Publishers:
         while True:
             number = self.sent["http"] + 1
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                if await asyncio.wait_for(self._post(new_item("http", number)), ANSWER_MAX_S):
-                    self.failed_count -= 1
+                async with asyncio.timeout(ANSWER_MAX_S):  # `wait_for` of Python 3.11 may lose a cancellation
+                    self.failed_count -= await self._post(new_item("http", number))
             self.failed_count += 1
             self.sent["http"] = number
             await asyncio.sleep(PAUSE_S)
@@ -95,8 +95,9 @@ class Publishers:
             request = {"id": str(number), "method": "publish", "args": {"items": [new_item("command", number)]}}
             command = self._socket(zmq.REQ, self._ports.command)
             try:
-                await command.send(encode(request))
-                await asyncio.wait_for(command.recv(), ANSWER_MAX_S)
+                async with asyncio.timeout(ANSWER_MAX_S):
+                    await command.send(encode(request))
+                    await command.recv()
             except TimeoutError:
                 self.failed_count += 1
             finally:
