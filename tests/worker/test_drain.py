@@ -281,3 +281,18 @@ def test_client_that_does_not_close_is_not_waited_for(plain: WorkerBench) -> Non
     plain.until(lambda: isinstance(plain.driver.sockets.records[only_fd(plain)], ClosingConn))
     ending.passes(1.0)
     ending.finish()
+
+
+def test_client_that_has_not_read_its_end_is_cut_off_and_said(
+    plain: WorkerBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its response is not whole."""
+    client = plain.client(STREAM, receive_bytes=4096)
+    plain.until(lambda: plain.driver.core.holds.streams_count == 1)
+    client.is_reading = False
+    plain.publish(stream_item(b"n" * 10_000_000))
+    plain.until(lambda: plain.driver.sockets.backlogs)
+    ending = Ending(plain, 1000.0)
+    ending.passes(1000.0)
+    ending.finish()
+    assert caplog.messages[-1] == "drained, but 1 connections were still busy after 1000 s"

@@ -78,8 +78,10 @@ class Drain:
             if self._timer is not None:
                 self._timer.cancel()
         self._count(0)
-        records = driver.sockets.records
-        cut_count = sum(not isinstance(records[fd], ClosingConn | None) for fd in range(len(records)))
+        cut_count = sum(
+            fd in driver.sockets.backlogs or not isinstance(record, ClosingConn | None)
+            for fd, record in enumerate(driver.sockets.records)
+        )
         if cut_count and self._timeout_s:
             log.warning("drained, but %d connections were still busy after %g s", cut_count, self._timeout_s)
 
