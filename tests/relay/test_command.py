@@ -32,6 +32,12 @@ def test_plan_of_a_whole_command_line(tmp_path: Path) -> None:
         (("--out", "ipc://a"), "--in or --in-connect says where publishers are"),
         ((*SIDES, "--in-client-key", PUBLIC), "--in-client-key without --curve-secret-key: nobody would be kept out"),
         ((*SIDES, "--out-server-key", PUBLIC), "--out-server-key is for --out-connect"),
+        (
+            ("--in", "tcp://a:99999", "--out", "ipc://b"),
+            "--in: must be tcp://ADDRESS:PORT or ipc://PATH, not 'tcp://a:99",
+        ),
+        (("--in", "", "--out", "ipc://b"), "--in: must be tcp://ADDRESS:PORT or ipc://PATH, not ''"),
+        (("--in", "ipc://a", "--out-connect", "inproc://b"), "--out-connect: must be tcp://ADDRESS:PORT or ipc://PATH"),
         ((*SIDES, "--curve-secret-key", "x"), "--curve-secret-key: no secret key in Z85"),
         (
             ("--in-connect", "ipc://a", "--out", "ipc://b", "--curve-secret-key", SECRET)

@@ -75,7 +75,7 @@ def bind(
     """Bind to `spec`; set the mode of an ipc socket's file. `listener_fd` listens there already: it is taken over.
 
     Raises:
-        ConfigError: it cannot be bound; names the setting `key`, the spec and the system's reason.
+        ConfigError: it cannot be bound; names the setting or option `key`, the spec and the system's reason.
     """
     try:
         if listener_fd is not None:
@@ -84,7 +84,9 @@ def bind(
         if file_mode is not None and spec.startswith("ipc://"):
             os.chmod(spec.removeprefix("ipc://"), file_mode)
     except (zmq.ZMQError, OSError) as error:
-        advice = "; change it, or run with --id N beside another instance" if error.errno == errno.EADDRINUSE else ""
+        advice = ""
+        if error.errno == errno.EADDRINUSE and not key.startswith("--"):
+            advice = "; change it, or run with --id N beside another instance"
         raise ConfigError(f"{key} {spec}: {_reason(error)}{advice}") from error
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from gripproxy import logs
 from gripproxy.bus.curve import read_curve_key
+from gripproxy.config_values import Surroundings, convert_spec
 from gripproxy.errors import ConfigError
 from gripproxy.log_levels import LogLevels
 from gripproxy.relay.plan import QUEUE_MAX_COUNT, RelayPlan, SidePlan
@@ -69,7 +70,7 @@ def read_plan(options: argparse.Namespace) -> RelayPlan:
     """Make the plan of the command line.
 
     Raises:
-        ConfigError: a side has no address, a key cannot be used, or it would not be asked for.
+        ConfigError: a side has no address or none that can be used, a key cannot be used, or it would not be asked for.
     """
     secret = None
     if options.curve_secret_key is not None:
@@ -85,7 +86,8 @@ def read_plan(options: argparse.Namespace) -> RelayPlan:
 
 def _read_side(options: argparse.Namespace, name: str, noun: str, secret: bytes | None) -> SidePlan:
     values = vars(options)
-    binds, connects = tuple(values[f"{name}_binds"]), tuple(values[f"{name}_connects"])
+    binds = _check_specs(f"--{name}", values[f"{name}_binds"])
+    connects = _check_specs(f"--{name}-connect", values[f"{name}_connects"])
     if not binds and not connects:
         raise ConfigError(f"--{name} or --{name}-connect says where {noun}s are; neither is given")
     server_key_text, client_key_texts = values[f"{name}_server_key"], values[f"{name}_client_keys"]
@@ -99,6 +101,14 @@ def _read_side(options: argparse.Namespace, name: str, noun: str, secret: bytes 
     if server_key is not None and binds:
         raise ConfigError(f"--{name}-server-key is for --{name}-connect: who connects to --{name} is a client too")
     return SidePlan(name=name, noun=noun, binds=binds, connects=connects, server_key=server_key, client_keys=clients)
+
+
+def _check_specs(option: str, specs: list[str]) -> tuple[str, ...]:
+    """Refuse what ZeroMQ would take otherwise than it is meant, such as a port of more than 16 bits."""
+    try:
+        return tuple(convert_spec(spec, Surroundings()) for spec in specs)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from None
 
 
 def _count(text: str) -> int:
