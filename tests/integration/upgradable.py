@@ -20,6 +20,9 @@ from tests.integration.raw_client import RawClient
 from tests.integration.server import Server, ServerPlan, program_argv, source_env
 
 UPGRADE_MAX_S = 60
+# Between two lots of items, and how many these are: what few hundred clients can be sent on a busy machine.
+PAUSE_S = 0.02
+ITEMS_COUNT = 4
 
 
 class Upgradable(Server):
@@ -93,10 +96,10 @@ class CountingPublisher(ABC):
         return self.count
 
     def _run(self) -> None:
-        while not self._is_stopping.wait(0.01):
-            numbers = range(self.count, self.count + 10)
+        while not self._is_stopping.wait(PAUSE_S):
+            numbers = range(self.count, self.count + ITEMS_COUNT)
             self.send([{"channel": self._channel, "http-stream": {"content": f"{number}\n"}} for number in numbers])
-            self.count += 10
+            self.count += ITEMS_COUNT
 
     @abstractmethod
     def send(self, items: list[dict[str, object]]) -> None:
