@@ -13,6 +13,7 @@ from gripproxy.bus.refusal_log import RefusalLog
 from gripproxy.bus.watched_socket import AnySocket, WatchedSocket, bind, connect
 from gripproxy.errors import ConfigError
 from gripproxy.relay.door import DOMAIN, Door
+from gripproxy.relay.peer_log import PeerLog
 from gripproxy.relay.peers import EVENTS, FAILED, Peers
 from gripproxy.relay.plan import SidePlan
 
@@ -30,6 +31,7 @@ class RelaySide:
         self, loop: asyncio.AbstractEventLoop, plan: SidePlan, kind: zmq.SocketType, secret_key: bytes | None
     ) -> None:
         self.peers = Peers()
+        self._peer_log = PeerLog()
         self.unauthorized_count = 0
         self.on_change: Callable[[], None] = lambda: None
         self._plan = plan
@@ -107,7 +109,10 @@ class RelaySide:
             return True
         name = self.peers.take(event, value)
         if name is not None:
-            log.info("%s %s %s", self._plan.noun, name, "left" if event == zmq.EVENT_DISCONNECTED else "connected")
+            verb = "left" if event == zmq.EVENT_DISCONNECTED else "connected"
+            line = self._peer_log.note(f"{self._plan.noun} {name} {verb}", time.monotonic())
+            if line is not None:
+                log.info("%s", line)
         self.on_change()
         return True
 
