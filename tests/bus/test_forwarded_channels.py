@@ -3,7 +3,7 @@
 import zmq
 
 from gripproxy.bus.channel_union import ChannelUnion
-from gripproxy.bus.forwarded_channels import BATCH_MAX_COUNT, ForwardedChannels
+from gripproxy.bus.forwarded_channels import BATCH_MAX_COUNT, NAME_MAX_BYTES, ForwardedChannels
 from gripproxy.bus.watched_socket import WatchedSocket
 from tests.bus.bench import BusBench
 
@@ -84,3 +84,14 @@ def test_channel_that_is_left_and_taken_again_stays(bench: BusBench) -> None:
     report(channels, 0, ["marker"], [])
     seen = publisher.sees(4)
     assert seen == {b"\x00a", b"\x01a", b"\x01marker"}
+
+
+def test_name_that_zeromq_would_end_the_process_for_is_left_out(bench: BusBench) -> None:
+    """An origin may make names of what clients send it."""
+    channels, path = forwarded(bench)
+    publisher = Publisher(bench, path)
+    names = ["x" * 1_000_000, "y" * NAME_MAX_BYTES]
+    report(channels, 0, names, [])
+    assert publisher.sees(1) == {b"\x01" + names[1].encode()}
+    report(channels, 0, [], names)
+    assert publisher.sees(1) == {b"\x00" + names[1].encode()}

@@ -1,5 +1,7 @@
 """The relay as a process: what goes through it, who gets in, what happens at its end."""
 
+import contextlib
+import socket
 import threading
 import urllib.error
 from collections.abc import Callable, Iterator
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+from gripproxy.bus.forwarded_channels import NAME_MAX_BYTES
 from tests.integration.command import ZmqContext
 from tests.integration.deadline import wait_until
 from tests.relay.running_relay import RunningRelay, ZmqSocket, received, wait_for_notice
@@ -57,6 +60,28 @@ def test_items_go_to_hosts_that_want_them(relay: RunningRelay) -> None:
     hosts[1].close(0)
     wait_for_notice(publisher, b"\x00sport")
     wait_until(lambda: relay.metric("hosts") == 1, "a host has left")
+
+
+def test_subscription_has_a_limit(relay: RunningRelay) -> None:
+    """One of some 150,000 bytes ended the relay when a publisher came: ZeroMQ goes through it on the stack."""
+    name = b"x" * 200_000
+    ready = b"\x05READY\x0bSocket-Type\0\0\0\x03SUB"
+    with socket.socket(socket.AF_UNIX) as host:
+        host.settimeout(20.0)
+        host.connect(relay.out_spec.removeprefix("ipc://"))
+        host.sendall(b"\xff" + bytes(8) + b"\x7f\x03\0NULL" + bytes(16 + 32))  # ZMTP 3.0
+        host.sendall(b"\x04" + bytes([len(ready)]) + ready)
+        said = b""
+        while b"READY" not in said:
+            said += host.recv(4096)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            host.sendall(b"\x02" + (1 + len(name)).to_bytes(8, "big") + b"\x01" + name)
+            while host.recv(4096):
+                pass
+    publisher, other = relay.publisher(), relay.host(b"y" * NAME_MAX_BYTES)
+    assert received(publisher) == [b"\x01" + b"y" * NAME_MAX_BYTES]
+    wait_until(lambda: relay.metric("hosts") == 1, "only the other is left")
+    other.close(0)
 
 
 def test_publisher_that_comes_later_hears_what_is_wanted(relay: RunningRelay) -> None:
@@ -153,7 +178,7 @@ def test_bad_address_is_said(new_relay: NewRelay) -> None:
     relay = new_relay("r", "--in", "nowhere")
     process = relay.launch()
     assert process.wait(20) == 1
-    assert "gripproxy relay: error: --in nowhere: invalid argument" in relay.output()
+    assert "gripproxy relay: error: --in: must be tcp://ADDRESS:PORT or ipc://PATH, not 'nowhere'" in relay.output()
 
 
 def encrypted(

@@ -5,6 +5,7 @@ is subscribed before the first publisher connects: most installations publish by
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -14,7 +15,11 @@ from gripproxy.bus.channel_union import ChannelUnion
 from gripproxy.bus.watched_socket import AnySocket, WatchedSocket
 
 LOOK_S = 0.01
+# ZeroMQ goes through its trie letter by letter on the stack: some 150,000 letters would end the process.
+NAME_MAX_BYTES = 20_000
 BATCH_MAX_COUNT = 2_000  # subscriptions in one turn of the loop: 4 ms
+
+log = logging.getLogger(__name__)
 
 
 class ForwardedChannels:
@@ -79,8 +84,11 @@ class ForwardedChannels:
             return
         for _ in range(min(BATCH_MAX_COUNT, len(self._due))):
             channel, is_wanted = self._due.popleft()
-            option = zmq.SUBSCRIBE if is_wanted else zmq.UNSUBSCRIBE
-            self._zmq_socket.setsockopt(option, channel.encode(errors="surrogatepass"))
+            name = channel.encode(errors="surrogatepass")
+            if len(name) <= NAME_MAX_BYTES:
+                self._zmq_socket.setsockopt(zmq.SUBSCRIBE if is_wanted else zmq.UNSUBSCRIBE, name)
+            elif is_wanted:
+                log.warning("no items from PUB sockets for the channel %.80r...: its name is too long", channel)
         self._wake_input()
         if self._due:
             self._loop.call_soon(self._forward_batch)

@@ -13,6 +13,7 @@ from gripproxy.bus.control_answer import ControlAnswer
 from gripproxy.bus.control_request import ControlRequest
 from gripproxy.bus.control_routes import ControlRoutes
 from gripproxy.bus.control_server import ControlServer, open_listener
+from gripproxy.bus.forwarded_channels import NAME_MAX_BYTES
 from gripproxy.bus.zmq_inputs import FRAME_MAX_BYTES
 from gripproxy.errors import ConfigError
 from gripproxy.listen_address import convert_port
@@ -34,6 +35,7 @@ REPORT_S = 5.0
 EMPTY_MAX_S = 3.0  # what publishers have under way, at the end
 LINGER_MS = 3_000  # what hosts have still to get, at the end
 REQUEST_MAX_BYTES = 8192
+SUBSCRIPTION_MAX_BYTES = NAME_MAX_BYTES + 16  # the command's name and its length
 PUBLISHERS_HWM = 1_000  # for each publisher; past it, its items wait in the kernel and then on its own side
 
 
@@ -90,6 +92,7 @@ class Relay:
         publishers.zmq_socket.setsockopt(zmq.MAXMSGSIZE, FRAME_MAX_BYTES)
         publishers.zmq_socket.setsockopt(zmq.SNDHWM, 0)  # subscriptions past the limit would be dropped silently
         hosts.zmq_socket.setsockopt(zmq.RCVHWM, 0)
+        hosts.zmq_socket.setsockopt(zmq.MAXMSGSIZE, SUBSCRIPTION_MAX_BYTES)
         hosts.zmq_socket.setsockopt(zmq.SNDHWM, self._plan.queue_max_count)
         return Pump(loop, publishers.zmq_socket, hosts.zmq_socket, self.counters, hosts.peers.slow)
 
