@@ -1,5 +1,6 @@
 """What the new supervisor makes of what the old one says."""
 
+import errno
 import os
 import signal
 import socket
@@ -100,6 +101,18 @@ def test_death_of_the_old_supervisor_makes_this_the_owner(bench: Bench) -> None:
     assert bench.look() == [OldSideGone()]
     assert (bench.owner(), bench.service.is_main) == (os.getpid(), True)
     assert bench.look() == []
+
+
+def test_full_disk_ends_nobody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clients have moved by then: the file that names this process is not worth them."""
+
+    def write(fd: int, text: bytes, offset: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", write)
+    bench.old.say("yours", requests_count=1, steps=[])
+    assert bench.look() == []
+    assert bench.service.is_main
 
 
 def test_end_of_the_old_one_means_nothing_to_a_version_that_was_called_off(bench: Bench) -> None:

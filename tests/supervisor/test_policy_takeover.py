@@ -181,6 +181,7 @@ def test_what_is_held_is_not_replaced_until_it_is_released() -> None:
     policy.is_held = True
     policy.handle(ChildExited(1, "killed by SIGKILL"), 1.0)
     assert policy.handle(Ticked([100.0] * 3), 100.0) == []
+    assert policy.is_well([100.0] * 3, 100.0)  # the manager's watchdog must not end what serves meanwhile
     policy.release(100.0)
     assert policy.handle(Ticked([100.0] * 3), 100.0) == [Start(1)]
 
@@ -192,5 +193,6 @@ def test_whole_is_well_unless_a_child_is_away_for_long() -> None:
     assert policy.is_well([0.0, 100.0, 100.0], 30.0)
     assert not policy.is_well([0.0, 100.0, 100.0], WELL_MAX_S + 0.1)
     policy.handle(ChildExited(0, "killed by SIGKILL"), 100.0)
+    assert policy.is_well([0.0, 100.0, 100.0], 100.0)
     policy.handle(Ticked([100.0] * 3), 100.0)
     assert policy.is_well([0.0, 100.0, 100.0], 120.0)

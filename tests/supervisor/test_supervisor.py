@@ -28,8 +28,10 @@ def test_gone_child_keeps_its_counters_and_loses_its_gauges() -> None:
     supervisor = new_supervisor(scoreboard)
     supervisor._processes[2] = ChildProcess(pid=999_999_999, report_fd=None, is_ready=True)
     row = scoreboard.row(2)
-    row[Field.CONNECTIONS] = row[Field.HELD_STREAMS] = row[Field.CHANNELS] = row[Field.REQUESTS] = 7
+    gauges = (Field.CONNECTIONS, Field.HELD_STREAMS, Field.CHANNELS, Field.MEMORY_REFUSED)
+    for field in (*gauges, Field.REQUESTS):
+        row[field] = 7
     supervisor._take_exit(2, "killed by SIGKILL")
     assert row[Field.STATE] == ProcessState.DEAD
-    assert [row[field] for field in (Field.CONNECTIONS, Field.HELD_STREAMS, Field.CHANNELS)] == [0, 0, 0]
+    assert [row[field] for field in gauges] == [0, 0, 0, 0]
     assert row[Field.REQUESTS] == 7

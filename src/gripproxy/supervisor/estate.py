@@ -26,10 +26,14 @@ class Estate:
     shared: Heritable | None = None
 
     def own(self) -> None:
-        """Take it over from the version before."""
-        self.lock.own()
+        """Take it over from the version before.
+
+        Raises:
+            ConfigError: the lock file cannot be written; all the same everything is ours.
+        """
         if self.shared is not None:
             self.shared.own()
+        self.lock.own()
 
     def disown(self) -> None:
         self.lock.disown()

@@ -2,6 +2,7 @@
 
 import logging
 
+from gripproxy.errors import ConfigError
 from gripproxy.handover import Takeover, new_takeover
 from gripproxy.settings import Settings
 from gripproxy.supervisor.elder import PROGRESS, Elder, Legacy
@@ -92,7 +93,10 @@ class Inheritance:
 
     def _own(self, record: Record, service: Service, steps: list[str]) -> None:
         self._is_ours = True
-        self._estate.own()
+        try:
+            self._estate.own()
+        except ConfigError as error:  # a full disk; clients have moved, and nobody else would serve them
+            log.error("%s", error)
         service.is_main = True
         record.succeed(steps, self.elder_pid)
 

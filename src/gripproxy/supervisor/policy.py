@@ -214,8 +214,13 @@ class Policy:
         return all(child.state == ChildState.READY for child in self.children)
 
     def is_well(self, heartbeats_s: Sequence[float], now: float) -> bool:
-        """Tell whether every child lives, or has been away for no longer than it takes to replace it."""
+        """Tell whether every child lives, or has been away for no longer than it takes to replace it.
+
+        While a new version takes over, which has its own limits, none is replaced.
+        """
         for child, heartbeat_s in zip(self.children, heartbeats_s, strict=True):
+            if child.state == ChildState.WAITING and self.is_held:
+                continue
             last_s = max(child.alive_s, heartbeat_s if child.state == ChildState.READY else 0.0)
             if now - last_s > (WELL_MAX_S if child.state == ChildState.READY else START_MAX_S + WELL_MAX_S):
                 return False
@@ -305,6 +310,7 @@ class Policy:
         """Replace a child that died, or stop the whole when it cannot start."""
         child = self.children[event.row]
         child.has_succeeded = False
+        child.alive_s = now
         if child.state == ChildState.FORKED:
             child.failed_starts_count += 1
             why = event.reason or child.kill_reason or f"{event.how} before it was ready"

@@ -57,6 +57,7 @@ GAUGES = (
     Field.HELD_RESPONSES,
     Field.HELD_WEBSOCKETS,
     Field.CHANNELS,
+    Field.MEMORY_REFUSED,
     Field.SUCCEEDED,
 )
 
