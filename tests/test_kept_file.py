@@ -28,6 +28,14 @@ def test_forgotten_is_as_if_it_never_was(tmp_path: Path) -> None:
     assert read_kept_file(path, 100) is None
 
 
+def test_failure_leaves_no_draft(tmp_path: Path) -> None:
+    """A disk that is full would not get any emptier."""
+    (tmp_path / "kept").mkdir()
+    with pytest.raises(OSError):
+        write_kept_file(str(tmp_path / "kept"), "x")
+    assert [file.name for file in tmp_path.iterdir()] == ["kept"]
+
+
 def test_what_is_no_text_is_nothing(tmp_path: Path) -> None:
     """A directory, or bytes that are no UTF-8."""
     (tmp_path / "kept").write_bytes(b"\xff")

@@ -26,8 +26,7 @@ def keep_settings(settings: Settings, pid: int | None = None) -> None:
     Raises:
         OSError: they cannot be written.
     """
-    values = {"pid": pid or os.getpid(), **_fields(settings)}
-    write_kept_file(settings.own_ipc_path(KEPT_NAME), json.dumps(values, default=_encode_value))
+    write_kept_file(settings.own_ipc_path(KEPT_NAME), encode_settings(settings, pid or os.getpid()))
 
 
 def forget_settings(settings: Settings) -> None:
@@ -64,9 +63,9 @@ def _read(settings: Settings) -> tuple[int, Settings] | None:
         return None
 
 
-def encode_settings(settings: Settings) -> str:
-    """Write settings so that `decode_settings` reads the same."""
-    return json.dumps(_fields(settings), default=_encode_value)
+def encode_settings(settings: Settings, pid: int) -> str:
+    """Write settings so that `decode_settings` reads the same, and whose they are."""
+    return json.dumps({"pid": pid, **_fields(settings)}, default=_encode_value)
 
 
 def decode_settings(text: str) -> Settings:

@@ -12,6 +12,11 @@ _KEYS_BY_FIELD = {key.field or key.name: key for key in reversed(KEYS.values()) 
 _SECRET_KINDS = (Kind.SIGNING_KEY, Kind.CURVE_KEY)
 # What no file says: they stay, or follow from others.
 _WITHOUT_KEY = ("generation", "config_path", "routes")
+_FORWARDED_PROTOCOLS = {
+    ForwardedProtocol.OFF: "false",
+    ForwardedProtocol.PROTO_ONLY: "proto-only",
+    ForwardedProtocol.BOTH: "true",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ def _text(value: object, is_octal: bool = False) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, ForwardedProtocol):
-        return {0: "false", 1: "proto-only", 2: "true"}[value]
+        return _FORWARDED_PROTOCOLS[value]
     if isinstance(value, LogLevels):
         levels = [
             f"{name}:{getattr(value, name)}" for name in ("hub", "worker") if getattr(value, name) != value.supervisor

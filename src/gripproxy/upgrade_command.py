@@ -11,6 +11,7 @@ from gripproxy.config_file import Overrides, load_settings
 from gripproxy.errors import ConfigError, GripProxyError
 from gripproxy.handover import HANDOVER_VERSION, UPGRADE_SIGNAL
 from gripproxy.settings import Settings
+from gripproxy.supervisor.run_directory import InstanceLock, is_alive
 from gripproxy.upgrade_state import UpgradeState, read_state, state_path
 
 FAILED_STATUS = 1  # the version that ran before serves on
@@ -117,14 +118,10 @@ class _Upgrade:
 
     def _find(self) -> int:
         """Give the process of the instance's supervisor."""
-        path = self._settings.ipc_path("gripproxy.pid")
-        try:
-            with open(path, encoding="ascii") as file:
-                pid = int(file.read())
-        except (OSError, ValueError):
-            raise UpgradeError(f"no instance runs here ({path})", NOT_RUNNING_STATUS) from None
-        if not _is_alive(pid):
-            raise UpgradeError(f"no instance runs here: process {pid} is gone ({path})", NOT_RUNNING_STATUS)
+        lock = InstanceLock(self._settings)
+        pid = lock.find_owner()
+        if pid is None:
+            raise UpgradeError(f"no instance runs here ({lock.path})", NOT_RUNNING_STATUS)
         return pid
 
     def _follow(self, pid: int, before: UpgradeState) -> None:
@@ -132,7 +129,7 @@ class _Upgrade:
         while True:
             state = read_state(self._path)
             if state is None or state.requests_count == before.requests_count:
-                if not _is_alive(pid):
+                if not is_alive(pid):
                     raise UpgradeError(f"process {pid} has ended")
                 if time.monotonic() > min(answer_s, self._give_up_s):
                     raise UpgradeError(f"process {pid} does not answer")
@@ -143,7 +140,7 @@ class _Upgrade:
                 if state.pid != pid:
                     self._await_elder(state)
                     return
-                if not _is_alive(pid):
+                if not is_alive(pid):
                     raise UpgradeError(f"process {pid} has ended in the middle of it")
                 if time.monotonic() > self._give_up_s:
                     raise UpgradeError("still under way after --timeout")
@@ -152,11 +149,11 @@ class _Upgrade:
     def _await_elder(self, state: UpgradeState) -> None:
         """Wait for the end of the old processes, and say what is left in them."""
         self._say(f"process {state.pid} (version {state.version}) has taken over")
-        pid, said, now_pid = state.elder_pid, "", state.pid
-        while pid is not None and _is_alive(pid):
+        pid, said = state.elder_pid, ""
+        while pid is not None and is_alive(pid):
             latest = read_state(self._path)
-            if latest is None or latest.pid != now_pid:
-                raise UpgradeError(f"the new version, process {now_pid}, is gone")
+            if latest is None or latest.pid != state.pid:
+                raise UpgradeError(f"the new version, process {state.pid}, is gone")
             if latest.elder_pid is None:  # of a container's process 1 nothing else ends
                 break
             text = f"{latest.elder_clients} clients are still with the old processes"
@@ -176,15 +173,6 @@ class _Upgrade:
         if state.progress not in ("", self._said_progress):
             self._said_progress = state.progress
             self._say(state.progress)
-
-
-def _is_alive(pid: int) -> bool:
-    """Tell whether the process runs; one that nobody has reaped does not."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def _say_nothing(_text: str) -> None:

@@ -3,13 +3,13 @@
 import contextlib
 import dataclasses
 import json
-import os
 from dataclasses import dataclass, field
 
+from gripproxy.kept_file import read_kept_file, write_kept_file
 from gripproxy.settings import Settings
 
 NAME = "gripproxy.state"
-FILE_MAX_BYTES = 1_048_576
+FILE_MAX_CHARS = 1_048_576
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,27 +33,20 @@ def state_path(settings: Settings) -> str:
 
 def write_state(path: str, state: UpgradeState) -> None:
     """Replace the file; whoever reads it finds the old one or the new one. A full disk is no reason to fail."""
-    draft = f"{path}.{os.getpid()}"
-    try:
-        with open(draft, "w", encoding="utf-8") as file:
-            json.dump(dataclasses.asdict(state), file)
-        os.replace(draft, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(draft)
+    with contextlib.suppress(OSError):
+        write_kept_file(path, json.dumps(dataclasses.asdict(state)), 0o644)
 
 
 def read_state(path: str) -> UpgradeState | None:
     """Read the file; None: there is none, or none that makes sense."""
     try:
-        with open(path, "rb") as file:
-            values = json.loads(file.read(FILE_MAX_BYTES))
+        values = json.loads(read_kept_file(path, FILE_MAX_CHARS) or "")
         names = {each.name for each in dataclasses.fields(UpgradeState)}
         return UpgradeState(**{name: value for name, value in values.items() if name in names})
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError):
         return None
 
 
 def remove_state(path: str) -> None:
     with contextlib.suppress(OSError):
-        os.unlink(path)
+        write_kept_file(path, None)

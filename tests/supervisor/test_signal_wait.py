@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gripproxy.supervisor.signal_wait import wait_signal
+from gripproxy.supervisor.signal_wait import signal_when_readable, wait_signal
 from tests.integration.deadline import wait_until
 
 WATCHED = (signal.SIGHUP, signal.SIGCONT)
@@ -32,6 +32,23 @@ def test_signal_that_waits_already_is_taken() -> None:
         os.kill(os.getpid(), signal.SIGHUP)
         assert wait_signal(WATCHED, 10.0) == signal.SIGHUP
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def test_descriptor_that_can_be_read_is_a_signal() -> None:
+    """The supervisor waits for nothing else."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO, signal.SIGCONT])
+    reading, writing = os.pipe()
+    try:
+        signal_when_readable(reading)
+        assert not os.get_blocking(reading)
+        os.write(writing, b"x")
+        assert wait_signal((signal.SIGIO, signal.SIGCONT), 10.0) == signal.SIGIO
+    finally:
+        os.close(reading)
+        os.close(writing)
+        while signal.sigtimedwait([signal.SIGIO], 0) is not None:
+            pass
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

@@ -2,13 +2,13 @@
 
 import array
 import contextlib
-import fcntl
 import json
-import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+
+from gripproxy.supervisor.signal_wait import signal_when_readable
 
 SAID_MAX_BYTES = 65_536
 FDS_MAX_COUNT = 250  # the kernel passes at most 253 at once
@@ -44,11 +44,9 @@ class Conversation:
         return self._end.fileno()
 
     def signal_when_readable(self) -> None:
-        """Have this process sent SIGIO when something comes: supervisors wait for signals only. Block SIGIO before."""
+        """Have this process sent SIGIO when something is said; it must be blocked."""
         self._end.setblocking(False)
-        fd = self._end.fileno()
-        fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
-        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)
+        signal_when_readable(self._end.fileno())
 
     def say(self, word: str, fds: Iterable[int] = (), **values: object) -> None:
         """Say it, unless nobody listens any more."""

@@ -1,6 +1,5 @@
 """Fork one child, run its main function in it, and read what it reports."""
 
-import fcntl
 import gc
 import logging
 import os
@@ -19,6 +18,7 @@ from gripproxy.errors import GripProxyError
 from gripproxy.handover import CALL_OFF_SIGNAL, LISTEN_SIGNAL, UPGRADE_SIGNAL, Takeover
 from gripproxy.scoreboard import Field, ProcessState, Scoreboard
 from gripproxy.settings import Settings
+from gripproxy.supervisor.signal_wait import signal_when_readable
 
 CANNOT_START_STATUS = 3
 CRASHED_STATUS = 1
@@ -93,10 +93,7 @@ def fork_child(
         OSError: no more processes or descriptors.
     """
     report_read, report_write = os.pipe()
-    os.set_blocking(report_read, False)
-    # The supervisor waits for signals only, so the pipe has to send one when it is written to.
-    fcntl.fcntl(report_read, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(report_read, fcntl.F_SETFL, fcntl.fcntl(report_read, fcntl.F_GETFL) | os.O_ASYNC)
+    signal_when_readable(report_read)
     row = plan.scoreboard.row(plan.row_index)
     row[Field.STATE] = ProcessState.STARTING
     row[Field.HEARTBEAT_MS] = row[Field.SUCCEEDED] = 0

@@ -67,7 +67,7 @@ class InstanceLock:
         give_up_s = time.monotonic() + wait_s
         while not self._try():
             pid = self._holder_pid()
-            if pid is not None and _is_alive(pid):
+            if pid is not None and is_alive(pid):
                 raise ConfigError(
                     f"gripproxy already runs here as process {pid} ({self._path}); "
                     "run another one with --id N and --port PORT, or in another directory with --rundir DIR"
@@ -79,7 +79,7 @@ class InstanceLock:
     def find_owner(self) -> int | None:
         """Give the process that the file names, if it runs."""
         pid = self._holder_pid()
-        return pid if pid is not None and _is_alive(pid) else None
+        return pid if pid is not None and is_alive(pid) else None
 
     def own(self) -> None:
         """Be the process that the file names, in the place of the version before.
@@ -132,7 +132,7 @@ class InstanceLock:
             return None
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     """Tell whether the process runs; one that only waits for its parent to reap it does not."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:

@@ -1,5 +1,7 @@
-"""Waiting for signals, with a way round an error of Python's in it."""
+"""Waiting for signals and for descriptors with them, with a way round an error of Python's in it."""
 
+import fcntl
+import os
 import signal
 import time
 from collections.abc import Collection
@@ -18,3 +20,9 @@ def wait_signal(watched: Collection[signal.Signals], timeout_s: float) -> signal
     if timeout_s > 0.0 and time.monotonic() >= deadline and signal.SIGCONT in signal.sigpending():
         return None
     return signal.Signals(info.si_signo)
+
+
+def signal_when_readable(fd: int) -> None:
+    """Have this process sent SIGIO when something comes. From now on reads do not wait. Block SIGIO before."""
+    fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC | os.O_NONBLOCK)

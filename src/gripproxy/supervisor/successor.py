@@ -1,7 +1,6 @@
 """The new version's supervisor, seen from the old one: its program is started, heard and ended."""
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -37,7 +36,6 @@ class Successor:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._words_fd, words_write = os.pipe()
         stderr_fd = os.dup(2)
-        self._words = b""
         self.conversation = Conversation(ours)
         environment = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
         environment[TAKEOVER_VARIABLE] = f"{theirs.fileno()}:{stderr_fd}"
@@ -60,8 +58,6 @@ class Successor:
             os.close(stderr_fd)
             os.close(words_write)
         os.set_blocking(self._words_fd, False)
-        fcntl.fcntl(self._words_fd, fcntl.F_SETOWN, os.getpid())
-        fcntl.fcntl(self._words_fd, fcntl.F_SETFL, fcntl.fcntl(self._words_fd, fcntl.F_GETFL) | os.O_ASYNC)
         self.conversation.signal_when_readable()
 
     @property
@@ -71,10 +67,11 @@ class Successor:
 
     def last_words(self) -> str:
         """Give the last line that it wrote before it introduced itself: of a traceback, the error."""
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self._words_fd, 4096):
-                self._words = (self._words + data)[-WORDS_MAX_BYTES:]
-        lines = self._words.decode(errors="replace").split("\n")
+        words = b""
+        with contextlib.suppress(BlockingIOError):  # somebody else has its standard error, too
+            while data := os.read(self._words_fd, WORDS_MAX_BYTES):
+                words = (words + data)[-WORDS_MAX_BYTES:]
+        lines = words.decode(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def kill(self) -> None:
