@@ -25,7 +25,8 @@ from gripproxy_worker.certificates import CertificateStore
         (["--loglevel", "2,proxy:-1"], "log level for service proxy must be greater than or equal to 0"),
         (["--loglevel=-1"], "log level must be greater than or equal to 0"),
         (["--colour"], "unrecognized arguments: --colour"),
-        (["publsh"], "unrecognized arguments: publsh"),
+        (["publsh"], "there is no command publsh; meant publish? Commands: check, demo, "),
+        (["frob"], "there is no command frob. Commands: check, demo, "),
     ],
 )
 def test_bad_option_is_refused_in_words(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

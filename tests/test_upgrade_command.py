@@ -77,6 +77,15 @@ def test_bad_configuration_is_told(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "g.conf:2" in capsys.readouterr().err
 
 
+def test_file_that_cannot_be_read_is_no_absence(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is the service's user's, and there may be an instance: a script must not start another."""
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    assert run(new_state()) == FAILED_STATUS
+    assert "pushpin-gripproxy.pid: run this as root or as the user of the instance" in capsys.readouterr().err
+
+
 def test_nothing_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A script starts it then."""
     (tmp_path / "g.conf").write_text(f"[global]\nrundir={tmp_path}\n[runner]\nhttp_port=7999\n")

@@ -22,7 +22,7 @@ _BASH_TAIL = """\
     case $prev in
         {file_options}) _filedir; return ;;
         {directory_options}) _filedir -d; return ;;
-        {value_options}) return ;;
+{choices}        {value_options}) return ;;
     esac
     [[ $cword -eq 1 && $command != publish && $cur != -* ]] && options=$commands
     COMPREPLY=($(compgen -W "$options" -- "$cur"))
@@ -40,17 +40,24 @@ def bash() -> str:
         lines.append(f"        {command.name}) options='{' '.join(_names(command.parser))}' ;;")
     main = main_command().parser
     lines.append(f"        *) options='{' '.join(_names(main))}'; commands='{' '.join(c.name for c in named)}' ;;")
+    choices: dict[str, str] = {}
     by_kind: dict[str, set[str]] = {"file": set(), "directory": set(), "value": set()}
     for parser in [main, *(command.parser for command in named)]:
         for action in options_of(parser):
-            if value_of(action):
+            if action.choices is not None:
+                choices["|".join(action.option_strings)] = " ".join(map(str, action.choices))
+            elif value_of(action):
                 by_kind[_kind(action)].update(action.option_strings)
     # The same name may take a file in one command and something else in another.
     by_kind["value"] -= by_kind["file"] | by_kind["directory"]
-    tail = _BASH_TAIL
+    tail = _BASH_TAIL.replace("{choices}", "".join(f"        {_bash_choices(*each)}\n" for each in choices.items()))
     for kind, names in by_kind.items():
         tail = tail.replace(f"{{{kind}_options}}", "|".join(sorted(names)))
     return _BASH_HEAD + "\n".join(lines) + "\n" + tail
+
+
+def _bash_choices(names: str, words: str) -> str:
+    return f"""{names}) COMPREPLY=($(compgen -W '{words}' -- "$cur")); return ;;"""
 
 
 def zsh() -> str:

@@ -6,6 +6,7 @@ The commands are imported only when they are asked for, so that `gripproxy publi
 import argparse
 import contextlib
 import dataclasses
+import difflib
 import functools
 import importlib
 import logging
@@ -77,9 +78,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             status: int = importlib.import_module(COMMANDS[arguments[0]]).main(arguments[1:])
             return status
         parser = new_parser()
+        if arguments and not arguments[0].startswith("-"):
+            parser.error(_no_command(arguments[0]))
         return _run_proxy(parser.parse_args(list(map(parser.with_two_dashes, arguments))))
     except KeyboardInterrupt:
         return INTERRUPTED_STATUS
+
+
+def _no_command(name: str) -> str:
+    nearest = difflib.get_close_matches(name, COMMANDS, n=1)
+    meant = f"; meant {nearest[0]}?" if nearest else "."
+    return f"there is no command {name}{meant} Commands: {', '.join(sorted(COMMANDS))}"
 
 
 class ProxyParser(argparse.ArgumentParser):

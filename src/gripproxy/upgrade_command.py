@@ -119,6 +119,8 @@ class _Upgrade:
     def _find(self) -> int:
         """Give the process of the instance's supervisor."""
         lock = InstanceLock(self._settings)
+        if os.path.exists(lock.path) and not os.access(lock.path, os.R_OK):
+            raise UpgradeError(f"cannot read {lock.path}: run this as root or as the user of the instance")
         pid = lock.find_owner()
         if pid is None:
             raise UpgradeError(f"no instance runs here ({lock.path})", NOT_RUNNING_STATUS)

@@ -111,6 +111,7 @@ def test_bash_offers_commands_and_files(bash_script: Path, tmp_path: Path) -> No
     (tmp_path / "some.conf").touch()
     assert complete_in_bash(bash_script, "gripproxy", "check", "--config", f"{tmp_path}/s") == {f"{tmp_path}/some.conf"}
     assert complete_in_bash(bash_script, "gripproxy", "top", "--url", "") == set()
+    assert complete_in_bash(bash_script, "gripproxy", "tail", "--kind", "") == {"request", "hold", "publish"}
 
 
 def complete_in_zsh(script: Path, *words: str) -> str:
