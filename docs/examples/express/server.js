@@ -13,6 +13,10 @@ app.use(serveGrip, express.urlencoded({ extended: false }));
 app.get('/', (req, res) => res.sendFile(PAGE));
 
 app.get('/events', (req, res) => {
+  if (!req.grip.isProxied) {
+    res.status(501).send('Not by gripproxy, or by one that signs nothing: see sig_key.\n');
+    return;
+  }
   // Look here who asks: what follows subscribes him to the channel.
   const instruct = res.grip.startInstruct();
   instruct.addChannel('news');

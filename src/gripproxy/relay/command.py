@@ -25,7 +25,8 @@ With several relays, publishers and hosts connect to each: items that have an id
 SIGTERM lets publishers keep what they have not sent yet, passes on what they have, and ends; SIGHUP
 reopens the log file.
 
-keys: Z85 text or file:PATH, made by: python -c "import zmq; print(*zmq.curve_keypair())"
+keys: Z85 text or file:PATH; a pair, public and secret, is made by
+  /usr/lib/gripproxy/bin/python3 -c "import zmq; print(*(key.decode() for key in zmq.curve_keypair()))"
 
 examples:
   gripproxy relay --in tcp://0.0.0.0:5562 --out tcp://0.0.0.0:5565
