@@ -159,7 +159,8 @@ def _placed(value: object, directory: str) -> object:
 
 def gaps(numbers: list[int]) -> list[tuple[int, int]]:
     """Give the places where numbers do not go up by one from 0, as what was due and what came."""
-    return [(due, number) for due, number in zip([0, *(number + 1 for number in numbers)], numbers) if due != number]
+    due = [0, *(number + 1 for number in numbers[:-1])][: len(numbers)]
+    return [pair for pair in zip(due, numbers, strict=True) if pair[0] != pair[1]]
 
 
 PUBLIC, SECRET = (key.decode() for key in zmq.curve_keypair())
@@ -196,3 +197,161 @@ def test_push_publishers_lose_and_double_nothing(make: Callable[..., Upgrade], k
         rest = new_worker.by_publisher[name]
         assert rest == list(range(COUNT - len(rest), COUNT))
     assert 0 < new_worker.count < 4 * COUNT
+
+
+def test_publishers_that_bind_or_are_bound_to_lose_nothing(make: Callable[..., Upgrade]) -> None:
+    """PUB connects to the SUB input; its subscriptions are with the new hub before its items."""
+    site = make()
+    worker = site.join(site.old, 0)
+    site.old_launcher.start_publisher("PUB", site.old.push_in_sub_specs[0], "a", COUNT, "pause=0.0003")
+    site.run_until(lambda: worker.count > 500)
+    move(site)
+    site.run_until(lambda: worker.count >= COUNT)
+    assert gaps(worker.by_publisher["a"]) == []
+
+
+def test_publishers_that_the_hub_connects_to_lose_and_double_nothing(make: Callable[..., Upgrade]) -> None:
+    """Both hubs are subscribed for a while; what both get goes out once, without any id."""
+    spec = f"tcp://127.0.0.1:{free_ports(1)[0]}"
+    site = make(push_in_sub_specs=(spec,), push_in_sub_connect=True)
+    worker = site.join(site.old, 0)
+    site.old_launcher.start_publisher("PUB", spec, "a", COUNT, "bind pause=0.0003")
+    site.run_until(lambda: worker.count > 500)
+    move(site)
+    site.run_until(lambda: worker.count >= COUNT)
+    assert gaps(worker.by_publisher["a"]) == []
+
+
+def move(site: Upgrade) -> None:
+    site.start_new_hub()
+    site.begin()
+    site.run_until(lambda: site.has_moved)
+
+
+def test_http_publishers_commands_and_scrapes_are_all_answered(make: Callable[..., Upgrade]) -> None:
+    """Nobody is refused, and every item that was acknowledged arrives."""
+    site = make()
+    worker = site.join(site.old, 0)
+    metrics_port = int((site.old.prometheus_port or "").rpartition(":")[2])
+    ended, answers, published = threading.Event(), list[object](), [0]
+
+    def ask(port: int, path: str, items: bool) -> None:
+        number = 0
+        while not ended.is_set():
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
+            item = b'{"items":[{"channel":"c","http-stream":{"content":"http %d"}}]}' % number
+            connection.request(*(("POST", path, item) if items else ("GET", path)))
+            answers.append(connection.getresponse().status)
+            connection.close()
+            number += 1
+            if items:
+                published[0] = number
+
+    def command() -> None:
+        while not ended.is_set():
+            client = site.zmq_context.socket(zmq.REQ)
+            client.setsockopt(zmq.RCVTIMEO, int(LIMIT_S * 1000))
+            client.connect(site.old.command_spec or "")
+            client.send(encode({"method": "get-zmq-uris"}))
+            answers.append(200 if decode(client.recv())["success"] else "failed")  # type: ignore[index,call-overload]  # a map
+            client.close(0)
+
+    threads = [
+        threading.Thread(daemon=True, target=ask, args=(site.old.push_in_http_port, "/publish/", True)),
+        threading.Thread(daemon=True, target=ask, args=(metrics_port, "/metrics", False)),
+        threading.Thread(daemon=True, target=command),
+    ]
+    for thread in threads:
+        thread.start()
+    site.run_until(lambda: worker.count > 20)
+    move(site)
+    count = worker.count
+    site.run_until(lambda: worker.count > count + 20)
+    ended.set()
+    for thread in threads:
+        site.run_until(lambda thread=thread: not thread.is_alive())
+    assert set(answers) == {200}
+    site.run_until(lambda: len(worker.by_publisher["http"]) >= published[0])
+    assert gaps(worker.by_publisher["http"]) == []
+
+
+def test_what_the_old_hub_knew_the_new_one_knows(make: Callable[..., Upgrade]) -> None:
+    """Last ids, ids that were seen, and items that wait for the one before them."""
+    site = make(message_wait_ms=60_000)
+    worker = site.join(site.old, 0)
+    subscribed = site.zmq_context.socket(zmq.XPUB)
+    subscribed.connect(site.old.push_in_sub_specs[0])
+    site.run_until(lambda: bool(subscribed.poll(0)))
+    publish(site, "1")
+    publish(site, "3", prev="2")
+    site.run_until(lambda: worker.count == 1 and site.old_launcher.scoreboard.row(0)[Field.ITEMS_PARKED] == 1)
+    site.start_new_hub()
+    new_worker = site.join(site.new, 0, channel=None)
+    site.begin()
+    site.run_until(lambda: site.has_moved)
+    site.run_until(lambda: new_worker.feed.last_ids == {"c": "1"})
+    assert site.new_launcher.scoreboard.row(0)[Field.ITEMS_PARKED] == 1
+    publish(site, "1")
+    publish(site, "2", prev="1")
+    for one in (worker, new_worker):
+        site.run_until(lambda one=one: one.feed.last_ids == {"c": "3"})
+    assert worker.by_publisher["id"] == [1, 2, 3]
+    assert new_worker.by_publisher["id"] == [2, 3]
+
+
+def publish(site: Upgrade, item_id: str, prev: str | None = None) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", site.old.push_in_http_port or 0, timeout=LIMIT_S)
+    follows = "" if prev is None else f'"prev-id":"{prev}",'
+    item = f'{{"items":[{{"channel":"c","id":"{item_id}",{follows}"http-stream":{{"content":"id {item_id}"}}}}]}}'
+    connection.request("POST", "/publish/", item.encode())
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+def test_old_hub_goes_on_when_the_new_one_dies_before_the_switch(make: Callable[..., Upgrade]) -> None:
+    """A stopped new hub never takes over; killed, it leaves everything as it was."""
+    site = make()
+    worker = site.join(site.old, 0)
+    site.old_launcher.start_publisher("PUSH", site.old.push_in_spec or "", "a", COUNT, "pause=0.0003")
+    site.run_until(lambda: worker.count > 500)
+    site.start_new_hub()
+    assert site.new_hub is not None
+    site.begin()
+    os.kill(site.new_hub.pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(site.new_hub.pid if site.new_hub else 0), "the new hub is gone")
+    os.kill(site.old_hub.pid, CALL_OFF_SIGNAL)
+    wait_until(lambda: not os.path.exists(handover_path(site.old, HUB)), "the hand-over is called off")
+    publish(site, "7")
+    site.run_until(lambda: worker.by_publisher["id"] == [7])
+    assert is_alive(site.old_hub.pid)
+    assert worker.row[Field.BUS_GAPS] == 0
+
+
+def test_old_hub_ends_when_the_new_one_dies_after_the_switch(make: Callable[..., Upgrade]) -> None:
+    """Another hub in its place is joined by its workers again, and they leave the new one's path."""
+    site = make()
+    worker = site.join(site.old, 0)
+    move(site)
+    assert site.new_hub is not None
+    os.kill(site.new_hub.pid, signal.SIGKILL)
+    os.kill(site.old_hub.pid, signal.SIGTERM)
+    wait_until(lambda: not is_alive(site.old_hub.pid), "the old hub is gone")
+    again = site.loop.run_until_complete(asyncio.to_thread(site.old_launcher.start_hub))
+    assert again.report == "ready"
+    site.run_until(lambda: site.old_launcher.scoreboard.row(0)[Field.STATE] == ProcessState.READY)
+    publish(site, "1")
+    site.run_until(lambda: worker.by_publisher["id"] == [1])
+
+
+def test_new_hub_begins_alone_where_the_old_one_is_gone(make: Callable[..., Upgrade]) -> None:
+    """It binds what nobody holds any more."""
+    site = make()
+    site.start_new_hub()
+    worker = site.join(site.new, 0)
+    os.kill(site.old_hub.pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(site.old_hub.pid), "the old hub is gone")
+    assert site.new_hub is not None
+    os.kill(site.new_hub.pid, LISTEN_SIGNAL)
+    site.run_until(lambda: site.has_moved)
+    publish(site, "1")
+    site.run_until(lambda: worker.by_publisher["id"] == [1])

@@ -119,7 +119,7 @@ def test_what_an_item_did_to_a_last_id_is_told_exactly() -> None:
 
 def test_hello_names_its_worker() -> None:
     """A worker must not take its sibling's hello for its own, nor an item for a hello."""
-    assert decode_message(encode_hello(7, 8, 55, 9)) == BusMessage(7, 8, HELLO, 55, [], [], [], asked=[9])
+    assert decode_message(encode_hello(7, 8, 55, 9)) == BusMessage(7, 8, HELLO, 55, [], [b""], [], asked=[9])
     assert decode_message(encode_hello(7, 8, 0)).worker_index == 0
 
 

@@ -134,6 +134,7 @@ class PublisherDrain:
         self._quiet: dict[int, tuple[int, float]] = {}  # messages read of a connection, and since when no more came
         self._empty: Counter[int] = Counter()  # looks one after the other that found nothing unread
         self._begun = 0.0
+        self._is_behind = False  # something was unread at the last look
         self._ended: set[int] = set()
         self.forced_count = 0  # connections that never came to rest
         self.listener_fd, self._connections = find_sockets(zmq_socket)
@@ -150,6 +151,8 @@ class PublisherDrain:
     def resume(self) -> None:
         """Go on as if nothing had been."""
         self._leave_counting()
+        if self._hwm != self._first_hwm:
+            self._set_limit(self._first_hwm)
         if self.listener_fd is not None:
             with contextlib.suppress(OSError):
                 set_accepting(self.listener_fd, True)
@@ -171,6 +174,7 @@ class PublisherDrain:
             if now - begun > 2 * REST_MAX_S:
                 break
             self._raise_limit()
+            self._is_behind = False
             for fd in self._connections - self._ended:
                 self._look(fd, now, now - begun > REST_MAX_S)
             await asyncio.sleep(LOOK_S)
@@ -179,7 +183,14 @@ class PublisherDrain:
     def _leave_counting(self) -> None:
         if self._input is not None:
             self._input.sources = None
-        self._zmq_socket.setsockopt(zmq.RCVHWM, self._first_hwm)
+
+    def _set_limit(self, hwm: int) -> None:
+        """Let ZeroMQ take note of connections that are gone first: to tell such a one of a limit crashes it."""
+        self._zmq_socket.getsockopt(zmq.EVENTS)
+        if self._input is not None:
+            self._input.wake()  # the question may eat an edge
+        self._zmq_socket.setsockopt(zmq.RCVHWM, hwm)
+        self._hwm = hwm
 
     def _is_dry(self) -> bool:
         if self._input is None or not int(self._zmq_socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
@@ -195,6 +206,7 @@ class PublisherDrain:
             if unread_bytes or read_count != self._sources[fd]:
                 read_count, since = self._sources[fd], now
             self._quiet[fd] = read_count, since
+            self._is_behind = self._is_behind or unread_bytes > 0
             self._empty[fd] = 0 if unread_bytes else self._empty[fd] + 1
             is_late = now - self._begun > QUIET_MAX_S and self._empty[fd] >= EMPTY_COUNT
             if is_forced or is_late or now - since >= _quiet_s(connection):
@@ -205,7 +217,7 @@ class PublisherDrain:
     def _raise_limit(self) -> None:
         """Let twice as much wait, once every connection was read far enough for the last limit to have taken effect."""
         zmq_input = self._input
-        if zmq_input is None or self._hwm >= WAITING_MAX_COUNT:
+        if zmq_input is None or self._hwm >= WAITING_MAX_COUNT or self._ended or not self._is_behind:
             return
         is_dry = zmq_input.dry_count != self._dry_count
         if not is_dry and not all(self._sources[fd] - self._step[fd] >= self._hwm for fd in self._connections):
@@ -214,8 +226,7 @@ class PublisherDrain:
         mean_bytes = self._sources[-1] / read_count if read_count else 0
         if 2 * self._hwm * mean_bytes > WAITING_MAX_BYTES:
             return
-        self._hwm *= 2
-        self._zmq_socket.setsockopt(zmq.RCVHWM, self._hwm)
+        self._set_limit(2 * self._hwm)
         self._dry_count = zmq_input.dry_count
         self._step = Counter(self._sources)
 
