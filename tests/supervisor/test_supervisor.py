@@ -28,10 +28,10 @@ def test_gone_child_keeps_its_counters_and_loses_its_gauges() -> None:
     supervisor = new_supervisor(scoreboard)
     supervisor._processes[2] = ChildProcess(pid=999_999_999, report_fd=None, is_ready=True)
     row = scoreboard.row(2)
-    gauges = (Field.CONNECTIONS, Field.HELD_STREAMS, Field.CHANNELS, Field.MEMORY_REFUSED)
+    gauges = (Field.CONNECTIONS, Field.HELD_STREAMS, Field.CHANNELS, Field.MEMORY_REFUSED, Field.RSS_BYTES)
     for field in (*gauges, Field.REQUESTS):
         row[field] = 7
     supervisor._take_exit(2, "killed by SIGKILL")
     assert row[Field.STATE] == ProcessState.DEAD
-    assert [row[field] for field in gauges] == [0, 0, 0, 0]
+    assert [row[field] for field in gauges] == [0] * len(gauges)
     assert row[Field.REQUESTS] == 7

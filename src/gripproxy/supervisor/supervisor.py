@@ -58,6 +58,7 @@ GAUGES = (
     Field.HELD_WEBSOCKETS,
     Field.CHANNELS,
     Field.MEMORY_REFUSED,
+    Field.RSS_BYTES,
     Field.SUCCEEDED,
 )
 
