@@ -57,6 +57,7 @@ class Crowd:
         self.port = port
         self.items_count = 0
         self.connects_count = 0
+        self.unheard_count = 0  # long-polls that were cut before anything came
         self.faults: list[str] = []
         self.gaps: list[Gap] = []
         self.ends: list[End] = []
@@ -91,6 +92,7 @@ class Client(asyncio.Protocol):
         self._number = number
         self._last_at = 0.0
         self._received = b""
+        self._has_heard = False
         self._port = 0
         self._transport: asyncio.Transport | None = None
         self._ended = asyncio.Event()
@@ -112,7 +114,7 @@ class Client(asyncio.Protocol):
                 self._transport.abort()
 
     def _begin(self) -> None:
-        self.last, self.is_held, self._received = -1, False, b""
+        self.last, self.is_held, self._received, self._has_heard = -1, False, b"", False
         self._ended.clear()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -129,6 +131,7 @@ class Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
+        self._has_heard = True
         if self.kind is Kind.POLL:
             self._take_answers()
             return
@@ -164,7 +167,9 @@ class Client(asyncio.Protocol):
         self.last, self._last_at = number, now
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.is_held:
+        if self.is_held and not self._has_heard:
+            self._crowd.unheard_count += 1  # it may have waited in the accept queue of a process that was killed
+        elif self.is_held:
             self._crowd.ends.append(End(self._port, time.monotonic()))
         self.is_held = False
         self._transport = None
