@@ -46,8 +46,8 @@ def describe(trial: Trial, minutes: float, seed: int) -> str:
         f"{minutes:g} minutes, {len(crowd.clients)} clients (streams, long-polls, WebSockets) that connected "
         f"{crowd.connects_count:,} times and got {crowd.items_count:,} items; {published:,} were published on PUSH, "
         f"PUB, HTTP and command sockets, {publishers.failed_count} without an answer. {crowd.unheard_count} "
-        "long-polls were cut before anything had come, with who had them or would have accepted them. gripproxy was started "
-        f"{trial.service.starts_count} times. Seed {seed}.",
+        "long-polls were cut before anything had come, with who had them or would have accepted them. gripproxy was "
+        f"started {trial.service.starts_count} times. Seed {seed}.",
         "",
     ]
     lines += [f"Wrong: {text}." for text in trial.wrong[:SHOWN_COUNT]] or ["Nothing was wrong."]
