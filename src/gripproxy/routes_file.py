@@ -99,7 +99,7 @@ def read_kept_routes(settings: Settings) -> str | None:
 
 
 def settled_route(settings: Settings, route: Route) -> Route:
-    """Finish a route of which another process has only told the line; where that is not possible it stays as written."""
+    """Finish a route of which another process has only told the line; where that cannot be, it stays as written."""
     try:
         return _settle(route, os.path.dirname(settings.routesfile or ""))
     except RouteLineError:

@@ -50,7 +50,7 @@ class BusKind(IntEnum):
     AUDIENCE = 6  # how many listen to these channels?
     CONN_REFRESH = 7  # as CONN_CHECK, of WebSockets; and their origins should be asked for news
     REFRESH = 8  # so should those of the WebSockets on these channels
-    MOVED = 9  # another hub goes on from here: its sockets for the bus and for telemetry stand where others have channels
+    MOVED = 9  # another hub goes on from here: its sockets for bus and telemetry stand where others have channels
 
 
 # Plain ints: they are compared for each message.
