@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import zmq
 
@@ -37,22 +38,27 @@ def open_command_socket(
     bind(router, "command_spec", spec, settings.ipc_file_mode, listener_fd)
     log.info("commands: ZeroMQ on %s", spec)
 
-    def handle(frames: list[bytes]) -> None:
-        if b"" not in frames[1:]:
-            return
-        body_at = frames.index(b"", 1) + 1
-        envelope = frames[:body_at]
-        bodies = [frame for frame in frames[body_at:] if frame]  # the reference takes no notice of empty ones
-        request = decode_request(bodies[0]) if len(bodies) == 1 else None
-        if request is None:
-            return
+    def send(frames: list[bytes]) -> None:
+        # A client that left, or reads nothing, gets no reply: ROUTER drops it.
+        router.send_multipart(frames, zmq.NOBLOCK)
+        command_input.wake()  # a send may swallow the edge that tells of a request
 
-        def reply(result: CommandResult) -> None:
-            # A client that left, or reads nothing, gets no reply: ROUTER drops it.
-            router.send_multipart([*envelope, encode_reply(request, result)], zmq.NOBLOCK)
-            command_input.wake()  # a send may swallow the edge that tells of a request
-
-        commands.run(request.method, request.args, reply)
-
-    command_input = ZmqInput(loop, router, outlet, handle)
+    command_input = ZmqInput(loop, router, outlet, lambda frames: run_command(commands, frames, send))
     return command_input
+
+
+def run_command(commands: Commands, frames: list[bytes], send: Callable[[list[bytes]], None]) -> None:
+    """Do what a request says, whose envelope comes first, and send the reply behind the same envelope."""
+    if b"" not in frames[1:]:
+        return
+    body_at = frames.index(b"", 1) + 1
+    envelope = frames[:body_at]
+    bodies = [frame for frame in frames[body_at:] if frame]  # the reference takes no notice of empty ones
+    request = decode_request(bodies[0]) if len(bodies) == 1 else None
+    if request is None:
+        return
+
+    def reply(result: CommandResult) -> None:
+        send([*envelope, encode_reply(request, result)])
+
+    commands.run(request.method, request.args, reply)

@@ -65,6 +65,11 @@ class HostChannels:
         """Tell a worker all last ids: more are known than when it joined."""
         self._on_joined(worker_index)
 
+    @property
+    def is_telling(self) -> bool:
+        """Whether a worker has still to be told of last ids."""
+        return bool(self._untold)
+
     def forget_seat(self, worker_index: int) -> None:
         """Take back all channels of one that is no worker: those that it stood for have told theirs."""
         self._on_left(worker_index)

@@ -10,6 +10,7 @@ from collections import Counter, deque
 from contextlib import ExitStack
 from typing import Any
 
+from gripproxy.bus.command_socket import run_command
 from gripproxy.bus.hub_departure import http_specs, zmq_specs
 from gripproxy.bus.hub_link import HubLink
 from gripproxy.bus.hub_parts import SUB, HubParts
@@ -56,11 +57,34 @@ class HubArrival:
             except (OSError, InternalError):
                 if not self._is_open:
                     raise
-                log.exception("the old hub failed while it handed over")
-            finally:
+                log.warning("the old hub failed while it handed over", exc_info=True)
                 link.close()
+                link = None
         self._serve()
+        while parts.channels.is_telling:
+            await asyncio.sleep(RETRY_S)
         parts.row[Field.SUCCEEDED] = 1
+        if link is not None:
+            await self._answer_commands(link)
+
+    async def _answer_commands(self, link: HubLink) -> None:
+        """Answer what the old hub relays, until it ends."""
+        answers: asyncio.Queue[list[bytes]] = asyncio.Queue()
+
+        async def send() -> None:
+            while True:
+                await link.send("answer", await answers.get())
+
+        sending = self._parts.loop.create_task(send())
+        try:
+            while True:
+                _, values, _ = await link.receive()
+                run_command(self._parts.commands, values[0], answers.put_nowait)
+        except (OSError, InternalError):
+            log.debug("the old hub has ended")
+        finally:
+            sending.cancel()
+            link.close()
 
     async def _connect(self) -> HubLink | None:
         deadline = time.monotonic() + CONNECT_MAX_S

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import zmq
+
 from gripproxy.bus.hub_link import HubLink
 from gripproxy.bus.hub_parts import COMMAND, CONTROL, METRICS, PUSH, STATS, SUB, HubParts
 from gripproxy.bus.publisher_drain import PublisherDrain
@@ -90,11 +92,16 @@ class HubDeparture:
             self._task = self._parts.loop.create_task(self._run(link))
 
     async def _run(self, link: HubLink) -> None:
+        is_done = False
         try:
             await self._hand_over(link)
+            is_done = True
             log.info("hub has handed over: the next version's serves publishers now")
+            await self._relay_commands(link)
         except (OSError, InternalError, asyncio.CancelledError) as error:
-            if self.has_moved:
+            if is_done:
+                log.info("the next version's hub has left")
+            elif self.has_moved:
                 log.warning("the next version's hub failed after it had taken over (%s): ending", error)
                 self._on_orphaned()
             else:
@@ -136,6 +143,28 @@ class HubDeparture:
         self._close_listener()
         log.info("hub was without inputs for %.3f s", time.monotonic() - begun)
 
+    async def _relay_commands(self, link: HubLink) -> None:
+        """Pass requests on by the connections that are left, and the answers back, until one of the hubs ends."""
+        command = self._parts.inputs.get(COMMAND)
+        asked: asyncio.Queue[list[bytes]] = asyncio.Queue()
+
+        async def ask() -> None:
+            while True:
+                await link.send("command", await asked.get())
+
+        asking = self._parts.loop.create_task(ask())
+        try:
+            if command is not None:
+                command.relay = asked.put_nowait
+                command.release()
+            while True:
+                (answer,) = await _expect(link, "answer")
+                if command is not None:
+                    command.zmq_socket.send_multipart(answer, zmq.NOBLOCK)
+                    command.wake()
+        finally:
+            asking.cancel()
+
     # What listens.
 
     def _listeners(self) -> dict[str, tuple[str, int]]:
@@ -163,9 +192,13 @@ class HubDeparture:
         parts = self._parts
         for drain in self._drains:
             drain.stop_accepting()
+        command = parts.inputs.get(COMMAND)
+        # Who connects to ask has not asked yet: connections for commands stay, and what comes by them is relayed.
+        await asyncio.gather(*(drain.run() for drain in self._drains if not drain.is_for(command)))
+        if command is not None:
+            command.hold()
         while len(parts.conn_check):
             await asyncio.sleep(POLL_S)  # answered within its own time
-        await asyncio.gather(*(drain.run() for drain in self._drains))
         for zmq_input in parts.inputs.values():
             zmq_input.hold()
         for server in parts.servers.values():

@@ -14,9 +14,9 @@ ZeroMQ has no call for it, so it is done beneath ZeroMQ, on the descriptors that
 
 A publisher takes items from its queue in batches, and an item that is cut by a batch's end is lost with its
 connection. It has none such when it has been silent for a while, although nothing kept it from sending. So connections
-are shut that have been silent, all else read, for longer than a packet needs. Of those that are not within `QUIET_MAX_S`
-it is enough that all was read at several looks: what keeps up with its publisher leaves its queue short. The rest is
-shut after `REST_MAX_S`.
+are shut that have been silent, all else read, for longer than a packet needs. Of those that are not within
+`QUIET_MAX_S` it is enough that all was read at several looks: who keeps up with a publisher leaves its queue short. The
+rest is shut after `REST_MAX_S`.
 """
 
 import asyncio
@@ -138,6 +138,10 @@ class PublisherDrain:
         self._ended: set[int] = set()
         self.forced_count = 0  # connections that never came to rest
         self.listener_fd, self._connections = find_sockets(zmq_socket)
+
+    def is_for(self, zmq_input: ZmqInput | None) -> bool:
+        """Say whether this is what ends an input's connections."""
+        return zmq_input is not None and self._input is zmq_input
 
     def stop_accepting(self) -> None:
         """Leave new connections to the other process.

@@ -58,6 +58,7 @@ class ZmqInput:
         self.dry_count = 0  # times that there was nothing more to read
         self.early: deque[list[bytes]] | None = None
         self.noted: deque[bytes] | None = None
+        self.relay: Callable[[list[bytes]], None] | None = None  # gets all messages that come from now on
         self._socket = WatchedSocket(loop, zmq_socket, self._read_batch)
         outlet.on_unblocked.append(self._socket.wake)
         self.wake = self._socket.wake
@@ -117,7 +118,9 @@ class ZmqInput:
     def _take(self, frames: list[bytes]) -> None:
         if self.noted is not None:
             self.noted.append(digest(frames))
-        if self.early is None:
+        if self.relay is not None:
+            self.relay(frames)
+        elif self.early is None:
             self._handle(frames)
         else:
             self.early.append(frames)
