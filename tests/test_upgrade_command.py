@@ -92,3 +92,23 @@ def test_nothing_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     options = ["--config", str(tmp_path / "g.conf")]
     assert upgrade_command.main(options) == NOT_RUNNING_STATUS
     assert "no instance runs here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("staying_s", "is_said"), [(0.0, True), (float("inf"), False)])
+def test_clients_on_their_way_are_not_said_to_be_left(
+    staying_s: float,
+    is_said: bool,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What is counted in the moment of the take-over goes over a moment later."""
+    path = str(tmp_path / "pushpin-gripproxy.state")
+    values = {"pid": os.getppid(), "requests_count": 1, "outcome": True}
+    staying = new_state(**values, elder_pid=os.getpid(), elder_clients=5)
+    monkeypatch.setattr(upgrade_command, "STAYING_S", staying_s)
+    looks = iter([staying, staying, new_state(**values)])
+    monkeypatch.setattr(upgrade_command.time, "sleep", lambda _s: write_state(path, next(looks)))
+    assert run(new_state(), on_signal=lambda: write_state(path, staying)) == 0
+    assert ("5 clients are still with the old processes; they have 10 s" in capsys.readouterr().out) is is_said

@@ -18,6 +18,7 @@ FAILED_STATUS = 1  # the version that ran before serves on
 NOT_RUNNING_STATUS = 3
 TOO_OLD_STATUS = 4  # it runs, and must be restarted instead
 TIMEOUT_S = 600.0
+STAYING_S = 1.5  # whose number has been the same for so long is not just about to go over
 POLL_S = 0.05
 ANSWER_MAX_S = 10.0  # a supervisor takes signals at once, unless it is stopped
 
@@ -151,17 +152,20 @@ class _Upgrade:
     def _await_elder(self, state: UpgradeState) -> None:
         """Wait for the end of the old processes, and say what is left in them."""
         self._say(f"process {state.pid} (version {state.version}) has taken over")
-        pid, said = state.elder_pid, ""
+        pid, said_count, count, since_s = state.elder_pid, 0, 0, 0.0
         while pid is not None and is_alive(pid):
             latest = read_state(self._path)
             if latest is None or latest.pid != state.pid:
                 raise UpgradeError(f"the new version, process {state.pid}, is gone")
             if latest.elder_pid is None:  # of a container's process 1 nothing else ends
                 break
-            text = f"{latest.elder_clients} clients are still with the old processes"
-            if latest.elder_clients and text != said:
-                said = text
-                self._say(f"{text}; they have {self._settings.drain_timeout:g} s")
+            if latest.elder_clients != count:
+                count, since_s = latest.elder_clients, time.monotonic()
+            if count not in (0, said_count) and time.monotonic() - since_s >= STAYING_S:
+                said_count = count
+                self._say(
+                    f"{count} clients are still with the old processes; they have {self._settings.drain_timeout:g} s"
+                )
             if time.monotonic() > self._give_up_s:
                 raise UpgradeError(f"the new version serves, but process {pid} of the old one is still there")
             time.sleep(POLL_S)

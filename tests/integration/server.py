@@ -52,7 +52,7 @@ PUSHPIN_PROBE_ROUTES = ("refused.invalid 127.0.0.1:1", "held.invalid test")
 
 @dataclass(slots=True, kw_only=True)
 class ServerPlan:
-    """What to start. `sections` adds or replaces keys of the configuration file; `listener_options` are behind ports."""
+    """What to start. `sections` adds or replaces keys of the file; `listener_options` are behind ports."""
 
     kind: ServerKind = GRIPPROXY
     routes: Sequence[str] = ()
