@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from gripproxy.engine.events import FarewellDue
 from gripproxy.scoreboard import Field
 from gripproxy_worker import drain as drain_module
 from gripproxy_worker.drain import Drain
@@ -12,7 +13,7 @@ from gripproxy_worker.idle_conn import ClosingConn
 from tests.worker.bench import WorkerBench
 from tests.worker.conftest import MakeBench
 from tests.worker.held_clients import LONG_POLL, SOCKET, STREAM, held, only_fd, response_item, stream_item
-from tests.worker.socket_bench import close_frame
+from tests.worker.socket_bench import close_frame, real_accept, real_handshake
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: d.test\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -296,3 +297,18 @@ def test_client_that_has_not_read_its_end_is_cut_off_and_said(
     ending.passes(1000.0)
     ending.finish()
     assert caplog.messages[-1] == "drained, but 1 connections were still busy after 1000 s"
+
+
+def test_nothing_is_done_for_clients_after_the_end() -> None:
+    """What was to come in the next turn has nobody any more."""
+    bench = WorkerBench()
+    errors: list[dict[str, Any]] = []
+    bench.loop.set_exception_handler(lambda _, context: errors.append(context))
+    bench.client(real_handshake("/chat"))
+    origin = bench.origin()
+    origin.send(real_accept(origin))
+    bench.until(lambda: bench.core.holds.sockets_count == 1)
+    bench.driver.dispatch(None, FarewellDue([only_fd(bench)], True))
+    assert bench.driver.web_sockets._turns
+    bench.close()
+    assert not errors

@@ -370,7 +370,8 @@ class WsClients:
         self._driver.dispatch(None, OriginSocketGone(conn_id, detail))
 
     def close(self) -> None:
-        """Close the connections to all origins."""
+        """Close the connections to all origins, and do nothing more for clients, which are closed, too."""
+        self._turns.clear()
         for origin in list(self.origins):
             origin.abort()
 
