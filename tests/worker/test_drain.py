@@ -8,6 +8,7 @@ import pytest
 from gripproxy.engine.events import FarewellDue
 from gripproxy.scoreboard import Field
 from gripproxy_worker import drain as drain_module
+from gripproxy_worker.client_conn import ClientConn
 from gripproxy_worker.drain import Drain
 from gripproxy_worker.idle_conn import ClosingConn
 from tests.worker.bench import WorkerBench
@@ -182,7 +183,7 @@ def test_bug_keeps_nobody_from_being_told(plain: WorkerBench, monkeypatch: pytes
     def fail(_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(drain_module.ClientConn, "end_with_response", fail)
+    monkeypatch.setattr(ClientConn, "end_with_response", fail)
     monkeypatch.setattr(drain_module, "SLICE_MAX_COUNT", 1)
     ending = Ending(plain, 1000.0)
     ending.passes(1000.0)
