@@ -56,6 +56,26 @@ def test_busy_connections_stay(bench: HandoverBench) -> None:
     del bench.old.driver.sockets.room_waits[fd]
 
 
+def test_busy_connections_wait_for_their_rest_while_there_is_time(bench: HandoverBench) -> None:
+    """A worker that ends keeps them for the other one, and gives that up towards its end."""
+    departures = departures_of(bench)
+    client = bench.client(IDLE[:10])
+    bench.until(lambda: bench.old.driver.sockets.count == 1)
+    fds = [only_fd(bench)]
+    bench.until(lambda: not departures.can_move(fds[0]))
+    socket = bench.held(SOCKET)[0]
+    socket.send(masked(1, b"x" * 100)[:50])
+    records = bench.old.driver.sockets.records
+    fds += [fd for fd, record in enumerate(records) if record is not None and fd not in fds]
+    bench.until(lambda: not departures.can_move(fds[1]))
+    assert [departures.can_stay(fd) for fd in fds] == [True, True]
+    bench.old.driver.sockets.is_late = True
+    assert [departures.can_stay(fd) for fd in fds] == [False, False]
+    client.send(IDLE[10:])
+    bench.until(lambda: client.received.endswith(TEST_ANSWER))
+    assert departures.can_stay(fds[0])
+
+
 def test_looking_goes_on_where_it_was(bench: HandoverBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few at a time, and a round is over only when all were looked at and none was put off."""
     bench.held(STREAM, 5)

@@ -215,15 +215,29 @@ def test_what_another_process_takes_over_stays(plain: WorkerBench) -> None:
     """As long as there is one; and its answers do not send it away."""
     stream, poll = held(plain, STREAM), held(plain, LONG_POLL)
     sockets = plain.driver.sockets
-    sockets.can_move = lambda fd: True
+    sockets.can_stay = lambda fd: True
     ending = Ending(plain, 1000.0)
     ending.passes(999.0)
     plain.publish(response_item(b"news"))
     plain.until(lambda: poll.received.endswith(b"news"))
     assert b"Connection: close" not in poll.received
     assert not stream.is_closed and not poll.is_closed
-    sockets.can_move = None
+    sockets.can_stay = None
     plain.until(lambda: stream.is_closed and poll.is_closed)
+    ending.finish()
+
+
+def test_those_who_stay_are_told_in_time_that_it_gets_late(plain: WorkerBench) -> None:
+    """Who is still busy then has a fifth of the time to hear it."""
+    poll = held(plain, LONG_POLL)
+    sockets = plain.driver.sockets
+    sockets.can_stay = lambda fd: not sockets.is_late
+    ending = Ending(plain, 1000.0)
+    ending.passes(900.0)
+    plain.until(lambda: ending.drain._looked_at > ending.drain._began_at + 900.0)
+    assert not poll.is_closed
+    ending.passes(99.0)
+    plain.until(lambda: poll.is_closed)
     ending.finish()
 
 

@@ -108,7 +108,7 @@ def test_link_that_was_lost_is_made_again(bench: HandoverBench, monkeypatch: pyt
     assert bench.successor._link is not None
     bench.successor._link.close()
     bench.until(lambda: not bench.successor.is_linked)
-    bench.until(lambda: bench.successor.is_linked and bench.old.driver.sockets.can_move is not None)
+    bench.until(lambda: bench.successor.is_linked and bench.old.driver.sockets.can_stay is not None)
     late = bench.client(STREAM)
     bench.until(lambda: bench.new.held_count == 3)
     assert isinstance(late, Client)

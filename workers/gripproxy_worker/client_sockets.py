@@ -100,7 +100,8 @@ class ClientSockets:
         self.room_waits: dict[int, Callable[[int], None]] = {}  # slow clients: called when all is read, or at the end
         self.proxied = ProxiedClients()
         self.is_draining = False  # the worker stops
-        self.can_move: Callable[[int], bool] | None = None  # while another process takes connections over: which ones
+        self.can_stay: Callable[[int], bool] | None = None  # which ones another process still takes over, if it does
+        self.is_late = False  # for those to be finished that do something of their own
         self._broken: set[int] = set()
         self._buffer = bytearray(READ_MAX_BYTES)
         self._view = memoryview(self._buffer)
@@ -167,7 +168,7 @@ class ClientSockets:
 
     def is_leaving(self, fd: int) -> bool:
         """Say whether a connection is to end with its present response."""
-        return self.is_draining and (self.can_move is None or not self.can_move(fd))
+        return self.is_draining and (self.can_stay is None or not self.can_stay(fd))
 
     def is_https(self, fd: int) -> bool:
         """Say whether a client is served by TLS, here or by the load balancer that it comes from."""

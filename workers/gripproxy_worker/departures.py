@@ -94,6 +94,16 @@ class Departures:
             return driver.web_sockets.is_at_rest(fd)
         return isinstance(record, ClientConn) and record.is_resting and fd not in driver.sockets.backlogs
 
+    def can_stay(self, fd: int) -> bool:
+        """Say whether a worker that ends need not end a connection: it can move, or could yet when it rests."""
+        sockets = self._driver.sockets
+        if sockets.is_late or fd in sockets.tls:
+            return self.can_move(fd)
+        record = sockets.records[fd]
+        if type(record) is WsKind:
+            return self._driver.web_sockets.is_movable(fd)
+        return record is HELD or isinstance(record, IdleConn | ClientConn)
+
     def find(self, max_count: int) -> list[int]:
         """Look on for connections that can move."""
         self._driver.outbox.flush()

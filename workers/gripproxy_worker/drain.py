@@ -31,7 +31,7 @@ class Drain:
 
     Held connections end at moments that are spread over the time by chance, so that their clients do not come back
     together; idle ones soon; requests are answered first, with ``Connection: close``. Those of which
-    `ClientSockets.can_move` is true stay, for another process to take over, as long as there is time.
+    `ClientSockets.can_stay` is true stay, for another process to take over, as long as there is time.
     """
 
     def __init__(self, driver: Driver, loop: asyncio.AbstractEventLoop, timeout_s: float) -> None:
@@ -114,6 +114,7 @@ class Drain:
         elif not self._round_count and now - self._looked_at >= ROUND_S:
             self._looked_at = now
             self._round_count = len(self._busy)
+        driver.sockets.is_late = elapsed_s >= self._spread_s
         order_left_count = self._order_left_count(elapsed_s)
         fds = [self._draw() for _ in range(min(SLICE_MAX_COUNT, len(self._order) - order_left_count))]
         round_count = min(self._round_count, SLICE_MAX_COUNT - len(fds))
@@ -135,8 +136,13 @@ class Drain:
 
     def _order_left_count(self, elapsed_s: float) -> int:
         """Give how many held connections need not have been told yet."""
-        spread_s = self._timeout_s - min(ANSWER_MAX_S, self._timeout_s / 5)
+        spread_s = self._spread_s
         return 0 if elapsed_s >= spread_s else math.ceil(self._order_count * (1 - elapsed_s / spread_s))
+
+    @property
+    def _spread_s(self) -> float:
+        """How long clients are told one after the other."""
+        return self._timeout_s - min(ANSWER_MAX_S, self._timeout_s / 5)
 
     def _visit(self, fds: Collection[int], elapsed_s: float) -> list[int]:
         """End what can be ended now; give those that are not gone yet."""

@@ -138,7 +138,7 @@ class Successor:
             link.close()
             self._link = self._task = None
             self._feed.go_on()
-            self._driver.sockets.can_move = None
+            self._driver.sockets.can_stay = None
             if not self.is_stopping:
                 self._door.take_back()
             handed_count = self._driver.row[Field.HANDED_OVER] - count
@@ -156,7 +156,7 @@ class Successor:
             await link.send((LISTENERS, names, self._lingering()), [listener.fileno() for _, listener in listeners])
         elif word == ACCEPTING:
             self._door.hand_over()
-            self._driver.sockets.can_move = self._departures.can_move
+            self._driver.sockets.can_stay = self._departures.can_stay
         elif word == NEXT:
             await self._offer(link, rest[0])
         elif word != SETTLED:

@@ -290,6 +290,11 @@ class WsClients:
             return False
         return client.origin is None or (type(client.origin) is WsOrigin and client.origin.is_at_rest)
 
+    def is_movable(self, fd: int) -> bool:
+        """Say whether a client's origin, if it has one, could go with it some time."""
+        origin = client.origin if (client := self._clients.get(fd)) is not None else None
+        return origin is None or (type(origin) is WsOrigin and origin.is_movable)
+
     def origin_of(self, fd: int) -> WsOrigin | None:
         """Give the connection to the WebSocket origin of a client at rest."""
         client = self._clients.get(fd)

@@ -169,8 +169,13 @@ class WsOrigin(asyncio.Protocol):
             and self._input.is_idle
             and self not in self._owner.origin_outbox
             and not transport.get_write_buffer_size()
-            and transport.get_extra_info("ssl_object") is None
+            and self.is_movable
         )
+
+    @property
+    def is_movable(self) -> bool:
+        """Whether another process could have it: it is no TLS connection."""
+        return self._transport is None or self._transport.get_extra_info("ssl_object") is None
 
     @property
     def is_deflating(self) -> bool:
