@@ -27,6 +27,7 @@ reopens the log file.
 
 keys: Z85 text or file:PATH; a pair, public and secret, is made by
   /usr/lib/gripproxy/bin/python3 -c "import zmq; print(*(key.decode() for key in zmq.curve_keypair()))"
+One that begins with a hyphen is written as --curve-secret-key=KEY.
 
 examples:
   gripproxy relay --in tcp://0.0.0.0:5562 --out tcp://0.0.0.0:5565
