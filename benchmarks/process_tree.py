@@ -49,7 +49,7 @@ class ProcessTree:
         total = 0.0
         for pid in self.pids():
             try:
-                total += time.clock_gettime(((~pid) << 3) | _CPUCLOCK_SCHED)
+                total += process_cpu_s(pid)
                 total += ended_children_cpu_s(Path(f"/proc/{pid}/stat").read_text())
             except OSError:
                 continue  # ended in between: now in its parent's cutime
@@ -81,6 +81,15 @@ class ProcessTree:
         if not total.pss_bytes:
             raise BenchmarkError(f"no memory figure for process {self.root_pid}: it is gone or not ours")
         return total
+
+
+def process_cpu_s(pid: int) -> float:
+    """Give user + system CPU seconds of one process so far, without its children.
+
+    Raises:
+        OSError: it has ended.
+    """
+    return time.clock_gettime(((~pid) << 3) | _CPUCLOCK_SCHED)
 
 
 def ended_children_cpu_s(stat: str) -> float:

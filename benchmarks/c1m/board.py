@@ -33,19 +33,27 @@ ROW_CELLS = HISTOGRAMS_AT + len(Series) * BUCKET_COUNT
 
 
 class Board:
-    """A row of unsigned 64-bit cells per client process. Each writes its own; anybody reads."""
+    """A row of unsigned 64-bit cells per client process. Each writes its own; anybody reads.
 
-    def __init__(self, process_count: int) -> None:
-        self._cells = memoryview(mmap.mmap(-1, process_count * ROW_CELLS * 8)).cast("Q")
+    `extra_cells` more stand at the end of each row, for who counts more than this module knows of.
+    """
+
+    def __init__(self, process_count: int, extra_cells: int = 0) -> None:
+        self._row_cells = ROW_CELLS + extra_cells
+        self._cells = memoryview(mmap.mmap(-1, process_count * self._row_cells * 8)).cast("Q")
         self._rows = [self.row(process) for process in range(process_count)]
 
     def row(self, process: int) -> memoryview:
         """Give the cells of a process."""
-        return self._cells[process * ROW_CELLS : (process + 1) * ROW_CELLS]
+        return self._cells[process * self._row_cells : (process + 1) * self._row_cells]
 
-    def total(self, cell: Cell) -> int:
-        """Add a counter up over the processes."""
+    def total(self, cell: int) -> int:
+        """Add a cell up over the processes."""
         return sum(row[cell] for row in self._rows)
+
+    def highest(self, cell: int) -> int:
+        """Give the highest value of a cell over the processes."""
+        return max(row[cell] for row in self._rows)
 
     def of(self, process: int, cell: Cell) -> int:
         """Give a counter of one process."""

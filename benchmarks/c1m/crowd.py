@@ -3,6 +3,7 @@
 from functools import partial
 from multiprocessing.connection import Connection
 from types import TracebackType
+from typing import Any
 
 from benchmarks.c1m.board import Board, Cell
 from benchmarks.c1m.crowd_client import CrowdClient
@@ -10,18 +11,23 @@ from benchmarks.c1m.forked import Forked, close_all
 from benchmarks.c1m.plan import Plan
 from benchmarks.errors import BenchmarkError
 
+ANSWER_LIMIT_S = 60.0
+
 
 class Crowd:
     """The client processes; all their connections are reset when the `with` block ends."""
 
-    def __init__(self, plan: Plan, ports: tuple[int, ...]) -> None:
+    def __init__(
+        self, plan: Plan, ports: tuple[int, ...], client: type[CrowdClient] = CrowdClient, extra_cells: int = 0
+    ) -> None:
+        """`client` is what runs in each process, and writes to its row, `extra_cells` longer than that of others."""
         self._plan = plan
-        self.board = Board(plan.client_processes)
+        self.board = Board(plan.client_processes, extra_cells)
         self._processes: list[Forked] = []
         self._ordered = 0  # processes told to connect
         self._is_leaving = False
         for process in range(plan.client_processes):
-            main = partial(_run_client, plan, ports, self.board, process)
+            main = partial(_run_client, client, plan, ports, self.board, process)
             self._processes.append(Forked(f"client {process}", main))
 
     def __enter__(self) -> "Crowd":
@@ -81,6 +87,26 @@ class Crowd:
             busy += 1
         return busy > 0
 
+    def reopen(self) -> None:
+        """Let every client process connect again for what it has lost."""
+        for process in self._processes:
+            process.pipe.send(("reopen",))
+
+    def ask(self, *order: object) -> list[Any]:
+        """Send an order of a kind that is answered, and give what each client process answers.
+
+        Raises:
+            BenchmarkError: one does not.
+        """
+        for process in self._processes:
+            process.pipe.send(order)
+        answers = []
+        for process in self._processes:
+            if not process.pipe.poll(ANSWER_LIMIT_S):
+                raise BenchmarkError(f"{process.name} does not answer")
+            answers.append(process.pipe.recv())
+        return answers
+
     def open_bare(self, port: int) -> None:
         """Let every client process connect to the bare write loop."""
         for process in self._processes:
@@ -102,5 +128,12 @@ class Crowd:
                 raise BenchmarkError(f"{process.name} has ended by itself")
 
 
-def _run_client(plan: Plan, ports: tuple[int, ...], board: Board, process: int, orders: Connection) -> None:
-    CrowdClient(plan, ports, orders, board.row(process)).run()
+def _run_client(
+    client: type[CrowdClient],
+    plan: Plan,
+    ports: tuple[int, ...],
+    board: Board,
+    process: int,
+    orders: Connection,
+) -> None:
+    client(plan, ports, orders, board.row(process)).run()

@@ -7,7 +7,9 @@ import os
 import select
 import sys
 import time
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
+from typing import Any
 
 from benchmarks.c1m.board import Cell, record_delivery
 from benchmarks.c1m.plan import Plan
@@ -23,7 +25,8 @@ class CrowdClient:
     """The loop of one client process.
 
     It takes orders from its pipe: ``("open", first_index, count)``, ``("bare", port, count)`` for connections to the
-    bare write loop, and ``("end bare",)``. The end of the pipe ends it.
+    bare write loop, ``("end bare",)``, and ``("reopen",)`` to connect again for what was lost. The end of the pipe ends
+    it.
     """
 
     def __init__(self, plan: Plan, ports: tuple[int, ...], orders: Connection, row: memoryview) -> None:
@@ -35,15 +38,17 @@ class CrowdClient:
         self._epoll.register(orders.fileno(), select.EPOLLIN)
         self._opening: dict[int, bytes] = {}  # fd -> what of the response head has come
         self._bare: set[int] = set()
-        self._next_index = 0
-        self._end_index = 0
+        self._index_of: dict[int, int] = {}  # fd -> connection
+        self._lost: list[int] = []  # connections
+        self._to_open: Sequence[int] = ()
+        self._opened_count = 0  # of those
 
     def run(self) -> None:
         """Work until the pipe ends; raises EOFError then."""
         read, poll, keep_alive = os.read, self._epoll.poll, self._plan.keep_alive
         opening, bare, orders_fd, row = self._opening, self._bare, self._orders.fileno(), self._row
         while True:
-            if self._next_index < self._end_index:
+            if self._opened_count < len(self._to_open):
                 self._open_more()
             keep_alives = 0
             for fd, _ in poll(-1, EVENTS_MAX_COUNT):
@@ -72,10 +77,12 @@ class CrowdClient:
             if keep_alives:
                 row[Cell.KEEP_ALIVES] += keep_alives
 
-    def _obey(self, order: str, *values: int) -> None:
+    def _obey(self, order: str, *values: Any) -> None:
         if order == "open":
-            self._next_index, count = values
-            self._end_index = self._next_index + count
+            first_index, count = values
+            self._to_open, self._opened_count = range(first_index, first_index + count), 0
+        elif order == "reopen":
+            self._to_open, self._opened_count, self._lost = self._lost, 0, []
         elif order == "bare":
             port, count = values
             for _ in range(count):
@@ -92,15 +99,16 @@ class CrowdClient:
 
     def _open_more(self) -> None:
         plan, opening = self._plan, self._opening
-        while self._next_index < self._end_index and len(opening) < plan.opening_max_count:
-            index = self._next_index
-            self._next_index += 1
+        while self._opened_count < len(self._to_open) and len(opening) < plan.opening_max_count:
+            index = self._to_open[self._opened_count]
+            self._opened_count += 1
             try:
                 fd = connect(source_address(index), self._ports[index % len(self._ports)], plan.request_of(index))
             except OSError as error:
                 self._fail(f"connection {index}: {error}")
                 continue
             opening[fd] = b""
+            self._index_of[fd] = index
             self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
 
     def _read_head(self, fd: int, data: bytes) -> None:
@@ -113,6 +121,7 @@ class CrowdClient:
             self._row[Cell.HELD] += 1
         else:
             os.close(fd)
+            del self._index_of[fd]
             self._fail(f"not held: {head[:120]!r}")
 
     def _fail(self, reason: str) -> None:
@@ -122,6 +131,8 @@ class CrowdClient:
 
     def _lose(self, fd: int) -> None:
         self._bare.discard(fd)
+        if fd in self._index_of:
+            self._lost.append(self._index_of.pop(fd))
         os.close(fd)
         self._row[Cell.LOST] += 1
 

@@ -115,7 +115,7 @@ prometheus_port=127.0.0.1:{ports.metrics}
 
     def processes(self) -> dict[int, str]:
         """Give the titles of all processes that were ever started here and still run."""
-        return {pid: title_of(pid) for pid, session in _all_processes() if session in self.sessions}
+        return {pid: title for session in self.sessions for pid, title in processes_of_session(session).items()}
 
     def children(self, title: str) -> list[int]:
         """Give the present supervisor's children whose titles begin so."""
@@ -145,6 +145,11 @@ prometheus_port=127.0.0.1:{ports.metrics}
             if fields[9] in inodes and int(fields[1].rpartition(":")[2], 16) == self.ports.http:
                 ports.add(int(fields[2].rpartition(":")[2], 16))
         return ports
+
+
+def processes_of_session(session: int) -> dict[int, str]:
+    """Give the titles of the processes of a session that still run."""
+    return {pid: title_of(pid) for pid, its_session in _all_processes() if its_session == session}
 
 
 def freeze(pid: int) -> None:

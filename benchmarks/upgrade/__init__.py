@@ -1,0 +1,1 @@
+"""Upgrades of gripproxy with many held streams, under load by publishers that number their items."""
