@@ -18,6 +18,7 @@ SYSCTLS = {
     "net.ipv4.ip_local_port_range": "32768\t60999",
     "net.ipv4.tcp_max_syn_backlog": "1024",
     "net.ipv4.tcp_mem": "190185\t253582\t380370",
+    "net.ipv4.tcp_migrate_req": "0",
     "net.ipv4.tcp_rmem": "4096\t131072\t6291456",
     "net.ipv4.tcp_syncookies": "1",
     "net.ipv4.tcp_wmem": "4096\t16384\t4194304",

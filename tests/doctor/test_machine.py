@@ -25,6 +25,7 @@ def test_every_value_is_read(machine: Machine) -> None:
         local_ports=(32_768, 60_999),
         somaxconn=4_096,
         syn_backlog_max=1_024,
+        migrates_requests=0,
         syn_cookies=1,
         tcp_mem=(190_185, 253_582, 380_370),
         tcp_rmem=(4_096, 131_072, 6_291_456),

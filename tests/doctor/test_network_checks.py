@@ -39,6 +39,16 @@ def test_syn_backlog_counts_without_cookies_only(machine: Machine) -> None:
     assert found("net.ipv4.tcp_max_syn_backlog", enough).verdict is Verdict.OK
 
 
+def test_queue_of_a_killed_worker_goes_to_another(machine: Machine) -> None:
+    """The kernel resets who waits in it, unless it is told to migrate them (tcp_v4_syn_recv_sock, since 5.14)."""
+    finding = found("net.ipv4.tcp_migrate_req", machine)
+    assert finding.verdict is Verdict.NOTE
+    assert finding.advice == ("    sysctl -w net.ipv4.tcp_migrate_req=1",)
+    assert found("net.ipv4.tcp_migrate_req", replace(machine, migrates_requests=1)).verdict is Verdict.OK
+    assert found("net.ipv4.tcp_migrate_req", machine, replace(MILLION, workers=1)).verdict is Verdict.OK
+    assert found("net.ipv4.tcp_migrate_req", replace(machine, migrates_requests=None)).found == "not there"
+
+
 def test_tcp_mem_has_a_page_for_each_connection(machine: Machine) -> None:
     """A socket with one unread byte counts a whole page, an idle one nothing."""
     finding = found("net.ipv4.tcp_mem", machine)

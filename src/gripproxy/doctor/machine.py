@@ -27,6 +27,7 @@ class Machine:
     local_ports: tuple[int, ...] | None = None  # first and last
     somaxconn: int | None = None
     syn_backlog_max: int | None = None
+    migrates_requests: int | None = None  # None: a kernel before 5.14
     syn_cookies: int | None = None
     tcp_mem: tuple[int, ...] | None = None  # pages: low, pressure, max
     tcp_rmem: tuple[int, ...] | None = None  # bytes: min, default, max
@@ -84,6 +85,7 @@ def read_machine(files: KernelFiles, cpus_count: int, page_bytes: int) -> Machin
         somaxconn=value("net.core.somaxconn"),
         syn_backlog_max=value("net.ipv4.tcp_max_syn_backlog"),
         syn_cookies=value("net.ipv4.tcp_syncookies"),
+        migrates_requests=value("net.ipv4.tcp_migrate_req"),
         tcp_mem=values("net.ipv4.tcp_mem", 3),
         tcp_rmem=values("net.ipv4.tcp_rmem", 3),
         tcp_wmem=values("net.ipv4.tcp_wmem", 3),
