@@ -13,6 +13,7 @@ def run_publisher(kind: str, spec: str, name: str, count: str, *options: str) ->
     pause_s, filler = float(values.get("pause", 0)), b"x" * int(values.get("size", 0))
     zmq_context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     zmq_socket = zmq_context.socket(zmq.PUSH if kind == "PUSH" else zmq.XPUB)
+    zmq_socket.setsockopt(zmq.SNDHWM, 0 if kind == "PUB" else 1_000)  # PUB drops what exceeds it
     if "curve" in values:
         zmq_socket.curve_serverkey = values["curve"].encode()
         zmq_socket.curve_publickey, zmq_socket.curve_secretkey = zmq.curve_keypair()

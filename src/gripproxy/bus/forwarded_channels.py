@@ -32,6 +32,7 @@ class ForwardedChannels:
         self._wake_input: Callable[[], None] | None = None
         self._monitor: WatchedSocket | None = None
         self._is_forwarding = False
+        self.is_early = False  # subscribe to everything before the first publisher is connected
         self._connected_count = 0  # times that a publisher was connected
         # Channel and "subscribe it". In order: ZeroMQ counts, so every subscription is undone exactly once.
         self._due: deque[tuple[str, bool]] = deque()
@@ -40,8 +41,17 @@ class ForwardedChannels:
         """Keep this SUB socket's subscriptions up to date. `wake_input`: reads it, since subscribing eats edges."""
         self._zmq_socket = zmq_socket
         self._wake_input = wake_input
+        if self.is_early:
+            self._is_forwarding = True
+            for channel in self.wanted:
+                zmq_socket.setsockopt(zmq.SUBSCRIBE, channel.encode(errors="surrogatepass"))
         monitor = zmq_socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
         self._monitor = WatchedSocket(self._loop, monitor, lambda: self._read_monitor(monitor))
+
+    @property
+    def is_forwarding(self) -> bool:
+        """Whether a publisher was ever connected."""
+        return self._is_forwarding
 
     def on_change(self, new: Iterable[str], gone: Iterable[str]) -> None:
         """Note that these channels came to `wanted`, and that those left it."""

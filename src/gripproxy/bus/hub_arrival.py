@@ -171,6 +171,9 @@ class HubArrival:
             else:
                 os.close(fd)
         self._is_open = True
+        # A publisher that comes over from the old hub sends what that one was subscribed to, and ZeroMQ drops what this
+        # hub is not subscribed to by then.
+        parts.forwarded.is_early = values[1]
         parts.open_outside(self._opened, listeners, is_held=True)
         sub = parts.inputs.get(SUB)
         if sub is not None and parts.settings.push_in_sub_connect:

@@ -125,7 +125,7 @@ class HubDeparture:
         self._note_overlap(True)
         listeners = self._listeners()
         names = [(name, spec) for name, (spec, _) in listeners.items()]
-        await link.send("listeners", names, fds=[fd for _, fd in listeners.values()])
+        await link.send("listeners", names, parts.forwarded.is_forwarding, fds=[fd for _, fd in listeners.values()])
         await _expect(link, "open")
         begun = time.monotonic()
         await self._stop_inputs()
