@@ -112,6 +112,17 @@ def test_bad_file_changes_nothing(instance: Instance, name: str, caplog: pytest.
     assert message.startswith("not reloaded, all stays as it is: ") and text in message
 
 
+def test_file_that_is_cut_off_within_a_line_changes_nothing(
+    instance: Instance, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is being written, and what comes behind would count as taken out. A start takes it, as the reference does."""
+    text = instance.config_path.read_text()
+    instance.config_path.write_text(text[: text.index("workers=") + 4])
+    assert not instance.reload(instance.running, is_routes_only=False)
+    assert f"{instance.config_path}:3: the file ends in the middle of this line: work" in caplog.text
+    assert instance.kept == (None, None)
+
+
 def test_several_bad_values_are_one_line(instance: Instance) -> None:
     instance.write("keepalive_timeout=soon\nclient_maxconn=few")
     with pytest.raises(ConfigError, match=r"conf:4: keepalive_timeout=soon.*\(and 1 more; gripproxy check lists all\)"):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from gripproxy.bus.curve import read_curve_keys
 from gripproxy.config_file import Overrides, read_config
 from gripproxy.errors import ConfigError
+from gripproxy.ini import CUT_OFF
 from gripproxy.kept_settings import keep_settings
 from gripproxy.routes_file import decode_routes, keep_routes, read_routes_text
 from gripproxy.setting_changes import SettingChange, compare_settings, settle_settings
@@ -94,6 +95,9 @@ class ConfigReload:
         if report.settings is None:
             more = f" (and {len(report.errors) - 1} more; gripproxy check lists all)" if len(report.errors) > 1 else ""
             raise ConfigError(f"{report.errors[0]}{more}")
+        cut_off = next((warning for warning in report.warnings if CUT_OFF in warning), None)
+        if cut_off is not None:  # what should stand behind it would count as taken out
+            raise ConfigError(cut_off)
         return report.settings, report.warnings
 
 

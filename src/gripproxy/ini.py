@@ -28,6 +28,8 @@ class IniValue:
         return f"{self.path}:{self.line}"
 
 
+CUT_OFF = "the file ends in the middle of this line"  # in a warning: somebody may be writing it just now
+
 Ini = dict[tuple[str, str], IniValue]  # by section and key, both case-sensitive
 
 
@@ -40,7 +42,7 @@ def parse_ini(text: str, path: str) -> tuple[Ini, list[str]]:
     values: Ini = {}
     warnings: list[str] = []
     section = ""
-    for number, raw_line in enumerate(text.splitlines(), start=1):
+    for number, raw_line in enumerate(text.splitlines(keepends=True), start=1):
         line = raw_line.strip()
         if not line or line[0] in ";#":
             continue
@@ -49,7 +51,8 @@ def parse_ini(text: str, path: str) -> tuple[Ini, list[str]]:
             continue
         key, separator, value_text = (part.strip() for part in line.partition("="))
         if not separator or not key:
-            warnings.append(f"{path}:{number}: neither [section] nor key=value: {line}")
+            fault = "neither [section] nor key=value" if raw_line.endswith("\n") else CUT_OFF
+            warnings.append(f"{path}:{number}: {fault}: {line}")
             continue
         value = IniValue(section, key, value_text, path, number)
         earlier = values.get((section, key))
