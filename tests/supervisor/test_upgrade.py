@@ -131,3 +131,24 @@ def test_program_that_cannot_be_started(bench: Bench) -> None:
     assert bench.record.state.outcome is False
     bench.upgrade.ask(None, 0.0)
     assert bench.record.state.requests_count == 2
+
+
+# A new version that tells, as the reason why it fails, what it has heard.
+LISTENER = """
+import json, os, socket
+end = socket.socket(fileno=int(os.environ["GRIPPROXY_TAKEOVER"].split(":")[0]))
+end.send(b'{"word": "hello", "version": 1, "program": "2.0"}')
+words = [json.loads(end.recvmsg(65536, 1024)[0])["word"] for _ in range(2)]
+end.send(json.dumps({"word": "failed", "reason": " ".join(words)}).encode())
+end.recv(65536)
+"""
+
+
+@pytest.mark.parametrize("bench", [LISTENER], indirect=True)
+def test_new_version_hears_of_a_reload_when_it_was_welcomed(bench: Bench) -> None:
+    """It may have read its configuration before the change; but first of all it waits for the welcome."""
+    bench.upgrade.ask(None, 0.0)
+    bench.upgrade.tell_reload()
+    bench.look_until_steps(2)
+    wait_until(lambda: bench.upgrade.look(1.0) or bool(bench.upgrade._succession.reason), "it has failed")
+    assert bench.upgrade._succession.reason == "welcome reload"

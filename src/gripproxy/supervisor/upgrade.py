@@ -76,6 +76,7 @@ class Upgrade:
         self._succession = Succession(policy)
         self._successor: Successor | None = None
         self._left_s = float("-inf")
+        self._is_reload_due = False
         self.heir_pid: int | None = None  # the supervisor that has taken over
 
     @property
@@ -104,7 +105,8 @@ class Upgrade:
 
     def tell_reload(self) -> None:
         """Have the new version read its configuration again, too: it may have read it before the change."""
-        if self._successor is not None:
+        self._is_reload_due = self._succession.stage == Stage.STARTED  # it expects another word first
+        if self._successor is not None and not self._is_reload_due:
             self._successor.conversation.say(RELOAD)
 
     def handle(self, event: ChildExited | StopAsked, now: float) -> None:
@@ -206,6 +208,8 @@ class Upgrade:
         elif action.word == YOURS:
             values = {"requests_count": self._record.state.requests_count, "steps": self._record.state.steps}
         self._successor.conversation.say(action.word, fds, **values)
+        if action.word == WELCOME and self._is_reload_due:
+            self.tell_reload()
 
     def _send(self, action: Send) -> None:
         """Signal our children. Whoever listened in an earlier attempt and died has left a socket file behind."""
