@@ -117,3 +117,16 @@ def test_questions_under_way_are_bounded(bench: BusBench, monkeypatch: pytest.Mo
     asker.ask("0-5-a")
     asker.ask("0-5-a")
     assert asker.answers == [None]
+
+
+def test_all_workers_are_asked_where_connections_may_have_moved(bench: BusBench) -> None:
+    """An id names the worker that made it, which may be gone."""
+    asker = Asker(bench)
+    asker.check._has_moved = True
+    asker.ask("7-1-1")
+    bench.run_until(lambda: bool(asker.asked[0] and asker.asked[1]))
+    query = asker.asked[0][0][0]
+    asker.check.on_record(LiveConnsRecord(0, query, []))
+    assert asker.answers == []
+    asker.check.on_record(LiveConnsRecord(1, query, ["7-1-1"]))
+    assert asker.answers == [["7-1-1"]]

@@ -5,6 +5,7 @@ import zmq
 
 from gripproxy.bus.bus_position import BusPosition
 from gripproxy.bus.feed import Feed, Reader
+from gripproxy.bus.outlet import Outlet
 from gripproxy.bus.worker_notice import ChannelsChanged, IdsDoubted, decode_notice
 from gripproxy.protocol.bus_message import (
     UNTOUCHED,
@@ -437,3 +438,29 @@ def test_feed_that_is_paused_stops_when_its_message_has_had_its_turn(bench: BusB
     worker.feed.resume()
     bench.run_until(lambda: bool(stops))
     assert (worker.contents, stops) == ([b"1", b"2"], [BusPosition(7, 2, 0)])
+
+
+def test_worker_goes_where_its_hub_has_moved(bench: BusBench) -> None:
+    """It misses nothing, and comes back when there is a hub at its own path again."""
+    worker, told = Worker(bench, 0), list[str]()
+    worker.feed.on_moved = told.append
+    first = bench.hub().outlet
+    bench.run(worker.feed.join(10))
+    publish(first, stream_item("c", b"1"))
+    second = Outlet(bench.loop, bench.zmq_context, f"{bench.bus_path}.1", 2, bench.scoreboard.row(2))
+    second.take_over([0], 1)
+    bench.opened.callback(second.close)
+    first.tell_moved(f"{bench.bus_path}.1", "telemetry.1")
+    publish(first, stream_item("c", b"never"))
+    bench.run(second.wait_joined({0}, 10))
+    publish(second, stream_item("c", b"2"))
+    bench.run_until(lambda: worker.contents == [b"1", b"2"])
+    assert (told, worker.row[Field.BUS_GAPS]) == (["telemetry.1"], 0)
+    first.close()
+    third = Outlet(bench.loop, bench.zmq_context, bench.bus_path, 2, bench.scoreboard.row(2))
+    bench.opened.callback(third.close)
+    bench.run(third.wait_joined({0}, 10))
+    bench.run_until(lambda: not second.has_joined(0))
+    publish(third, stream_item("c", b"3"))
+    bench.run_until(lambda: worker.contents == [b"1", b"2", b"3"])
+    assert told == ["telemetry.1", ""]

@@ -81,3 +81,16 @@ def test_a_long_id_is_remembered_by_its_digest() -> None:
         tracemalloc.stop()
     assert cache.is_duplicate("a", f"7{'x' * 1_000_000}", 1.0)
     assert not cache.is_duplicate("a", f"7{'x' * 1_000_001}", 1.0)
+
+
+def test_what_came_after_a_snapshot_is_known() -> None:
+    """Another process takes over the bulk first, and the rest when this one takes nothing more."""
+    cache, other = IdCache(10.0), IdCache(10.0)
+    cache.is_duplicate("c", "1", 0.0)
+    cache.is_duplicate("c", "2", 11.0)  # which is when the first becomes old
+    seen = cache.snapshot()
+    other.take_over(seen)
+    cache.is_duplicate("c", "3", 12.0)
+    assert [key for key, _ in cache.since(len(seen))] == ["1:c3"]
+    other.take_over(cache.since(len(seen)))
+    assert [other.is_duplicate("c", item_id, 13.0) for item_id in "1234"] == [False, True, True, False]

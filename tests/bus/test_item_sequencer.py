@@ -374,3 +374,18 @@ class SequencerMachine(RuleBasedStateMachine):
 
 TestSequencerMachine = SequencerMachine.TestCase
 TestSequencerMachine.settings = hypothesis_settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_parked_items_go_to_another_hub() -> None:
+    """With their age; here nothing is left of them."""
+    row, other_row = Scoreboard(1).row(0), Scoreboard(1).row(0)
+    sequencer, other = ItemSequencer(5.0, LastIds(), row), ItemSequencer(5.0, LastIds({"c": "1"}), other_row)
+    sequencer.last_ids["c"] = "1"
+    stream = HttpStreamFormat(SEND, b"x")
+    assert sequencer.accept(PublishItem("c", "3", "2", http_stream=stream), True, 1.0) == []
+    for fields in sequencer.parked():
+        other.take_over(*fields)
+    sequencer.give_away()
+    assert sequencer.due(100.0, 10) == []
+    assert (row[Field.ITEMS_PARKED], other_row[Field.ITEMS_PARKED]) == (0, 1)
+    assert [item.noted_id for item in other.due(6.0, 10)] == ["3"]
