@@ -144,16 +144,7 @@ class _Hub:
         opened.callback(conn_check.close)
         observation.telemetry.subscribe(LiveConnsRecord, conn_check.on_record)
         commands = Commands(loop, settings, intake, channels.recover, outlet.tell_refresh, conn_check)
-        lines = _event_lines(settings)
-        pages = LivePages(
-            loop, self._context.scoreboard, outlet, observation.watches, observation.traffic.totals, lines
-        )
-        opened.callback(pages.close)
-        observation.telemetry.subscribe(RequestRecord, pages.events.note)
-        observation.telemetry.subscribe(HoldRecord, pages.events.note)
-        observation.telemetry.subscribe(AudienceRecord, pages.audience.on_record)
-        observation.on_published.append(pages.events.note)
-        parts = sequencer, id_cache, channels, observation, pages, commands
+        pages = self._open_pages(outlet, observation, opened)
         self._reload.add(functools.partial(_use_settings, intake, *parts))
         endpoint = PublishEndpoint(outlet, intake, channels.recover)
         routes = ControlRoutes(endpoint.respond, new_guard(settings, self._row, self._reload).refuse)
@@ -180,6 +171,16 @@ class _Hub:
             zmq_context=zmq_context,
             gate=gate,
         )
+
+    def _open_pages(self, outlet: Outlet, observation: Observation, opened: ExitStack) -> LivePages:
+        scoreboard, lines = self._context.scoreboard, _event_lines(self._settings)
+        pages = LivePages(self._loop, scoreboard, outlet, observation.watches, observation.traffic.totals, lines)
+        opened.callback(pages.close)
+        observation.telemetry.subscribe(RequestRecord, pages.events.note)
+        observation.telemetry.subscribe(HoldRecord, pages.events.note)
+        observation.telemetry.subscribe(AudienceRecord, pages.audience.on_record)
+        observation.on_published.append(pages.events.note)
+        return pages
 
     def _prepare_handovers(self, parts: HubParts, departure: HubDeparture, opened: ExitStack) -> None:
         """Open the inputs, or wait for the signal to take them over; and then for one to give them away."""
