@@ -145,6 +145,7 @@ class _Hub:
         observation.telemetry.subscribe(LiveConnsRecord, conn_check.on_record)
         commands = Commands(loop, settings, intake, channels.recover, outlet.tell_refresh, conn_check)
         pages = self._open_pages(outlet, observation, opened)
+        parts = sequencer, id_cache, channels, observation, pages, commands
         self._reload.add(functools.partial(_use_settings, intake, *parts))
         endpoint = PublishEndpoint(outlet, intake, channels.recover)
         routes = ControlRoutes(endpoint.respond, new_guard(settings, self._row, self._reload).refuse)
