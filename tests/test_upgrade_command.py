@@ -70,6 +70,16 @@ def test_failure_is_told_once_with_what_serves_on(run: Run, tmp_path: Path, caps
     assert output.err == f"gripproxy upgrade: error: broken; process {os.getpid()} (version 1.0) serves on\n"
 
 
+def test_end_of_the_old_supervisor_is_awaited(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new one knows a moment before it, and a script may start something that the old one's end would disturb."""
+    after = new_state(pid=1, requests_count=1, steps=["starting"], outcome=True, elder_pid=None)
+    path = str(tmp_path / "pushpin-gripproxy.state")
+    answers = [True, True, False]
+    monkeypatch.setattr(upgrade_command, "is_alive", lambda _pid: answers.pop(0))
+    assert run(new_state(), on_signal=lambda: write_state(path, after)) == 0
+    assert answers == []
+
+
 def test_bad_configuration_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The new version would say the same."""
     (tmp_path / "g.conf").write_text("[runner]\nhttp_port=many\n")
@@ -108,7 +118,7 @@ def test_clients_on_their_way_are_not_said_to_be_left(
     values = {"pid": os.getppid(), "requests_count": 1, "outcome": True}
     staying = new_state(**values, elder_pid=os.getpid(), elder_clients=5)
     monkeypatch.setattr(upgrade_command, "STAYING_S", staying_s)
-    looks = iter([staying, staying, new_state(**values)])
-    monkeypatch.setattr(upgrade_command.time, "sleep", lambda _s: write_state(path, next(looks)))
+    answers = iter([True, True, False])
+    monkeypatch.setattr(upgrade_command, "is_alive", lambda _pid: next(answers))
     assert run(new_state(), on_signal=lambda: write_state(path, staying)) == 0
     assert ("5 clients are still with the old processes; they have 10 s" in capsys.readouterr().out) is is_said

@@ -11,6 +11,7 @@ from gripproxy.config_file import Overrides, load_settings
 from gripproxy.errors import ConfigError, GripProxyError
 from gripproxy.handover import HANDOVER_VERSION, UPGRADE_SIGNAL
 from gripproxy.settings import Settings
+from gripproxy.supervisor.init_process import INIT_PID
 from gripproxy.supervisor.run_directory import InstanceLock, is_alive
 from gripproxy.upgrade_state import UpgradeState, read_state, state_path
 
@@ -141,7 +142,7 @@ class _Upgrade:
                 if state.outcome is False:
                     raise UpgradeError(f"{state.steps[-1]}; process {pid} (version {state.version}) serves on")
                 if state.pid != pid:
-                    self._await_elder(state)
+                    self._await_elder(pid, state)
                     return
                 if not is_alive(pid):
                     raise UpgradeError(f"process {pid} has ended in the middle of it")
@@ -149,15 +150,15 @@ class _Upgrade:
                     raise UpgradeError("still under way after --timeout")
             time.sleep(POLL_S)
 
-    def _await_elder(self, state: UpgradeState) -> None:
+    def _await_elder(self, pid: int, state: UpgradeState) -> None:
         """Wait for the end of the old processes, and say what is left in them."""
         self._say(f"process {state.pid} (version {state.version}) has taken over")
-        pid, said_count, count, since_s = state.elder_pid, 0, 0, 0.0
-        while pid is not None and is_alive(pid):
+        said_count, count, since_s = 0, 0, 0.0
+        while is_alive(pid):
             latest = read_state(self._path)
             if latest is None or latest.pid != state.pid:
                 raise UpgradeError(f"the new version, process {state.pid}, is gone")
-            if latest.elder_pid is None:  # of a container's process 1 nothing else ends
+            if latest.elder_pid is None and pid == INIT_PID:  # a container's first process stays
                 break
             if latest.elder_clients != count:
                 count, since_s = latest.elder_clients, time.monotonic()

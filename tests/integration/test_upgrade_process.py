@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from gripproxy import __version__, upgrade_command
+from gripproxy.supervisor.run_directory import is_alive
 from gripproxy.upgrade_state import UpgradeState, read_state
 from tests.integration.deadline import wait_until
 from tests.integration.server import SOURCE_ROOT, source_env
@@ -24,13 +25,6 @@ pytestmark = pytest.mark.gripproxy_only
 
 PROGRAM = Path(__file__).with_name("stand_in_program.py")
 CHILDREN = ("hub", "worker 0", "worker 1")
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 class Instance:
