@@ -14,10 +14,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from deploy.package.wheels import ROOT
+
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
 # What the package depends on, but for the C library and what every Debian has.
 PACKAGES = ("python3", "adduser", "libstdc++6")
+ARCHIVE_PATH = ROOT / "build" / f"{SUITE}-{'-'.join(PACKAGES)}.tar"
 UNIT_PATH = Path("lib/systemd/system/gripproxy.service")
 SANDBOX_PATH = Path(__file__).with_name("service_sandbox.py")
 FILTERS_PROGRAM = Path(__file__).with_name("service_filters.py")
@@ -42,12 +45,18 @@ class DebianRoot:
         self.path = path
 
     def make(self) -> None:
-        """Fill the directory with a clean Debian."""
-        command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(self.path), MIRROR]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode:
-            raise SystemExit(f"{' '.join(command)} failed:\n{result.stdout[-2000:]}{result.stderr[-2000:]}")
+        """Fill the directory with a clean Debian. The first is kept at `ARCHIVE_PATH`, and the others are copies."""
+        self.path.mkdir()
+        tar = ("tar", "--numeric-owner", f"--directory={self.path}")
+        if ARCHIVE_PATH.exists():
+            _do(*tar, "--extract", f"--file={ARCHIVE_PATH}")
+            return
+        _do("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(self.path), MIRROR)
         (self.path / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")  # as Debian's installer does
+        ARCHIVE_PATH.parent.mkdir(exist_ok=True)
+        draft = ARCHIVE_PATH.with_suffix(f".{os.getpid()}")
+        _do(*tar, "--create", f"--file={draft}", ".")
+        draft.replace(ARCHIVE_PATH)
 
     def run(self, *command: str, is_checked: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command in it. Its output, of both kinds together, is in ``stdout``."""
@@ -130,6 +139,12 @@ class DebianRoot:
                 if os.path.samefile(f"/proc/{name}/root", self.path):
                     found.append(int(name))
         return found
+
+
+def _do(*command: str) -> None:
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{result.stdout[-2000:]}{result.stderr[-2000:]}")
 
 
 def read_unit(text: str) -> dict[str, list[str]]:

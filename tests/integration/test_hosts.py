@@ -184,10 +184,10 @@ def test_what_befalls_one_host_stays_its_own(way: str, network: Network, opened:
     cut.plug(False)
     servers[2].lose_power()
     pub.wait_for(CUT_ITEMS_COUNT)
+    cut.plug(True)
     late_server = start_server(opened, late, short_path, spec)
     clients.append(late_server.hold(late))
     wait_until(lambda: clients[-1].poll(0.1) and own_lines(clients[-1], ""), "an item for who joined late", LIMIT_S)
-    cut.plug(True)
     pub.wait_for(50)
     count = pub.end()
     for client in [*clients[:4], clients[-1]]:
