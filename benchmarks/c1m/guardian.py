@@ -30,7 +30,8 @@ class Guardian:
 
     def close(self) -> None:
         """Say that everything has been cleaned up."""
-        self._process.pipe.send(DONE)
+        with suppress(BrokenPipeError):  # somebody has ended it
+            self._process.pipe.send(DONE)
         self._process.close()
 
     def _run(self, pipe: Connection) -> None:

@@ -13,6 +13,7 @@ from benchmarks.latency_histogram import BUCKET_COUNT, bucket_of
 from benchmarks.upgrade.numbered_item import CHUNK_BYTES, CHUNK_HEAD, decode_chunk
 
 PHASES_MAX_COUNT = 100  # two digits of an item
+END = b"0\r\n\r\n"  # of a stream that is ended in order
 QUIET, UPGRADING = Series  # the histograms of a board: of phases with even numbers, and with odd ones
 
 
@@ -83,6 +84,9 @@ class CheckingClient(CrowdClient):
             elif data.startswith(keep_alive, at):
                 self._row[Cell.KEEP_ALIVES] += 1
                 at += len(keep_alive)
+            elif data.startswith(END, at):
+                self._lose(fd)  # with it may have come the end of the connection, which is not told again
+                return
             elif _is_beginning(data[at:], keep_alive):
                 self._rest[fd] = data[at:]
                 return
@@ -133,4 +137,4 @@ class CheckingClient(CrowdClient):
 
 def _is_beginning(data: bytes, keep_alive: bytes) -> bool:
     """Say whether the rest of an item, or of a keep-alive, may follow."""
-    return data.startswith(CHUNK_HEAD) or CHUNK_HEAD.startswith(data) or keep_alive.startswith(data)
+    return data.startswith(CHUNK_HEAD) or any(whole.startswith(data) for whole in (CHUNK_HEAD, keep_alive, END))

@@ -73,7 +73,7 @@ def test_items_in_order_are_fine(bench: Bench) -> None:
         (item(0) + item(2) + item(1), {"reordered": 1}),
         (item(0) + item(2) + item(1) + item(1), {"reordered": 1, "doubled": 1}),
         (item(0) + item(1) + item(2) + item(0, channel=1), {"foreign": 1}),
-        (item(0) + item(1) + item(2) + b"0\r\n\r\n", {"damaged": 1}),
+        (item(0) + item(1) + item(2) + b"HTTP/1.1", {"damaged": 1}),
         (item(0) + item(1) + item(2) + item(3)[:-1], {"damaged": 1}),
         (item(0) + item(1) + item(2) + item(3)[:20] + KEEP_ALIVE_CHUNK + b" " * 99, {"damaged": 1}),
     ],
@@ -83,6 +83,15 @@ def test_what_is_wrong_is_counted(bench: Bench, data: bytes, wrong: dict[str, in
     bench.read(data)
     bench.client._check(PHASE, [3, 0])
     assert {name: count for name, count in bench.tallies().items() if name != "items"} == wrong
+
+
+def test_a_stream_that_is_ended_is_lost(bench: Bench) -> None:
+    """Not only one that is cut off: with the last chunk may come the end of the connection, which is told once."""
+    fd = os.open(os.devnull, os.O_RDONLY)
+    bench.client._index_of = {fd: 0}
+    bench.read(item(0) + b"0\r\n", b"\r\n", fd=fd)
+    assert bench.board.total(Cell.LOST) == 1
+    assert bench.client._check(PHASE, [3, 0]) == ({}, {})
 
 
 def test_missing_items_are_named(bench: Bench) -> None:
