@@ -119,13 +119,10 @@ class _Hub:
         """
         settings, loop = self._settings, self._loop
         close_hub_row(self._row)
-        worker_rows = self._context.scoreboard.worker_rows()
-        rows = {settings.seat_of(index): row for index, row in enumerate(worker_rows)}
-        serving = [seat for seat, row in rows.items() if row[Field.STATE] == ProcessState.READY]
+        serving = self._serving_workers()
         outlet = Outlet(loop, zmq_context, settings.own_ipc_path("bus"), SEATS_COUNT, self._row)
         opened.callback(outlet.close)
-        known_pids = [rows[seat][Field.PID] for seat in serving]
-        observation = Observation(loop, zmq_context, settings, outlet, self._row, known_pids)
+        observation = Observation(loop, zmq_context, settings, outlet, self._row, list(serving.values()))
         opened.callback(observation.close)
         sequencer = ItemSequencer(settings.message_wait_ms / 1000, LastIds(), self._row)
         forwarded = ForwardedChannels(loop, ChannelUnion())
@@ -147,8 +144,8 @@ class _Hub:
         pages = self._open_pages(outlet, observation, opened)
         parts = sequencer, id_cache, channels, observation, pages, commands
         self._reload.add(functools.partial(_use_settings, intake, *parts))
-        endpoint = PublishEndpoint(outlet, intake, channels.recover)
-        routes = ControlRoutes(endpoint.respond, new_guard(settings, self._row, self._reload).refuse)
+        respond = PublishEndpoint(outlet, intake, channels.recover).respond
+        routes = ControlRoutes(respond, new_guard(settings, self._row, self._reload).refuse)
         health = Health(self._context.scoreboard, outlet)
         for part in (pages, DeliveryAnswers(loop, outlet, intake), commands, health):
             part.register(routes)
@@ -172,6 +169,15 @@ class _Hub:
             zmq_context=zmq_context,
             gate=gate,
         )
+
+    def _serving_workers(self) -> dict[int, int]:
+        """Give the processes of those that serve already, by seat."""
+        rows = enumerate(self._context.scoreboard.worker_rows())
+        return {
+            self._settings.seat_of(index): row[Field.PID]
+            for index, row in rows
+            if row[Field.STATE] == ProcessState.READY
+        }
 
     def _open_pages(self, outlet: Outlet, observation: Observation, opened: ExitStack) -> LivePages:
         scoreboard, lines = self._context.scoreboard, _event_lines(self._settings)
