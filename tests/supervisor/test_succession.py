@@ -166,6 +166,19 @@ def test_moving_may_take_long_but_not_stand_still() -> None:
     assert play.tell(Ticked([]), now + STALL_MAX_S) == [Tell(OFF), KillSuccessor()]
 
 
+@pytest.mark.parametrize(("moved_count", "left_count", "is_over"), [(99, 100, False), (100, 99, True)])
+def test_what_stands_still_ends_where_most_clients_are(moved_count: int, left_count: int, is_over: bool) -> None:
+    """On a machine that cannot keep up, a few that cannot be moved must not cost all the others their connection."""
+    play = Play().reach(Stage.TAKING_WORKERS)
+    play.tell(ProgressSaid("some clients have moved", moved_count, left_count), 1.0)
+    late_s = 1.0 + STALL_MAX_S
+    if not is_over:
+        assert play.tell(Ticked([]), late_s) == [Tell(OFF), KillSuccessor()]
+        return
+    assert play.tell(Ticked([]), late_s) == [MoveMain(), Tell(YOURS), Retire()]
+    assert play.tell(WordSaid(DONE), late_s + 1.0) == []
+
+
 def test_own_child_that_is_being_replaced_is_waited_for() -> None:
     """It could not hand over yet."""
     play = Play().reach(Stage.PREPARING)

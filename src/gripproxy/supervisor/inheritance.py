@@ -57,7 +57,7 @@ class Inheritance:
         """Say how many clients have moved, and how many workers have all of theirs."""
         if now - self._told_s >= PROGRESS_PERIOD_S:
             self._told_s = now
-            self._elder.conversation.say(PROGRESS, text=_progress(clients_count, done_count))
+            self._elder.conversation.say(PROGRESS, text=_progress(clients_count, done_count), clients=clients_count)
 
     def look(self, record: Record, service: Service) -> list[Event]:
         """Hear the old supervisor; give what the policy has to know."""

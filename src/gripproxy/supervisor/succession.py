@@ -82,9 +82,11 @@ class WordSaid:
 
 @dataclass(slots=True)
 class ProgressSaid:
-    """The new supervisor says how far it is."""
+    """The new supervisor says how far it is. `moved_count`, `left_count`: clients that it has, and that are here."""
 
     text: str
+    moved_count: int = 0
+    left_count: int = 0
 
 
 @dataclass(slots=True)
@@ -164,6 +166,7 @@ class Succession:
         self._deadline_s = 0.0
         self.reason = ""  # why it failed, from then on until the next one
         self._progress = ""
+        self._has_most = False  # of the clients, the new version
         self._was_told = False  # our children know of it
         self._has_moved = False  # the hub
 
@@ -187,7 +190,7 @@ class Succession:
         self._enter(Stage.STARTED)
         self._deadline_s = now + PREPARE_MAX_S
         self.reason = ""
-        self._was_told = self._has_moved = False
+        self._was_told = self._has_moved = self._has_most = False
         return [
             Log(2, "upgrade asked for; starting the new version"),
             Note("starting the new version"),
@@ -214,9 +217,12 @@ class Succession:
             self._deadline_s = now + STALL_MAX_S
             return [Note("its hub has taken over; moving the clients")]
         if (self.stage, event.word) == (Stage.TAKING_WORKERS, DONE):
-            self._enter(Stage.DONE)
-            return [Note("the new version serves", True), MoveMain(), Tell(YOURS), Retire()]
+            return self._leave_all()
         return self._call_off(f"it said {event.word!r} out of turn", now)
+
+    def _leave_all(self) -> list[Action]:
+        self._enter(Stage.DONE)
+        return [Note("the new version serves", True), MoveMain(), Tell(YOURS), Retire()]
 
     def _await_own(self, event: WordSaid | Ticked, now: float) -> list[Action]:
         """Begin when none of our children is being replaced: one that starts could not hand over, nor be told to."""
@@ -237,6 +243,7 @@ class Succession:
         if self.stage == Stage.TAKING_WORKERS and event.text != self._progress:
             self._progress = event.text
             self._deadline_s = now + STALL_MAX_S
+        self._has_most = event.moved_count > event.left_count
         return [Note(event.text, is_passing=True)]
 
     def _check(self, _event: WordSaid | Ticked, now: float) -> list[Action]:
@@ -244,6 +251,8 @@ class Succession:
             return []
         if self.stage == Stage.TAKING_WORKERS:
             why = f"the new version has not come any further for {STALL_MAX_S:g} s"
+            if self._has_most:  # they would be lost with it; those that are here have the time of a drain
+                return [Log(1, f"{why}; it has most clients, so it goes on"), *self._leave_all()]
             return [*self._call_off(why, now), KillSuccessor()]
         return self._call_off(f"not ready within {PREPARE_MAX_S:g} s", now)
 

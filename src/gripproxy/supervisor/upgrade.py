@@ -76,6 +76,7 @@ class Upgrade:
         self._succession = Succession(policy)
         self._successor: Successor | None = None
         self._left_s = float("-inf")
+        self._clients_count = 0
         self._is_reload_due = False
         self.heir_pid: int | None = None  # the supervisor that has taken over
 
@@ -124,7 +125,8 @@ class Upgrade:
         self._handle(Ticked([]), now)
 
     def tell_left(self, clients_count: int, now: float) -> None:
-        """Tell the new supervisor how many clients are still ours."""
+        """Take in how many clients are still ours, and tell the new supervisor once all else is its own."""
+        self._clients_count = clients_count
         if self._successor is not None and self.has_succeeded and now - self._left_s >= LEFT_PERIOD_S:
             self._left_s = now
             self._successor.conversation.say(LEFT, clients=clients_count)
@@ -154,7 +156,7 @@ class Upgrade:
         if said.word == elder.HELLO:
             self._handle(HelloSaid(said.number("version"), said.text("program")), now)
         elif said.word == elder.PROGRESS:
-            self._handle(ProgressSaid(said.text("text")), now)
+            self._handle(ProgressSaid(said.text("text"), said.number("clients"), self._clients_count), now)
         elif said.word == elder.FAILED:
             self._handle(FailureSaid(said.text("reason")), now)
         else:
