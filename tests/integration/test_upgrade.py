@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -32,9 +33,18 @@ ANSWER = b"Hello from the Pushpin test handler!\n"
 
 
 @pytest.fixture
-def server(short_path: Path) -> Iterator[Upgradable]:
+def origin() -> Iterator[socket.socket]:
+    """Listens at the end of the route of `busy.test`."""
+    with socket.create_server(("127.0.0.1", 0)) as origin:
+        origin.settimeout(10.0)
+        yield origin
+
+
+@pytest.fixture
+def server(short_path: Path, origin: socket.socket) -> Iterator[Upgradable]:
     quiet = {"runner": {"log_level": "2,worker:1", "drain_timeout": 10}}
-    server = Upgradable(ServerPlan(routes=["* test"], workers=2, sections=quiet), short_path)
+    routes = [f"busy.test 127.0.0.1:{origin.getsockname()[1]}", "* test"]
+    server = Upgradable(ServerPlan(routes=routes, workers=2, sections=quiet), short_path)
     try:
         server.start()
         yield server
@@ -100,6 +110,25 @@ def test_long_polls_and_idle_clients_go_on(server: Upgradable) -> None:
     idle.receive_until(ANSWER, count=2)
     for client in (*polls, idle):
         client.close()
+
+
+def test_busy_client_goes_over_when_it_rests(server: Upgradable, origin: socket.socket) -> None:
+    """Its origin answers when the old version begins to end already; neither does that end the connection."""
+    client = RawClient(server.http_port)
+    client.get("/", host="busy.test")
+    connection, _ = origin.accept()
+    with connection, server.start_upgrade() as command:
+        assert command.stdout is not None
+        for line in command.stdout:
+            if "still with the old processes" in line:
+                break
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nlate\n")
+        client.receive_until(b"late\n")
+        assert command.wait(60) == 0
+    client.get("/")
+    client.receive_until(ANSWER)
+    assert b"connection: close" not in client.received.lower()
+    client.close()
 
 
 def workers_of(supervisor_pid: int) -> list[int]:
