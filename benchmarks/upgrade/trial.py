@@ -25,7 +25,16 @@ from benchmarks.c1m.sysctls import Sysctls, needs
 from benchmarks.c1m.timeline import Timeline
 from benchmarks.errors import BenchmarkError
 from benchmarks.machine import describe_machine
-from benchmarks.upgrade.checking_client import EXTRA_CELLS, QUIET, UPGRADING, CheckingClient, Missed, Tally, cell_of
+from benchmarks.upgrade.checking_client import (
+    EXTRA_CELLS,
+    PHASES_MAX_COUNT,
+    QUIET,
+    UPGRADING,
+    CheckingClient,
+    Missed,
+    Tally,
+    cell_of,
+)
 from benchmarks.upgrade.newcomers import Newcomers, Outcomes
 from benchmarks.upgrade.publishers import Publishers
 from benchmarks.upgrade.service import Service
@@ -39,6 +48,7 @@ CALM_S = 2.0  # without a new item: all have come
 CALM_LIMIT_S = 60.0
 STALL_LIMIT_S = 60.0  # without a new connection
 AFTER_S = 3.0  # of publishing behind an upgrade
+TRIES_COUNT = 3  # to kill a process before an upgrade is over
 BATCH_CONNECTIONS = 256  # that may be under way from each worker when a side ends
 
 
@@ -164,17 +174,23 @@ class Trial:
         self._monitor = monitor
         self._guardian = guardian
         self._random = random.Random(terms.seed)
-        self._usual_s = 5.0  # from the first new process until the end of the command
+        self._usual_s = 60.0  # from the first new process until the end of the command; the shortest so far
         self.rounds: list[Round] = []
 
     def run(self) -> None:
         """Connect, then do the rounds; when processes are to be killed, the first round is without."""
         with self._monitor.phase("connect"):
             self._wait_for_all(self._crowd.open_more)
-        kills = [self._kill_of(turn) for turn in range(self._terms.rounds)] if self._terms.kills else []
-        for number in range(self._terms.rounds + bool(kills)):
-            kill = kills[number - 1] if kills and number else None
-            self._round(number, kill)
+        if not self._terms.kills:
+            for number in range(self._terms.rounds):
+                self._round(number, None)
+            return
+        self._round(0, None)
+        for turn in range(self._terms.rounds):
+            for _ in range(TRIES_COUNT):
+                self._round(len(self.rounds), self._kill_of(turn))
+                if self.rounds[-1].seen.killed or len(self.rounds) == PHASES_MAX_COUNT // 2:
+                    break  # else the upgrade was over before the moment had come
 
     def _kill_of(self, turn: int) -> tuple[bool, str]:
         sides = self._terms.kills
@@ -193,8 +209,8 @@ class Trial:
             one.seen = UpgradeWatch(self._service, self._monitor, order).run()
             self._settle(one)
             self._monitor.sleep(AFTER_S)
-        if not kill:
-            self._usual_s = max(0.1, one.seen.took_s - one.seen.started_s)
+        if not one.seen.killed:
+            self._usual_s = min(self._usual_s, max(0.1, one.seen.took_s - one.seen.started_s))
         one.newcomers = self._newcomers.outcomes()
         one.moved = total(self._service.counters(), "taken_over_total")
         with self._monitor.phase("check"):
@@ -291,7 +307,7 @@ def faults_of(one: Round, kill: Kill | None, workers: int) -> list[str]:
     has_hub = kill is not None and kill.kind != "worker"
     if (one.missing_of_all or one.missing_of_some) and not has_hub:
         found.append(f"{one.missing_of_all} items missing everywhere, {one.missing_of_some} at some clients")
-    if kill is None:
+    if kill is None or not seen.killed:
         if seen.status or one.has_restarted:
             found.append(f"the upgrade failed with status {seen.status}: {' | '.join(seen.said[-2:])}")
         if one.newcomers.failed:

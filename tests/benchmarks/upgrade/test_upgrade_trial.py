@@ -12,7 +12,7 @@ COUNTED = ("items", "doubled", "reordered", "foreign", "damaged")
 def upgrade(held_by_killed: int = 0, **counts: float) -> Round:
     """Give an upgrade in which only this has gone wrong."""
     during = {name: counts.pop(name, 0) for name in COUNTED}
-    seen = Seen(status=int(counts.pop("status", 0)), killed="something", held_by_killed=held_by_killed)
+    seen = Seen(status=int(counts.pop("status", 0)), killed="somebody", held_by_killed=held_by_killed)
     one = Round(seen, held_before=100, during=during, newcomers=Outcomes({"answered": 9}))
     for name, count in counts.items():
         setattr(one, name, count)
@@ -36,6 +36,13 @@ def test_nothing_comes_twice_or_out_of_order_whoever_is_killed(name: str, kill: 
 def test_an_upgrade_loses_nothing(name: str) -> None:
     """And comes to its end."""
     assert len(faults_of(upgrade(**{name: 1}), None, 2)) == 1
+
+
+def test_an_upgrade_that_was_faster_than_the_kill_is_one_without() -> None:
+    """It must succeed."""
+    one = upgrade(status=1)
+    one.seen.killed = None
+    assert len(faults_of(one, Kill(True, "worker", 9.0), 2)) == 1
 
 
 def test_a_new_client_that_is_refused_is_a_fault() -> None:
