@@ -61,15 +61,17 @@ class HubDeparture:
 
     def call_off(self) -> None:
         """There is no upgrade after all: go on, or end where that is not possible any more."""
+        self.close()
+        if self.has_moved:
+            self._on_orphaned()
+
+    def close(self) -> None:
+        """End what is under way."""
         self._close_listener()
         if self._link is not None:
             self._link.close()  # which ends the task, by its next word
         if self._task is not None:
             self._task.cancel()
-
-    def close(self) -> None:
-        """End what is under way."""
-        self.call_off()
 
     def _close_listener(self) -> None:
         if self._listener is not None:
