@@ -71,6 +71,8 @@ class UpgradeWatch:
         self._new: set[int] = set()
         self._inodes = service.client_inodes() if kill else set()
         self._seen = Seen()
+        state = service.state()
+        self._stale_steps = state.steps if state is not None else []  # of the upgrade before
         self._began_s = self._next_memory_s = 0.0
         self._moving_since_s: float | None = None
 
@@ -110,7 +112,9 @@ class UpgradeWatch:
             self._next_memory_s = now + MEMORY_PERIOD_S
             self._service.read()
         state = self._service.state()
-        step = state.steps[-1] if state is not None and state.steps else ""
+        step = state.steps[-1] if state is not None and state.steps != self._stale_steps else ""
+        if step:
+            self._stale_steps = []
         if step and step not in [text for _, text in self._seen.steps]:
             self._seen.steps.append((round(now - self._began_s, 2), step))
         if self._moving_since_s is None and MOVING in step:
