@@ -112,7 +112,7 @@ class UpgradeWatch:
             self._next_memory_s = now + MEMORY_PERIOD_S
             self._service.read()
         state = self._service.state()
-        step = state.steps[-1] if state is not None and state.steps != self._stale_steps else ""
+        step = state.steps[-1] if state is not None and state.steps not in ([], self._stale_steps) else ""
         if step:
             self._stale_steps = []
         if step and step not in [text for _, text in self._seen.steps]:
