@@ -204,6 +204,7 @@ class Trial:
         one = Round(Seen(), self._crowd.held, quiet=quiet, newcomers_quiet=newcomers_quiet)
         self.rounds.append(one)
         self._publishers.publish(quiet_phase + 1)
+        pid_before = self._service.pid
         order = Kill(*kill, self._random.uniform(0.0, self._usual_s)) if kill else None
         with self._monitor.phase(f"upgrade {number + 1}"):
             one.seen = UpgradeWatch(self._service, self._monitor, order).run()
@@ -212,7 +213,8 @@ class Trial:
         if not one.seen.killed:
             self._usual_s = min(self._usual_s, max(0.1, one.seen.took_s - one.seen.started_s))
         one.newcomers = self._newcomers.outcomes()
-        one.moved = total(self._service.counters(), "taken_over_total")
+        if self._service.pid != pid_before:  # else it has what it took over itself, from the version before
+            one.moved = total(self._service.counters(), "taken_over_total")
         with self._monitor.phase("check"):
             self._check(one, quiet_phase + 1)
         one.lost = self._crowd.lost - lost_before
