@@ -24,7 +24,7 @@ from benchmarks.c1m.proxy import total
 from benchmarks.c1m.sysctls import Sysctls, needs
 from benchmarks.c1m.timeline import Timeline
 from benchmarks.errors import BenchmarkError
-from benchmarks.machine import describe_machine
+from benchmarks.machine import REPOSITORY, describe_machine
 from benchmarks.upgrade.checking_client import (
     EXTRA_CELLS,
     PHASES_MAX_COUNT,
@@ -146,7 +146,7 @@ def run(plan: Plan, terms: Terms, floor_bytes: int, limit_s: float) -> Result:
             for percent in (50, 99, 99.9) if histogram.count else ():
                 result.latency_ms[f"{name}_p{percent:g}"] = histogram.percentile_ms(percent)
         result.timeline = monitor.finish()
-        result.log = service.log().splitlines()[-LOG_LINES_MAX_COUNT:]
+        result.log = service.log().replace(f"{REPOSITORY}/", "").splitlines()[-LOG_LINES_MAX_COUNT:]
         progress.say("stopping gripproxy, origin and clients")
     return result
 
