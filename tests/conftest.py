@@ -1,6 +1,7 @@
 """What tests with real processes share: the server under test, the PHP site, a short directory, and logs on failure."""
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Supervisors block it and wait for it. In a thread of a test that did not, it would end the whole run; threads
+    # inherit what is blocked here.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO])
     config.addinivalue_line("markers", "gripproxy_only: the test is about something that only gripproxy has")
 
 

@@ -3,6 +3,7 @@
 import os
 
 from gripproxy.child import READY_LINE, REASON_MAX_BYTES, ChildContext
+from gripproxy.handover import Takeover
 from gripproxy.scoreboard import Field, ProcessState, Scoreboard
 
 
@@ -30,6 +31,16 @@ def test_ready_child_has_its_state_before_its_line() -> None:
     assert context.row[Field.STATE] == ProcessState.READY
     assert context.has_reported
     assert read_all(read_fd) == READY_LINE
+
+
+def test_child_that_takes_over_may_fail_later() -> None:
+    """Whoever wants the upgrade is to hear why it came to nothing."""
+    read_fd, write_fd = os.pipe()
+    context = new_context(write_fd)
+    context.takeover = Takeover(generation=0, hub_path="/nowhere", workers=())
+    context.report_ready()
+    context.report_failure("the address is taken")
+    assert read_all(read_fd) == READY_LINE + b"the address is taken"
 
 
 def test_row_is_the_childs_own() -> None:

@@ -17,7 +17,8 @@ class ChildContext:
     """A forked process's ties to its supervisor.
 
     `lifeline_fd` becomes readable (end of file) when the supervisor is gone: the child then stops by itself.
-    `report_fd` takes one line: ``ready`` or the reason why the process cannot start.
+    `report_fd` takes one line: ``ready`` or the reason why the process cannot start. In a take-over the reason why it
+    came to nothing may follow ``ready``.
     `takeover`: it takes the place of a process of the version before, or of several. It is ready when it could serve,
     but takes nothing in before it is told that the old ones can hand over (`handover.LISTEN_SIGNAL`).
     """
@@ -38,16 +39,17 @@ class ChildContext:
     def report_ready(self) -> None:
         """Tell the supervisor that this process serves now; from here on it must keep its heartbeat."""
         self.row[Field.STATE] = ProcessState.READY
-        self._report(READY_LINE)
+        self._report(READY_LINE, is_last=self.takeover is None)
 
     def report_failure(self, reason: str) -> None:
-        """Tell the supervisor why this process cannot start. The process must exit then."""
-        self._report(reason.encode(errors="replace")[:REASON_MAX_BYTES])
+        """Tell the supervisor why this process cannot start, or take over. The process must exit then."""
+        self._report(reason.encode(errors="replace")[:REASON_MAX_BYTES], is_last=True)
 
-    def _report(self, line: bytes) -> None:
+    def _report(self, line: bytes, is_last: bool) -> None:
         self.has_reported = True
         os.write(self.report_fd, line)
-        os.close(self.report_fd)
+        if is_last:
+            os.close(self.report_fd)
 
 
 ChildMain = Callable[[Settings, ChildContext], None]

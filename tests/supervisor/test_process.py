@@ -25,6 +25,15 @@ def test_silent_child_is_not_waited_for() -> None:
     os.close(write_fd)
 
 
+def test_reason_may_come_with_the_ready_line() -> None:
+    """A child that takes over is ready first, and may fail at once."""
+    process, write_fd = new_process()
+    os.write(write_fd, b"ready\nthe address is taken")
+    os.close(write_fd)
+    process.read_report()
+    assert (process.is_ready, process.reason, process.report_fd) == (True, "the address is taken", None)
+
+
 def test_ready_line_makes_it_ready() -> None:
     """The end of file that follows is no news."""
     process, write_fd = new_process()

@@ -29,7 +29,13 @@ class Bench:
 
     def finish(self) -> Settings | None:
         """Wait for the reader, and give what comes of it."""
-        return self.reload.take_exit(*os.waitpid(-1, 0))
+        assert self.pid is not None
+        return self.reload.take_exit(*os.waitpid(self.pid, 0))
+
+    @property
+    def pid(self) -> int | None:
+        """The reader's."""
+        return self.reload._pid
 
     def close(self) -> None:
         self.reload.close()
@@ -125,7 +131,9 @@ def test_reader_does_not_outlive_the_supervisor(bench: Bench) -> None:
     """It has the lock of the instance, which the next start wants."""
     replace_read(bench, lambda *_: bool(time.sleep(60)))
     bench.reload.ask(bench.settings, False)
+    pid = bench.pid
+    assert pid is not None
     bench.reload.close()
     assert not bench.reload.is_under_way
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(pid, os.WNOHANG)

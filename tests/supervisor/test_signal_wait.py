@@ -29,7 +29,7 @@ def test_signal_that_waits_already_is_taken() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     try:
         assert wait_signal(WATCHED, 0.0) is None
-        os.kill(os.getpid(), signal.SIGHUP)
+        signal.raise_signal(signal.SIGHUP)  # for this thread: others have not blocked it
         assert wait_signal(WATCHED, 10.0) == signal.SIGHUP
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -36,6 +36,7 @@ from gripproxy.bus.watched_socket import AnyContext
 from gripproxy.bus.zhttp_gateway import open_gateway
 from gripproxy.child import ChildContext
 from gripproxy.dead_rows import close_hub_row
+from gripproxy.errors import GripProxyError
 from gripproxy.handover import CALL_OFF_SIGNAL, LISTEN_SIGNAL, Takeover
 from gripproxy.protocol.event_line import EventLines
 from gripproxy.protocol.last_ids import LastIds
@@ -210,7 +211,9 @@ class _Hub:
     def _on_arrived(self, arrival: "asyncio.Task[None]") -> None:
         error = None if arrival.cancelled() else arrival.exception()
         if error is not None:
-            log.error("cannot take over from the old hub: %s", error, exc_info=error)
+            is_on_purpose = isinstance(error, GripProxyError | OSError)
+            log.error("cannot take over from the old hub: %s", error, exc_info=None if is_on_purpose else error)
+            self._context.report_failure(f"cannot take over from the old hub: {error}")
             self._stopping.set()
 
     def _open_gate(self, opened: ExitStack) -> CurveGate | None:

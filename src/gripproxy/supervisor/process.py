@@ -66,12 +66,13 @@ class ChildProcess:
                 text = os.read(self.report_fd, REPORT_MAX_BYTES)
             except BlockingIOError:
                 return
-            if text == READY_LINE:
-                self.is_ready = True
-            elif text:
-                self.reason = text.decode(errors="replace").strip()
-            else:
+            if not text:
                 self.close()
+            if text.startswith(READY_LINE):
+                self.is_ready = True
+                text = text.removeprefix(READY_LINE)
+            if text:
+                self.reason = text.decode(errors="replace").strip()
 
     def close(self) -> None:
         if self.report_fd is not None:
@@ -147,9 +148,10 @@ def _guard_main(plan: ChildPlan, context: ChildContext) -> int:
         return request.code if isinstance(request.code, int) else CRASHED_STATUS
     except Exception as error:  # the last frame of a process: whatever it is must be written down
         is_on_purpose = isinstance(error, (GripProxyError, OSError)) and bool(str(error))
-        if context.has_reported or not is_on_purpose:
+        is_too_late = context.has_reported and context.takeover is None
+        if is_too_late or not is_on_purpose:
             log.exception("%s failed", plan.name)
-        if context.has_reported:
+        if is_too_late:
             return CRASHED_STATUS
         context.report_failure(str(error) if is_on_purpose else f"{type(error).__name__}: {error}")
         return CANNOT_START_STATUS
