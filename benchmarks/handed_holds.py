@@ -18,7 +18,7 @@ from gripproxy.engine.core import Core
 from gripproxy.engine.departures import Packer
 from gripproxy.engine.events import OriginAnswered, OriginBodyCollected, OriginFramesCame, RequestArrived
 from gripproxy.protocol.handed_batch import decode_batch, encode_batch
-from gripproxy.protocol.http1 import Headers, ResponseHead, check_response
+from gripproxy.protocol.http1 import BodyFraming, Headers, ResponseHead, check_response
 from gripproxy.protocol.last_ids import LastIds
 from gripproxy.protocol.origin_request import OriginRequests
 from gripproxy.protocol.routes import parse_routes
@@ -80,7 +80,7 @@ def hold_socket(core: Core, conn_id: int) -> None:
     core.handle(RequestArrived(conn_id, head, "10.0.0.9"), NOW)
     accept = accept_of(b"AAAAAAAAAAAAAAAAAAAAAA==")
     headers = [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"), (b"Sec-WebSocket-Accept", accept)]
-    answer = ResponseHead(101, b"", [*headers, (b"Sec-WebSocket-Extensions", b"grip")], 0, 0)  # type: ignore[arg-type]
+    answer = ResponseHead(101, b"", [*headers, (b"Sec-WebSocket-Extensions", b"grip")], BodyFraming.NONE)
     core.handle(OriginAnswered(conn_id, answer), NOW)
     core.handle(OriginFramesCame(conn_id, [Frame(TEXT, b'c:{"type": "subscribe", "channel": "news"}')]), NOW)
 

@@ -175,7 +175,7 @@ class Estate:
             assert clients is not None
             for number in numbers:
                 self.wait(
-                    lambda clients=clients, number=number: clients.got(number) >= clients.count,  # type: ignore[misc]
+                    lambda clients=clients, number=number: clients.got(number) >= clients.count,  # type: ignore[misc]  # of defaults
                     f"item {number} reached all of {host.host.address}",
                 )
                 if clients.got(number) != clients.count:

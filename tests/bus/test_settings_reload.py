@@ -66,7 +66,7 @@ def observe_hub(settings: Settings, loop: asyncio.AbstractEventLoop, taken: Sett
             keep_settings(taken)
             hub._reload.run()
             hub._settings = taken  # what a next start would go by
-        callbacks = list(opened._exit_callbacks)  # type: ignore[attr-defined]
+        callbacks = list(opened._exit_callbacks)  # type: ignore[attr-defined]  # of ExitStack
         observed = observe([hub, callbacks])
         if hub._late is not None:
             hub._late.cancel()

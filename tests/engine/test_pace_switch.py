@@ -1,7 +1,9 @@
 """Limits on deliveries that change while items go out."""
 
 import dataclasses
+from collections.abc import Collection
 
+from gripproxy.engine.effects import Effect
 from gripproxy.engine.fan_out import FanOuts
 from gripproxy.engine.hold_table import HoldTable
 from gripproxy.engine.pace_switch import PaceSwitch
@@ -25,11 +27,11 @@ class Table:
     def publish(self, payload: bytes, conn_ids: range) -> None:
         """Start an item's way to these, of whom one is few."""
 
-        def step(ids: object, now: float) -> list[object]:
-            self.sent += [(payload, conn_id) for conn_id in sorted(ids)]  # type: ignore[call-overload]
+        def step(ids: Collection[int], now: float) -> list[Effect]:
+            self.sent += [(payload, conn_id) for conn_id in sorted(ids)]
             return []
 
-        self.holds.fan_outs.start(step, set(conn_ids), 1, 1, 0.0)  # type: ignore[arg-type]
+        self.holds.fan_outs.start(step, set(conn_ids), 1, 1, 0.0)
 
     def run(self, now: float, turns_count: int = 1) -> None:
         for _ in range(turns_count):

@@ -102,18 +102,23 @@ def test_who_is_here_stays_and_is_served(house: House) -> None:
     bench.until(lambda: stream.received.endswith(b"news\r\n"))
 
 
-def test_listener_that_waits_for_sockets_does_not_open_by_itself(house: House) -> None:
-    """Two reasons to wait are two."""
-    house.use(1.0)
-    house.bench.until(lambda: house.guard.is_holding)
-    for acceptor in house.door._acceptors:
-        acceptor._end_pause()
+def check_door_is_shut(house: House) -> None:
+    """A client waits, until there is memory again."""
     client = house.connect()
     for _ in range(50):
         house.bench.turn()
     assert not client.received
     house.use(0.0)
     house.bench.until(lambda: client.received)
+
+
+def test_listener_that_waits_for_sockets_does_not_open_by_itself(house: House) -> None:
+    """Two reasons to wait are two."""
+    house.use(1.0)
+    house.bench.until(lambda: house.guard.is_holding)
+    for acceptor in house.door._acceptors:
+        acceptor._end_pause()
+    check_door_is_shut(house)
 
 
 def test_door_that_is_opened_while_memory_is_short_stays_shut(house: House) -> None:
@@ -121,12 +126,7 @@ def test_door_that_is_opened_while_memory_is_short_stays_shut(house: House) -> N
     house.use(1.0)
     house.bench.until(lambda: house.guard.is_holding)
     house.door.start()
-    client = house.connect()
-    for _ in range(50):
-        house.bench.turn()
-    assert not client.received
-    house.use(0.0)
-    house.bench.until(lambda: client.received)
+    check_door_is_shut(house)
 
 
 def test_who_waits_at_the_end_is_refused(house: House) -> None:
